@@ -1,0 +1,175 @@
+"""The commands: each reads its arguments and makes one call into the package. Loads no torch before it must."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from translora import __version__
+from translora.errors import ConfigError, InterruptedRunError, TransloraError
+
+_Command = Callable[[argparse.Namespace, list[str]], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit: 0 done, 1 or 2 the user's mistake in one line, 130 or 143 interrupted."""
+    _prepare_environment()
+    try:
+        parsed, flags = _parser().parse_known_args(arguments)
+        if flags and not parsed.takes_flags:
+            raise ConfigError(f"{parsed.name}: unknown argument {flags[0]}: see translora {parsed.name} --help")
+        parsed.run(parsed, flags)
+    except TransloraError as error:
+        _complain(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        sys.exit(InterruptedRunError.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    sys.exit(0)
+
+
+def _prepare_environment() -> None:
+    """Quiet libraries that would speak between our lines."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+def _complain(message: str) -> None:
+    print(f"translora: {message}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="translora",
+        description="Teach a T5-family model to translate your own texts, with LoRA, and know whether it worked.",
+    )
+    parser.add_argument("--version", action="version", version=f"translora {__version__}")
+    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+    _add(commands, "demo", _demo, "train the embedded model on the embedded corpus, offline, and score it", flags=True)
+    train = _add(commands, "train", _train, "train, translate and score as a recipe says", flags=True, add_help=False)
+    train.add_argument("recipe", nargs="?", default="", help="a YAML file, or the name of a packaged recipe")
+    train.add_argument("--overwrite", action="store_true", help="delete what the run folder holds first")
+    train.add_argument("-h", "--help", action=_TrainHelp, help="show this message with every field, and exit")
+    commands.choices["demo"].add_argument("--overwrite", action="store_true", help="delete an earlier demo run first")
+    evaluate = _add(commands, "evaluate", _evaluate, "translate a data set and score it")
+    _add_model(evaluate)
+    evaluate.add_argument("--data", required=True, help="a file or folder of pairs, a hub data set, or mini")
+    evaluate.add_argument("--split", default="", help="the split of a data set, such as test[:500]")
+    evaluate.add_argument("--data-name", default="", help="the configuration of a hub data set, such as de-en")
+    evaluate.add_argument("-o", "--output", default="", help="also write the translations to this file")
+    evaluate.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    translate = _add(commands, "translate", _translate, "one line in, one line out, in order")
+    _add_model(translate)
+    translate.add_argument("input", nargs="?", default="-", help="a text file; - or nothing reads standard input")
+    translate.add_argument("-o", "--output", default="", help="write here instead of standard output")
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: _Command,
+    summary: str,
+    flags: bool = False,
+    add_help: bool = True,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=summary, description=summary[0].upper() + summary[1:] + ".", add_help=add_help, allow_abbrev=False
+    )
+    parser.set_defaults(run=run, takes_flags=flags)
+    return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="a run folder, a PEFT adapter folder, a model folder, a hub name, or mini")
+    parser.add_argument("--source", default="", help="source language code (default: the run's, else de)")
+    parser.add_argument("--target", default="", help="target language code (default: the run's, else en)")
+    parser.add_argument("--beams", type=int, default=0, help="beam size (default: the run's, else 1, greedy)")
+
+
+class _TrainHelp(argparse.Action):
+    """`train --help`: its own arguments, then every field of a recipe as a flag."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from translora.recipe import build_parser
+
+        print(parser.format_help())
+        print("Every field of a recipe is a flag too, and a flag wins over the recipe:\n")
+        print(build_parser().format_help().split("options:", 1)[-1].lstrip("\n"))
+        parser.exit()
+
+
+def _demo(arguments: argparse.Namespace, flags: list[str]) -> None:
+    arguments.recipe = "demo"
+    _train(arguments, flags)
+
+
+def _train(arguments: argparse.Namespace, flags: list[str]) -> None:
+    from translora.recipe import load_config
+
+    if not arguments.recipe:
+        raise ConfigError("train: no recipe: give a YAML file, or the name of a packaged one such as demo")
+    config = load_config(arguments.recipe, flags)
+
+    from translora.pipeline import train
+
+    train(config, overwrite=arguments.overwrite)
+
+
+def _evaluate(arguments: argparse.Namespace, flags: list[str]) -> None:
+    from translora.config import SourceConfig
+    from translora.data.sources import read_corpus
+    from translora.evaluate import evaluate
+    from translora.files import write_lines
+    from translora.pipeline import open_translator
+    from translora.training.validation import translate_merged
+
+    translator, config = open_translator(arguments.model, arguments.source, arguments.target, arguments.beams)
+    data = SourceConfig(path=arguments.data, split=arguments.split or "test", name=arguments.data_name)
+    pairs = read_corpus(data, config.source, config.target)
+    hypotheses = translate_merged(translator, pairs.sources, config, "translate")
+    if arguments.output:
+        from pathlib import Path
+
+        write_lines(Path(arguments.output), hypotheses)
+    scores = evaluate(hypotheses, pairs.targets, config.target)
+    if arguments.json:
+        print(json.dumps(scores.as_dict()))
+        return
+    for name, score in (("BLEU", scores.bleu), ("chrF2++", scores.chrf), ("TER", scores.ter)):
+        print(f"{name} = {score.score:.2f}  {score.signature}")
+
+
+def _translate(arguments: argparse.Namespace, flags: list[str]) -> None:
+    from pathlib import Path
+
+    from translora.data.sources import decode_lines, read_lines
+    from translora.files import write_lines
+
+    standard_input = arguments.input == "-"
+    stream = decode_lines(sys.stdin.buffer, "standard input") if standard_input else read_lines(Path(arguments.input))
+    lines = [text for _, text in stream]
+
+    from translora.pipeline import translate_lines
+
+    results = translate_lines(arguments.model, lines, arguments.source, arguments.target, arguments.beams)
+    if arguments.output:
+        write_lines(Path(arguments.output), results)
+        return
+    sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
+    sys.stdout.writelines(line + "\n" for line in results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""The recipe: frozen dataclasses, one docstring a field, and one loader for YAML files and flags.
+
+Loads no torch, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """Where sentence pairs come from. An empty path means: not given."""
+
+    path: str = ""
+    """A file, a folder saved by `datasets`, the name of a data set on the hub, or `mini` (the embedded corpus)."""
+    target_path: str = ""
+    """The file of target lines, where source and target lie in two aligned text files."""
+    format: Literal["auto", "tsv", "csv", "jsonl", "parquet", "text", "tmx", "folder", "hub", "mini"] = "auto"
+    """The file format; `auto` goes by the name (.tsv, .csv, .jsonl, .parquet, .tmx, each also .gz or .zst)."""
+    name: str = ""
+    """The configuration of a hub data set, such as `de-en`."""
+    split: str = ""
+    """The split, with an optional slice: `train`, `train[:1%]`, `test[:500]`."""
+    columns: tuple[str, ...] = ()
+    """The source and the target column, by name or by number from 1; by default the language codes, else 1 and 2."""
+    limit: int = 0
+    """Read at most this many pairs; 0 reads all."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The three splits and how pairs become examples."""
+
+    train: SourceConfig = SourceConfig()
+    """The pairs to learn from."""
+    validation: SourceConfig = SourceConfig()
+    """The pairs that choose the best checkpoint; not given: cut from train by seed."""
+    test: SourceConfig = SourceConfig()
+    """The pairs that are scored before and after; not given: cut from train by seed."""
+    validation_size: int = 500
+    """Pairs cut from train where no validation split is given."""
+    test_size: int = 500
+    """Pairs cut from train where no test split is given."""
+    max_tokens: int = 256
+    """Longest source and longest target in tokens; longer ones are cut off, counted and reported."""
+    join_share: float = 0.0
+    """Add joined examples, this share of the training pairs in number, so that a model of short sentences meets
+    long ones."""
+    join_most: int = 4
+    """Most pairs in one joined example; the fewest is two."""
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """The adapter (Hu et al. 2021, https://arxiv.org/abs/2106.09685)."""
+
+    rank: int = 8
+    """The rank r of the update B A."""
+    alpha: float = 0.0
+    """The update is scaled by alpha / rank; 0 stands for twice the rank."""
+    dropout: float = 0.0
+    """Dropout on the adapter's input."""
+    targets: str = "q,v"
+    """Which linear layers: `q,v`, `attention` (q, k, v, o), `all-linear`, or module names with commas."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The optimisation."""
+
+    epochs: float = 3.0
+    """Passes over the training pairs."""
+    max_steps: int = 0
+    """Stop after this many optimiser steps; 0 leaves it to epochs."""
+    batch_tokens: int = 4096
+    """Padded source plus target tokens of one micro-batch, at most (a single longer pair is a batch of its own)."""
+    accumulate: int = 1
+    """Micro-batches to one optimiser step."""
+    optimizer: Literal["adamw", "adafactor"] = "adamw"
+    """AdamW, or Adafactor (a fraction of its memory)."""
+    learning_rate: float = 5e-4
+    """The peak rate."""
+    scale_parameter: bool = False
+    """Multiply each tensor's rate by the root mean square of its values, as Adafactor does: needed from scratch."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """The rate after warm-up: to zero along a line or a half cosine, or constant."""
+    warmup_steps: int = 0
+    """Steps over which the rate rises from zero."""
+    label_smoothing: float = 0.0
+    """Label smoothing (Szegedy et al. 2016), spread over the whole vocabulary."""
+    clip_norm: float = 1.0
+    """Clip the gradient's norm to this; 0 leaves it."""
+    dropout: float = 0.0
+    """Dropout inside the model itself; 0 by default, for dropout in a frozen base costs time and adds noise."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice to save memory."""
+    evaluate_every: int = 0
+    """Steps between validations; 0 validates at the end of each epoch."""
+    validation_pairs: int = 0
+    """Translate at most this many validation pairs for BLEU; 0 translates all."""
+    patience: int = 0
+    """Stop after this many validations without a better BLEU; 0 never stops early."""
+
+
+@dataclass(frozen=True)
+class DecodingConfig:
+    """How translations are made."""
+
+    beams: int = 1
+    """Beam size; 1 is greedy."""
+    batch_tokens: int = 8192
+    """Padded source tokens times beams of one batch, at most."""
+    max_tokens: int = 256
+    """Longest translation in tokens."""
+    max_ratio: float = 3.0
+    """Longest translation as a multiple of its source's tokens, plus ten: a runaway output ends there."""
+    length_penalty: float = 1.0
+    """Exponent of the length by which beam scores are divided."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run."""
+
+    model: str = "mini"
+    """A T5-architecture checkpoint: a hub name, a folder, or `mini` (the embedded base model)."""
+    revision: str = ""
+    """The hub revision (branch, tag or commit)."""
+    init: Literal["pretrained", "random"] = "pretrained"
+    """`random` takes only the shape and the tokenizer of the model and trains from scratch."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """The weights' type; `auto` chooses what the hardware can do and the family survives."""
+    device: str = "auto"
+    """`cpu`, `cuda`, `mps`, ...; `auto` takes the fastest there is."""
+    method: Literal["lora", "full", "none"] = "lora"
+    """Train an adapter, train every weight, or only evaluate."""
+    source: str = "de"
+    """Source language, as a code (BCP 47)."""
+    target: str = "en"
+    """Target language, as a code (BCP 47)."""
+    data: DataConfig = DataConfig()
+    """The corpus."""
+    lora: LoraConfig = LoraConfig()
+    """The adapter."""
+    training: TrainingConfig = TrainingConfig()
+    """The optimisation."""
+    decoding: DecodingConfig = field(default=DecodingConfig())
+    """The translation."""
+    seed: int = 1
+    """Everything random follows from it."""
+    output: str = "runs/translora"
+    """The run folder."""

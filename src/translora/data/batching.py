@@ -1,0 +1,61 @@
+"""Batches by token budget out of length-sorted pools: a pure function of lengths, seed and epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+_POOL_PAIRS = 20_000
+
+
+def batches_within(order: Ints, source: Ints, target: Ints, budget: int) -> Iterator[Ints]:
+    """Cut `order` (indices, sorted by length) into runs whose padded size stays within `budget` tokens.
+
+    The padded size of a batch is its number of pairs times the sum of its longest source and its longest target.
+    A pair that is longer than the budget is a batch of its own.
+    """
+    start = longest_source = longest_target = 0
+    for end, index in enumerate(order):
+        wider_source = max(longest_source, int(source[index]))
+        wider_target = max(longest_target, int(target[index]))
+        if end > start and (end - start + 1) * (wider_source + wider_target) > budget:
+            yield order[start:end]
+            start, wider_source, wider_target = end, int(source[index]), int(target[index])
+        longest_source, longest_target = wider_source, wider_target
+    if start < len(order):
+        yield order[start:]
+
+
+def epoch_batches(source: Ints, target: Ints, budget: int, seed: int, epoch: int) -> list[Ints]:
+    """The batches of one epoch, each an array of pair indices; every pair occurs once.
+
+    The pairs are shuffled, cut into pools, sorted by length inside each pool, cut by `budget`, and the batches of
+    all pools are shuffled. `source` and `target` are lengths in tokens, of shape (pairs,).
+    """
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(source))
+    batches: list[Ints] = []
+    for start in range(0, len(order), _POOL_PAIRS):
+        pool = order[start : start + _POOL_PAIRS]
+        pool = pool[np.lexsort((source[pool], target[pool]))]
+        batches.extend(batches_within(pool, source, target, budget))
+    return [batches[i] for i in random.permutation(len(batches))]
+
+
+def sorted_batches(source: Ints, target: Ints, budget: int) -> list[Ints]:
+    """Batches for evaluation: longest first, so that a lack of memory shows at once; every pair occurs once."""
+    order = np.lexsort((target, source))[::-1]
+    return list(batches_within(order, source, target, budget))
+
+
+def padding_share(batches: list[Ints], source: Ints, target: Ints) -> float:
+    """The share of padding among all tokens of `batches`."""
+    real = padded = 0
+    for batch in batches:
+        real += int(source[batch].sum() + target[batch].sum())
+        padded += len(batch) * int(source[batch].max() + target[batch].max())
+    return 1 - real / padded if padded else 0.0

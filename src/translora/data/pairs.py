@@ -1,0 +1,125 @@
+"""The one type for a sentence pair, and the corpus that holds many. Knows no file format and no tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import pyarrow as pa
+
+
+class Pair(NamedTuple):
+    """A source sentence, its translation, and where they came from."""
+
+    source: str
+    target: str
+    file: str = ""
+    line: int = 0
+    """Counted from 1; for formats without lines, the record."""
+
+    @property
+    def origin(self) -> str:
+        """`file:line`, for messages."""
+        return f"{self.file}:{self.line}"
+
+
+_SCHEMA = pa.schema(
+    [
+        ("source", pa.large_string()),
+        ("target", pa.large_string()),
+        ("file", pa.dictionary(pa.int32(), pa.string())),
+        ("line", pa.int64()),
+    ]
+)
+_CHUNK = 50_000
+
+
+class Corpus:
+    """An immutable sequence of pairs in an Arrow table (columns source, target, file, line)."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    @classmethod
+    def of(cls, pairs: Iterable[Pair]) -> Corpus:
+        """Collect pairs, a chunk at a time, so that only Arrow's compact form is held."""
+        chunks = []
+        stream = iter(pairs)
+        while chunk := list(islice(stream, _CHUNK)):
+            columns = [list(column) for column in zip(*chunk, strict=True)]
+            arrays = [
+                pa.array(column, type=kind.type if i != 2 else pa.string())
+                for i, (column, kind) in enumerate(zip(columns, _SCHEMA, strict=True))
+            ]
+            arrays[2] = arrays[2].dictionary_encode()
+            chunks.append(pa.record_batch(arrays, schema=_SCHEMA))
+        return cls(pa.Table.from_batches(chunks, schema=_SCHEMA).unify_dictionaries())
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __iter__(self) -> Iterator[Pair]:
+        for batch in self.table.to_batches(max_chunksize=_CHUNK):
+            yield from map(Pair._make, zip(*(column.to_pylist() for column in batch.columns), strict=True))
+
+    def __getitem__(self, index: int) -> Pair:
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        row = self.table.slice(index % len(self), 1)
+        return Pair(*(column[0].as_py() for column in row.columns))
+
+    def __add__(self, other: Corpus) -> Corpus:
+        return Corpus(pa.concat_tables([self.table, other.table]).unify_dictionaries())
+
+    @property
+    def sources(self) -> list[str]:
+        """All source sentences."""
+        return list(self.table.column("source").to_pylist())
+
+    @property
+    def targets(self) -> list[str]:
+        """All target sentences."""
+        return list(self.table.column("target").to_pylist())
+
+    def take(self, indices: Sequence[int]) -> Corpus:
+        """The pairs at `indices`, in that order."""
+        return Corpus(self.table.take(pa.array(indices, type=pa.int64())))
+
+    def head(self, count: int) -> Corpus:
+        """The first `count` pairs, or all where there are fewer."""
+        return Corpus(self.table.slice(0, count))
+
+    def sample(self, count: int, seed: int) -> Corpus:
+        """`count` pairs drawn by `seed` (all where there are fewer), in corpus order."""
+        drawn = random.Random(seed).sample(range(len(self)), min(count, len(self)))
+        return self.take(sorted(drawn))
+
+    def content_hash(self) -> str:
+        """SHA-256 of the texts and their order; where they came from does not count."""
+        digest = hashlib.sha256()
+        for column in ("source", "target"):
+            for text in self.table.column(column).to_pylist():
+                data = text.encode("utf-8", "surrogatepass")
+                digest.update(len(data).to_bytes(4, "little") + data)
+        return digest.hexdigest()
+
+
+def joined(corpus: Corpus, share: float, most: int, seed: int) -> Corpus:
+    """Examples of two to `most` random pairs of `corpus` put together, `share` of its size in number.
+
+    A model trained on short sentences alone never meets a long one; joining gives it length without other data
+    (Kondo et al. 2021, "Sentence Concatenation Approach to Data Augmentation for NMT").
+    """
+    draw = random.Random(seed)
+    sources, targets = corpus.sources, corpus.targets
+
+    def examples() -> Iterator[Pair]:
+        for number in range(round(share * len(corpus))):
+            chosen = [draw.randrange(len(corpus)) for _ in range(draw.randint(2, most))]
+            source = " ".join(sources[i] for i in chosen)
+            yield Pair(source, " ".join(targets[i] for i in chosen), "joined", number + 1)
+
+    return Corpus.of(examples())

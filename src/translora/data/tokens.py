@@ -1,0 +1,155 @@
+"""Tokenise a corpus once and keep it as Arrow, by content hash; hand out padded batches.
+
+Knows tokenizers and tensors; knows no file format of corpora.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from translora.data.batching import Ints
+from translora.data.pairs import Corpus
+from translora.files import atomic_file, cache_folder, sha256
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+IGNORED = -100
+"""The label of padding, which cross-entropy leaves out."""
+
+_CHUNK = 10_000
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded token ids of some pairs."""
+
+    input_ids: torch.Tensor
+    """Source ids, shape (pairs, source length)."""
+    attention_mask: torch.Tensor
+    """1 at real source tokens, 0 at padding; shape (pairs, source length)."""
+    labels: torch.Tensor
+    """Target ids, `IGNORED` at padding; shape (pairs, target length)."""
+    indices: Ints
+    """Which pairs of the corpus these are."""
+
+    @property
+    def target_tokens(self) -> int:
+        """Target tokens that count in the loss."""
+        return int((self.labels != IGNORED).sum())
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        return Batch(self.input_ids.to(device), self.attention_mask.to(device), self.labels.to(device), self.indices)
+
+
+class TokenisedCorpus:
+    """Token ids of a corpus, memory-mapped: row i of `source` and `target` belongs to pair i."""
+
+    def __init__(self, table: pa.Table, pad_id: int) -> None:
+        metadata = table.schema.metadata or {}
+        self.truncated_sources = int(metadata.get(b"truncated_sources", 0))
+        self.truncated_targets = int(metadata.get(b"truncated_targets", 0))
+        self._pad_id = pad_id
+        self._source = _Rows(table.column("source"))
+        self._target = _Rows(table.column("target"))
+        self.source_lengths: Ints = self._source.lengths
+        self.target_lengths: Ints = self._target.lengths
+
+    def __len__(self) -> int:
+        return len(self.source_lengths)
+
+    def all_indices(self) -> Ints:
+        """Every index, in order."""
+        return np.arange(len(self), dtype=np.int64)
+
+    def source_ids(self, index: int) -> list[int]:
+        """The source token ids of one pair, prompt and end token included."""
+        return [int(i) for i in self._source[index]]
+
+    def target_ids(self, index: int) -> list[int]:
+        """The target token ids of one pair, end token included."""
+        return [int(i) for i in self._target[index]]
+
+    def batch(self, indices: Ints) -> Batch:
+        """The pairs at `indices`, padded to the longest of them."""
+        source = self._source.padded(indices, self._pad_id)
+        lengths = torch.from_numpy(self.source_lengths[indices])
+        mask = torch.arange(source.shape[1])[None, :] < lengths[:, None]
+        return Batch(source, mask.long(), self._target.padded(indices, IGNORED), indices)
+
+
+class _Rows:
+    """A ragged column as one flat array and its offsets."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        array = column.combine_chunks()
+        self._values = array.values.to_numpy(zero_copy_only=False)
+        self._offsets = array.offsets.to_numpy()
+        self.lengths: Ints = np.diff(self._offsets).astype(np.int64)
+
+    def __getitem__(self, index: int) -> Ints:
+        row: Ints = self._values[self._offsets[index] : self._offsets[index + 1]]
+        return row
+
+    def padded(self, indices: Ints, fill: int) -> torch.Tensor:
+        rows = np.full((len(indices), int(self.lengths[indices].max())), fill, dtype=np.int64)
+        for row, index in zip(rows, indices, strict=True):
+            ids = self[index]
+            row[: len(ids)] = ids
+        return torch.from_numpy(rows)
+
+
+def tokenise(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, prompt: str, max_tokens: int) -> TokenisedCorpus:
+    """Tokenise `corpus`, with `prompt` before each source; both sides end with the end token, within `max_tokens`.
+
+    The result is cached under the hash of the texts, the tokenizer, the prompt and the limit.
+    """
+    key = sha256(corpus.content_hash(), tokenizer_hash(tokenizer), prompt, str(max_tokens))
+    path = cache_folder() / "tokens" / f"{key}.arrow"
+    if not path.exists():
+        table = _tokenised_table(corpus, tokenizer, prompt, max_tokens)
+        with (
+            atomic_file(path) as temporary,
+            pa.OSFile(str(temporary), "wb") as sink,
+            pa.ipc.new_file(sink, table.schema) as writer,
+        ):
+            writer.write_table(table)
+    with pa.memory_map(str(path)) as source:
+        table = pa.ipc.open_file(source).read_all()
+    return TokenisedCorpus(table, int(tokenizer.pad_token_id))
+
+
+def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 of all that decides how `tokenizer` cuts a text."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    return sha256(type(tokenizer).__name__, rules)
+
+
+def _tokenised_table(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, prompt: str, max_tokens: int) -> pa.Table:
+    sources = _encode([prompt + text for text in corpus.sources], tokenizer, max_tokens)
+    targets = _encode(corpus.targets, tokenizer, max_tokens)
+    metadata = {"truncated_sources": str(sources[1]), "truncated_targets": str(targets[1])}
+    return pa.table({"source": sources[0], "target": targets[0]}, metadata=metadata)
+
+
+def _encode(texts: list[str], tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> tuple[pa.Array, int]:
+    """The token ids of `texts` as one ragged array, and how many were cut off."""
+    rows: list[np.ndarray] = []
+    truncated = 0
+    end = int(tokenizer.eos_token_id)
+    for start in range(0, len(texts), _CHUNK):
+        for ids in tokenizer(texts[start : start + _CHUNK], verbose=False)["input_ids"]:
+            if len(ids) > max_tokens:
+                ids = [*ids[: max_tokens - 1], end]
+                truncated += 1
+            rows.append(np.asarray(ids, dtype=np.int32))
+    offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+    values = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
+    return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values)), truncated

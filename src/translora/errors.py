@@ -1,0 +1,41 @@
+"""The exception tree: every error that a user can cause. Each message says what is wrong, where, and what to do.
+
+The command line prints the message of a `TransloraError` as one line and exits with its `exit_code`; any other
+exception is a defect of translora and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class TransloraError(Exception):
+    """A mistake or a circumstance that the user can mend; the base of all others here."""
+
+    exit_code = 1
+
+
+class ConfigError(TransloraError):
+    """A recipe or a flag that cannot be used."""
+
+    exit_code = 2
+
+
+class DataError(TransloraError):
+    """A corpus that cannot be read; the message names the file and, where there is one, the line."""
+
+
+class ModelError(TransloraError):
+    """A model, tokenizer or adapter that cannot be loaded or does not fit the recipe."""
+
+
+class CanaryError(ModelError):
+    """The model broke a rule of its family in the check before training."""
+
+
+class TrainingError(TransloraError):
+    """Training had to stop; the last good checkpoint is kept."""
+
+
+class InterruptedRunError(TransloraError):
+    """The user interrupted a run; its message says how to go on."""
+
+    exit_code = 130

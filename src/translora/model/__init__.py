@@ -1,0 +1,1 @@
+"""Load models, put adapters in and out, check them before compute is spent."""

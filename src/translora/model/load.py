@@ -1,0 +1,156 @@
+"""Load a T5-architecture checkpoint from the hub, a folder, or the package itself, with its tokenizer and prompt.
+
+Weights come from safetensors only, remote code is never run, and nothing on disk is asked of the network.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from translora import hub, mini
+from translora.config import Config
+from translora.errors import ModelError
+from translora.families import Family, family_of
+from translora.model.hardware import choose_device, choose_dtype
+
+
+@dataclass
+class Translator:
+    """A model with all that is needed to translate with it."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    family: Family
+    prompt: str
+    """What precedes each source text."""
+    name: str
+    """The model as the recipe named it."""
+    device: torch.device
+    dtype: torch.dtype
+    """The dtype of matrix products."""
+
+    def autocast(self) -> torch.autocast:
+        """The context in which the model computes: matrix products in `dtype`, sums and norms in float32."""
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+
+
+def load(config: Config) -> Translator:
+    """Load the model that `config` names, in evaluation mode, on its device.
+
+    Weights are float32 where every weight is trained, else of the compute dtype.
+
+    Raises `ModelError` for what is not there, cannot be read or is not of the T5 architecture.
+    """
+    folder = model_folder(config.model, config.revision)
+    with _errors_named(config.model), quiet_transformers():
+        shape = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        family = family_of(shape.model_type, type(tokenizer).__name__, tokenizer.get_vocab().keys(), config.target)
+        device = choose_device(config.device)
+        dtype = choose_dtype(config.dtype, device, family)
+        weights = torch.float32 if config.method == "full" else dtype
+        model = _fresh(shape, config.seed) if config.init == "random" else _pretrained(folder, weights)
+    _set_dropout(model, config.training.dropout)
+    model = model.to(device=device, dtype=weights).eval()
+    prompt = family.prompt(config.source, config.target)
+    return Translator(model, tokenizer, family, prompt, config.model, device, dtype)
+
+
+def model_folder(name: str, revision: str = "") -> Path:
+    """The folder of a model: the package's own for `mini`, a folder as it is, or the hub's copy on disk.
+
+    Raises `ModelError` where nothing of that name is to be had.
+    """
+    if name == "mini":
+        return mini.MODEL
+    path = Path(name)
+    if path.is_dir():
+        if not (path / "config.json").exists():
+            raise ModelError(f"{path}: no config.json in it: give the folder of a transformers model")
+        return path
+    if path.exists() or path.is_absolute() or name.startswith(".") or name.count("/") > 1:
+        raise ModelError(
+            f"{name}: no such model folder: give a folder, a hub name such as google/flan-t5-small, or mini"
+        )
+    return hub.fetch_model(name, revision)
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers' load reports and notices off the terminal; errors still raise."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(logging.CRITICAL)
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers_logging.set_verbosity(level)
+
+
+@contextmanager
+def _errors_named(name: str) -> Iterator[None]:
+    """Turn what transformers raises for a broken or foreign checkpoint into one line."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"model {name}: cannot be loaded ({reason}): check the folder or download it again") from error
+
+
+def _fresh(shape: Any, seed: int) -> PreTrainedModel:
+    """A model of random weights; a head of its own starts at variance 1 / width, as in T5X (transformers: 1)."""
+    own_head = not getattr(shape, "scale_decoder_outputs", False)
+    if own_head:
+        shape.tie_word_embeddings = False
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model: PreTrainedModel = AutoModelForSeq2SeqLM.from_config(shape)
+    if own_head:
+        model.get_output_embeddings().weight.data.mul_(shape.d_model**-0.5)
+    return model
+
+
+def _pretrained(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(
+            f"{folder}: no safetensors weights in it: translora never unpickles weights; convert them first"
+        )
+    model, report = AutoModelForSeq2SeqLM.from_pretrained(
+        folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+    )
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ModelError(f"{folder}: weights are missing ({', '.join(missing[:3])}, {len(missing)} in all)")
+    _mark_untied(model)
+    return model  # type: ignore[no-any-return]
+
+
+def _mark_untied(model: PreTrainedModel) -> None:
+    """Record in the configuration that the head is not tied, where it is not, so that saving keeps it.
+
+    transformers 5 sets `tie_word_embeddings` on every T5, though FLAN-T5, T5 1.1 and mT5 have a head of their own.
+    """
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    if head is not None and head.weight is not embedding.weight:
+        model.config.tie_word_embeddings = False
+
+
+def _set_dropout(model: PreTrainedModel, rate: float) -> None:
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = rate
+        elif hasattr(module, "key_value_proj_dim"):
+            module.dropout = rate

@@ -1,0 +1,159 @@
+"""The main job from a configuration to a run folder: read, check, train, translate, score. Each step is a module's."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+
+from translora import summary, terminal
+from translora.config import Config
+from translora.data.pairs import Corpus
+from translora.data.splits import Splits, read_splits
+from translora.data.tokens import TokenisedCorpus, tokenise
+from translora.errors import ConfigError
+from translora.evaluate import Scores, evaluate
+from translora.files import atomic_folder, write_json, write_lines
+from translora.model.load import Translator, load
+from translora.model.lora import ParameterCount, attach, count_parameters, load_adapter, merged_copy
+from translora.runs import Run, adapter_folder, open_run
+from translora.training import canary
+from translora.training.checkpoint import Checkpoints, TrainingState
+from translora.training.loop import fit
+from translora.training.validation import translate_merged, validate
+
+
+def train(config: Config, overwrite: bool = False) -> Run:
+    """Do the whole job that `config` describes and return its run folder.
+
+    Goes on where an earlier, interrupted call with the same configuration stopped. `overwrite` deletes what the run
+    folder holds first.
+
+    Raises a `TransloraError` for whatever the user can mend.
+    """
+    run = open_run(config, overwrite)
+    splits = read_splits(config)
+    translator = load(config)
+    parameters = _make_trainable(translator, config)
+    summary.show_start(translator, parameters, splits, config)
+    loss = canary.check(translator, splits.train if len(splits.train) else splits.test, config)
+    terminal.notice(f"canary: passed; loss {loss:.2f} nats a token on the first pairs")
+    before = _scored(translator, splits.test, config, run, "before") if config.init == "pretrained" else None
+    state = TrainingState()
+    if config.method != "none":
+        state = _train_model(translator, splits, config, run)
+        _save_model(translator, run)
+    after = _scored(translator, splits.test, config, run, "after") if state.step else before
+    truncated = _tokenised(translator, splits.train, config)
+    write_json(
+        run.summary_file,
+        summary.build(config, translator, parameters, splits, truncated, state, before, after),
+    )
+    summary.show_end(run, state)
+    return run
+
+
+def translate_lines(
+    name: str | Path, lines: Sequence[str], source: str = "", target: str = "", beams: int = 0
+) -> list[str]:
+    """Translate `lines` with a run, an adapter folder or a model, in order; see `open_translator` for `name`."""
+    translator, config = open_translator(name, source, target, beams)
+    return translate_merged(translator, list(lines), config, "translate")
+
+
+def open_translator(name: str | Path, source: str = "", target: str = "", beams: int = 0) -> tuple[Translator, Config]:
+    """The model behind a run folder, a PEFT adapter folder, a model folder, a hub name or `mini`, ready to translate.
+
+    Languages and beams default to the run's, else to the defaults of `Config`. An adapter is merged in.
+
+    Raises `ConfigError` or `ModelError` where there is no such thing.
+    """
+    path = Path(name)
+    run = Run(path)
+    adapter = adapter_folder(path)
+    if run.config_file.exists():
+        config = run.config
+        if not adapter and run.model.exists():
+            config = dataclasses.replace(config, model=str(run.model))
+        elif not adapter and config.method != "none":
+            raise ConfigError(f"{path}: the run has no trained model yet: start its training again to finish it")
+    elif adapter:
+        settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+        config = Config(model=settings["base_model_name_or_path"])
+    else:
+        config = Config(model=str(name))
+    config = dataclasses.replace(
+        config,
+        method="none",
+        init="pretrained",
+        source=source or config.source,
+        target=target or config.target,
+        decoding=dataclasses.replace(config.decoding, beams=beams or config.decoding.beams),
+    )
+    translator = load(config)
+    if adapter:
+        translator.model = merged_copy(load_adapter(translator.model, adapter))
+    return translator, config
+
+
+def _make_trainable(translator: Translator, config: Config) -> ParameterCount:
+    """Insert the adapter or free every weight, as the method says; count what is trained."""
+    if config.method == "lora":
+        translator.model = attach(translator.model, config.lora, config.model, config.seed)
+    else:
+        translator.model.requires_grad_(config.method == "full")
+    if config.training.gradient_checkpointing:
+        translator.model.gradient_checkpointing_enable({"use_reentrant": False})
+    return count_parameters(translator.model)
+
+
+def _tokenised(translator: Translator, corpus: Corpus, config: Config) -> TokenisedCorpus:
+    return tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
+
+
+def _train_model(translator: Translator, splits: Splits, config: Config, run: Run) -> TrainingState:
+    examples = _tokenised(translator, splits.train, config)
+    held_out = _tokenised(translator, splits.validation, config)
+    with open(run.metrics, "a", encoding="utf-8") as stream:
+
+        def record(figures: dict[str, Any]) -> None:
+            stream.write(json.dumps({**figures, "time": round(time.time(), 3)}) + "\n")
+            stream.flush()
+
+        return fit(
+            translator,
+            examples,
+            config,
+            Checkpoints(run.checkpoints),
+            lambda: validate(translator, splits.validation, held_out, config),
+            record,
+        )
+
+
+def _save_model(translator: Translator, run: Run) -> None:
+    model = translator.model
+    if isinstance(model, PeftModel):
+        with atomic_folder(run.adapter) as folder:
+            model.save_pretrained(folder)
+        return
+    with atomic_folder(run.model) as folder:
+        model.save_pretrained(folder)
+        translator.tokenizer.save_pretrained(folder)
+
+
+def _scored(translator: Translator, test: Corpus, config: Config, run: Run, label: str) -> Scores:
+    """Translate the test pairs into `translations/LABEL.txt` and score them; an existing whole file is used again."""
+    file = run.translations / f"{label}.txt"
+    if file.exists():
+        hypotheses = file.read_text(encoding="utf-8").split("\n")[:-1]
+    else:
+        hypotheses = translate_merged(translator, test.sources, config, f"translate test pairs, {label}")
+        write_lines(run.translations / "source.txt", [" ".join(text.split()) for text in test.sources])
+        write_lines(run.translations / "reference.txt", [" ".join(text.split()) for text in test.targets])
+        write_lines(file, hypotheses)
+    return evaluate(hypotheses, test.targets, config.target)

@@ -1,0 +1,120 @@
+"""The run folder: what lies where in it. Knows paths and small files; knows nothing of training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from translora.config import Config
+from translora.errors import ConfigError, DataError
+from translora.recipe import changed_fields, load_config, save_config
+
+_ADAPTER_FILE = "adapter_config.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder: configuration, adapter or model, checkpoints, figures, translations."""
+
+    folder: Path
+    translators: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def config_file(self) -> Path:
+        """All fields, resolved."""
+        return self.folder / "config.yaml"
+
+    @property
+    def adapter(self) -> Path:
+        """The adapter, in PEFT's format (`method: lora`)."""
+        return self.folder / "adapter"
+
+    @property
+    def model(self) -> Path:
+        """The whole model, in transformers' format (`method: full`)."""
+        return self.folder / "model"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What a run goes on from."""
+        return self.folder / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line: each step's and each validation's figures."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def translations(self) -> Path:
+        """`source.txt`, `reference.txt`, `before.txt` and `after.txt` of the test pairs, aligned by line."""
+        return self.folder / "translations"
+
+    @property
+    def summary_file(self) -> Path:
+        """The figures of a finished run."""
+        return self.folder / "summary.json"
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration of the run; raises `ConfigError` where the file is missing or broken."""
+        return load_config(self.config_file)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has its summary."""
+        return self.summary_file.exists()
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The figures of a finished run; raises `DataError` where it has not finished."""
+        try:
+            return dict(json.loads(self.summary_file.read_text(encoding="utf-8")))
+        except FileNotFoundError as error:
+            raise DataError(f"{self.folder}: the run has not finished: start the same command again") from error
+
+    def translate(self, lines: list[str]) -> list[str]:
+        """Translate lines with the trained model, in order."""
+        from translora.pipeline import translate_lines
+
+        return translate_lines(self.folder, lines)
+
+
+def open_run(config: Config, overwrite: bool = False) -> Run:
+    """The run folder for `config`: a new one, or one to go on with.
+
+    Raises `ConfigError` where the folder holds a finished run, a run of another recipe, or something else.
+    """
+    run = Run(Path(config.output))
+    if overwrite and run.config_file.exists():
+        import shutil
+
+        shutil.rmtree(run.folder)
+    if run.finished:
+        raise ConfigError(f"{run.folder} holds a finished run: choose another --output, or add --overwrite")
+    if run.config_file.exists():
+        changed = changed_fields(run.config, config)
+        if changed:
+            name, (old, new) = next(iter(changed.items()))
+            raise ConfigError(
+                f"{run.folder} holds an unfinished run of another recipe ({name}: {old!r} there, {new!r} here): "
+                f"choose another --output, or add --overwrite"
+            )
+        return run
+    if run.folder.exists() and (not run.folder.is_dir() or any(run.folder.iterdir())):
+        raise ConfigError(f"{run.folder} exists and is no run folder: choose another --output")
+    try:
+        save_config(config, run.config_file)
+    except OSError as error:
+        raise ConfigError(f"{run.folder}: cannot be written ({error.strerror}): choose another --output") from error
+    return run
+
+
+def adapter_folder(path: Path) -> Path | None:
+    """The PEFT adapter that a path names: a run folder's, or the folder itself; None where there is none."""
+    for folder in (path / "adapter", path):
+        if (folder / _ADAPTER_FILE).exists():
+            return folder
+    return None

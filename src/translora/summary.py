@@ -1,0 +1,141 @@
+"""What a run says of itself: the lines at its start, `summary.json`, and the tables at its end."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict
+from typing import Any
+
+import translora
+from translora import terminal
+from translora.config import Config
+from translora.data.splits import Splits
+from translora.data.tokens import TokenisedCorpus
+from translora.evaluate import Scores
+from translora.model import hardware
+from translora.model.load import Translator
+from translora.model.lora import ParameterCount
+from translora.runs import Run
+from translora.training.checkpoint import TrainingState
+
+_EXAMPLES = 5
+
+
+def show_start(translator: Translator, parameters: ParameterCount, splits: Splits, config: Config) -> None:
+    """Model, data and what is trained, before anything is computed."""
+    terminal.notice(
+        f"model: {translator.name} ({translator.family.name} family, {str(translator.dtype)[6:]}, "
+        f"{hardware.describe(translator.device)}), prompt {translator.prompt!r}"
+    )
+    terminal.notice(
+        f"data: {len(splits.train):,} training, {len(splits.validation):,} validation, {len(splits.test):,} test pairs"
+    )
+    if splits.empty:
+        terminal.notice(f"data: dropped {splits.empty:,} training pairs with an empty side")
+    if splits.overlap:
+        terminal.notice(
+            f"data: dropped {splits.overlap:,} training pairs that occur in validation or test, "
+            f"such as {', '.join(splits.overlap_examples[:3])}"
+        )
+    if config.method != "none":
+        terminal.notice(
+            f"{config.method}: trains {parameters.trainable:,} of {parameters.total:,} parameters "
+            f"({parameters.share:.2%})" + (f", {_lora_words(config)}" if config.method == "lora" else "")
+        )
+
+
+def _lora_words(config: Config) -> str:
+    lora = config.lora
+    return f"rank {lora.rank}, alpha {lora.alpha or 2 * lora.rank:g}, on {lora.targets}"
+
+
+def build(
+    config: Config,
+    translator: Translator,
+    parameters: ParameterCount,
+    splits: Splits,
+    examples: TokenisedCorpus,
+    state: TrainingState,
+    before: Scores | None,
+    after: Scores | None,
+) -> dict[str, Any]:
+    """The content of `summary.json`; scores are null where nothing was scored (a fresh model before training)."""
+    return {
+        "base_model": config.model,
+        "method": config.method,
+        "bleu_before": before.bleu.score if before else None,
+        "bleu_after": after.bleu.score if after else None,
+        "chrf_before": before.chrf.score if before else None,
+        "chrf_after": after.chrf.score if after else None,
+        "signature": after.bleu.signature if after else None,
+        "scores_before": before.as_dict() if before else None,
+        "scores_after": after.as_dict() if after else None,
+        "total_parameters": parameters.total,
+        "trainable_parameters": parameters.trainable,
+        "train_pairs": len(splits.train),
+        "validation_pairs": len(splits.validation),
+        "test_pairs": len(splits.test),
+        "dropped_empty": splits.empty,
+        "dropped_overlap": splits.overlap,
+        "truncated_sources": examples.truncated_sources,
+        "truncated_targets": examples.truncated_targets,
+        "steps": state.step,
+        "best_step": state.best_step,
+        "train_seconds": state.seconds,
+        "pairs_per_second": state.pairs / state.seconds if state.seconds else None,
+        "peak_memory_bytes": hardware.peak_memory_bytes(translator.device),
+        "hardware": hardware.describe(translator.device),
+        "dtype": str(translator.dtype)[6:],
+        "table": [asdict(row) for row in state.rows],
+        "version": translora.__version__,
+    }
+
+
+def show_end(run: Run, state: TrainingState) -> None:
+    """The table an epoch, the scores before and after, and some examples of each."""
+    figures = run.summary
+    if state.rows:
+        terminal.show_table(
+            "Training (loss: nats a target token; seconds: training alone)",
+            ["epoch", "step", "training loss", "validation loss", "validation BLEU", "seconds"],
+            [
+                [f"{row.epoch:.2f}", str(row.step), f"{row.training_loss:.3f}", f"{row.validation_loss:.3f}",
+                 f"{row.bleu:.1f}", f"{row.seconds:.1f}"]
+                for row in state.rows
+            ],
+        )  # fmt: skip
+        terminal.results.print(
+            f"best at step {state.best_step}; {figures['pairs_per_second']:.0f} pairs/s, "
+            f"{figures['train_seconds']:.0f} s of training, "
+            f"peak memory {figures['peak_memory_bytes'] / 2**30:.2f} GiB\n"
+        )
+    _show_scores(figures)
+    _show_examples(run)
+    terminal.results.print(f"run folder: {run.folder}", soft_wrap=True)
+
+
+def _show_scores(figures: dict[str, Any]) -> None:
+    before, after = figures["scores_before"], figures["scores_after"]
+    names = {"bleu": "BLEU", "chrf": "chrF2++", "ter": "TER (lower is better)"}
+    rows = []
+    for key, name in names.items():
+        old = f"{before[key]['score']:.1f}" if before else "-"
+        change = f"{after[key]['score'] - before[key]['score']:+.1f}" if before else "-"
+        rows.append([name, old, f"{after[key]['score']:.1f}", change])
+    terminal.show_table(f"Scores on {figures['test_pairs']:,} test pairs", ["", "before", "after", "change"], rows)
+    for key in names:
+        terminal.results.print(f"{names[key].split(' ')[0]}: {after[key]['signature']}", soft_wrap=True)
+    terminal.results.print()
+
+
+def _show_examples(run: Run) -> None:
+    files = {"source": "source", "reference": "reference", "before": "before", "after": "after"}
+    texts = {
+        label: (run.translations / f"{file}.txt").read_text(encoding="utf-8").split("\n")[:-1]
+        for label, file in files.items()
+        if (run.translations / f"{file}.txt").exists()
+    }
+    total = len(texts["source"])
+    chosen = random.Random(run.config.seed).sample(range(total), min(_EXAMPLES, total))
+    groups = [[(label, lines[i]) for label, lines in texts.items()] for i in sorted(chosen)]
+    terminal.show_texts(f"{len(groups)} test pairs drawn by seed {run.config.seed}", groups)

@@ -1,0 +1,125 @@
+"""The canary: a few pairs through the whole model before any compute is spent; a broken rule is named at once.
+
+What it catches cost others days: heads tied that should not be, a target token that the vocabulary lacks, adapters
+that no gradient reaches, generation that does not start where the model expects.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+
+from translora.config import Config, DecodingConfig
+from translora.data.pairs import Corpus
+from translora.data.tokens import Batch, tokenise
+from translora.errors import CanaryError
+from translora.model.load import Translator
+from translora.model.loss import batch_loss
+from translora.translate.decode import translate
+
+_PAIRS = 4
+_NATS_ABOVE_GUESSING = 2.0
+_NATS_FRESH = 1.5
+
+
+def check(translator: Translator, pairs: Corpus, config: Config) -> float:
+    """Run the canary on the first few of `pairs`; returns their loss in nats a target token.
+
+    Leaves the weights as they were and no gradient behind.
+
+    Raises `CanaryError` naming the model, its family and the rule that it broke.
+    """
+    sample = pairs.head(_PAIRS)
+    for fault in _faults(translator, sample, config):
+        raise CanaryError(f"model {translator.name}, family {translator.family.name}: {fault}")
+    return _loss(translator, sample, config)
+
+
+def _faults(translator: Translator, sample: Corpus, config: Config) -> Iterator[str]:
+    yield from _tokenizer_faults(translator, sample)
+    if config.method != "none":
+        yield from _gradient_faults(translator, sample, config)
+    yield from _loss_faults(translator, sample, config)
+    yield from _generation_faults(translator, sample, config)
+
+
+def _tokenizer_faults(translator: Translator, sample: Corpus) -> Iterator[str]:
+    tokenizer = translator.tokenizer
+    size = translator.model.get_input_embeddings().weight.shape[0]
+    ids = tokenizer(translator.prompt + sample[0].source)["input_ids"]
+    if tokenizer.pad_token_id is None or tokenizer.eos_token_id is None:
+        yield "the tokenizer has no padding or no end token: T5 needs both"
+    if not ids or ids[-1] != tokenizer.eos_token_id:
+        yield "the tokenizer does not end a sentence with its end token: T5's does"
+    if max(ids) >= size:
+        yield f"the tokenizer gives id {max(ids)} but the embedding has {size} rows: they do not belong together"
+    prompt = tokenizer(translator.prompt, add_special_tokens=False)["input_ids"]
+    if tokenizer.unk_token_id in prompt:
+        yield f"the vocabulary does not know the prompt {translator.prompt!r}"
+
+
+def _gradient_faults(translator: Translator, sample: Corpus, config: Config) -> Iterator[str]:
+    model = translator.model
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        with translator.autocast():
+            objective = batch_loss(model.train(), _batch(translator, sample, config)).objective
+        objective.backward()
+    reached: dict[str, bool] = {}
+    frozen = []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            layer = name.split(".lora_")[0]
+            some = parameter.grad is not None and bool(parameter.grad.abs().sum() > 0)
+            reached[layer] = reached.get(layer, False) or some
+        elif parameter.grad is not None:
+            frozen.append(name)
+    model.zero_grad(set_to_none=True)
+    model.eval()
+    if not reached:
+        yield "nothing is trained: no adapter was inserted"
+    missed = [layer for layer, some in reached.items() if not some]
+    if config.method == "lora" and missed:
+        yield f"no gradient reaches {len(missed)} of {len(reached)} adapters, the first at {missed[0]}"
+    if frozen:
+        yield f"the frozen weight {frozen[0]} gets a gradient ({len(frozen)} in all)"
+
+
+def _loss_faults(translator: Translator, sample: Corpus, config: Config) -> Iterator[str]:
+    loss = _loss(translator, sample, config)
+    guessing = math.log(translator.model.get_input_embeddings().weight.shape[0])
+    if not math.isfinite(loss):
+        yield f"the loss is {loss} in {translator.dtype}: use dtype float32"
+    if config.init == "random" and abs(loss - guessing) > _NATS_FRESH:
+        yield f"the loss of a fresh model is {loss:.2f}, far from {guessing:.2f}, the log of its vocabulary's size"
+    if loss > guessing + _NATS_ABOVE_GUESSING:
+        yield (
+            f"the loss is {loss:.2f} where guessing gives {guessing:.2f}: the head is tied or scaled against the "
+            f"checkpoint's rule, or the tokenizer is another model's"
+        )
+
+
+def _generation_faults(translator: Translator, sample: Corpus, config: Config) -> Iterator[str]:
+    limit = DecodingConfig(beams=config.decoding.beams, max_tokens=8)
+    try:
+        texts = translate(translator, [sample[0].source], limit)
+    except (RuntimeError, ValueError, IndexError) as error:
+        yield f"generation failed ({' '.join(str(error).split())[:200]})"
+        return
+    if len(translator.tokenizer(texts[0], add_special_tokens=False)["input_ids"]) > 4 * limit.max_tokens:
+        yield "a generation limited to 8 tokens did not end"
+
+
+def _batch(translator: Translator, sample: Corpus, config: Config) -> Batch:
+    tokens = tokenise(sample, translator.tokenizer, translator.prompt, config.data.max_tokens)
+    return tokens.batch(tokens.all_indices()).to(translator.device)
+
+
+@torch.no_grad()
+def _loss(translator: Translator, sample: Corpus, config: Config) -> float:
+    batch = _batch(translator, sample, config)
+    with translator.autocast():
+        loss = batch_loss(translator.model.eval(), batch)
+    return float(loss.cross_entropy) / batch.target_tokens

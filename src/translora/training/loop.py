@@ -1,0 +1,143 @@
+"""The training loop. Knows steps, validation and stopping; knows nothing of files of data or of LoRA."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+
+from translora.config import Config, TrainingConfig
+from translora.data.tokens import Batch, TokenisedCorpus
+from translora.errors import InterruptedRunError, TrainingError
+from translora.files import sha256
+from translora.model.load import Translator
+from translora.model.loss import batch_loss
+from translora.progress import meter
+from translora.training.checkpoint import Checkpoints, TrainingState, ValidationRow
+from translora.training.interrupt import stop_between_steps
+from translora.training.optimizer import build_optimizer, rate_at, set_rate
+from translora.training.plan import Plan
+
+
+class Validation(NamedTuple):
+    """What a validation measured."""
+
+    loss: float
+    """Cross-entropy in nats a target token."""
+    bleu: float
+
+
+def fit(
+    translator: Translator,
+    examples: TokenisedCorpus,
+    config: Config,
+    checkpoints: Checkpoints,
+    validate: Callable[[], Validation],
+    record: Callable[[dict[str, Any]], None],
+) -> TrainingState:
+    """Train the weights of `translator.model` that require a gradient, and leave the best of them in it.
+
+    Goes on from `checkpoints.last` where there is one. `record` is given each step's figures and each validation's.
+
+    Raises `TrainingError` on a loss that is not finite, `InterruptedRunError` after Ctrl-C or SIGTERM, with a checkpoint.
+    """
+    model, training = translator.model, config.training
+    optimizer = build_optimizer((p for p in model.parameters() if p.requires_grad), training)
+    state = checkpoints.restore(model, optimizer)
+    plan = Plan(examples.source_lengths, examples.target_lengths, training, config.seed)
+    with stop_between_steps() as stop, meter("train", plan.total_steps, "pairs", state.step) as progress:
+        for step, micro_batches in plan.steps(state.step):
+            if training.patience and state.stale >= training.patience:
+                break
+            started = time.monotonic()
+            rate = rate_at(step, plan.total_steps, training)
+            set_rate(optimizer, rate, training.scale_parameter)
+            torch.manual_seed(step_seed(config.seed, step))
+            loss, tokens = training_step(translator, [examples.batch(i) for i in micro_batches], optimizer, training)
+            pairs = sum(map(len, micro_batches))
+            _count(state, step + 1, pairs, loss, tokens, time.monotonic() - started)
+            progress.advance(counted=pairs, note=f"loss {loss / tokens:.3f}")
+            record({"step": step + 1, "loss": loss / tokens, "learning_rate": rate, "target_tokens": tokens})
+            if plan.validates_after(step):
+                _validated(state, validate(), plan, checkpoints, model, record)
+                checkpoints.save_last(model, optimizer, state)
+            if stop:
+                checkpoints.save_last(model, optimizer, state)
+                raise _interrupted(state, plan, stop.signal_number)
+    checkpoints.load_best(model)
+    return state
+
+
+def training_step(
+    translator: Translator, batches: list[Batch], optimizer: torch.optim.Optimizer, config: TrainingConfig
+) -> tuple[float, int]:
+    """One optimiser step over micro-batches; returns the summed cross-entropy and the number of target tokens.
+
+    The loss is the mean over the real target tokens of all micro-batches together, so that how a step is cut into
+    micro-batches does not change it.
+    """
+    model = translator.model.train()
+    optimizer.zero_grad(set_to_none=True)
+    tokens = sum(batch.target_tokens for batch in batches)
+    total = 0.0
+    for batch in batches:
+        with translator.autocast():
+            loss = batch_loss(model, batch.to(translator.device), config.label_smoothing)
+        total += float(loss.cross_entropy)
+        (loss.objective / tokens).backward()
+    if not math.isfinite(total):
+        pairs = ", ".join(str(i + 1) for batch in batches for i in batch.indices[:5])
+        raise TrainingError(
+            f"the loss is {total} on a batch that holds the training pairs {pairs}: "
+            f"lower training.learning_rate, or use dtype float32"
+        )
+    if config.clip_norm:
+        torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], config.clip_norm)
+    optimizer.step()
+    return total, tokens
+
+
+def step_seed(seed: int, step: int) -> int:
+    """The seed of all that is random within one step."""
+    return int(sha256(f"{seed} {step}")[:15], 16)
+
+
+def _count(state: TrainingState, step: int, pairs: int, loss: float, tokens: int, seconds: float) -> None:
+    state.step = step
+    state.pairs += pairs
+    state.loss_sum += loss
+    state.loss_tokens += tokens
+    state.seconds += seconds
+    state.loss_seconds += seconds
+
+
+def _validated(
+    state: TrainingState,
+    result: Validation,
+    plan: Plan,
+    checkpoints: Checkpoints,
+    model: torch.nn.Module,
+    record: Callable[[dict[str, Any]], None],
+) -> None:
+    """Add a line to the table, keep the weights if they are the best so far, and start counting anew."""
+    training_loss = state.loss_sum / max(1, state.loss_tokens)
+    epoch = plan.epochs_done(state.step)
+    state.rows.append(ValidationRow(epoch, state.step, training_loss, result.loss, result.bleu, state.loss_seconds))
+    record({"step": state.step, "validation_loss": result.loss, "validation_bleu": result.bleu})
+    state.loss_sum, state.loss_tokens, state.loss_seconds = 0.0, 0, 0.0
+    state.stale += 1
+    if result.bleu > state.best_bleu:
+        state.best_bleu, state.best_step, state.stale = result.bleu, state.step, 0
+        checkpoints.save_best(model)
+
+
+def _interrupted(state: TrainingState, plan: Plan, number: int) -> InterruptedRunError:
+    error = InterruptedRunError(
+        f"stopped after step {state.step} of {plan.total_steps}; a checkpoint is kept: the same command goes on from it"
+    )
+    error.exit_code = 128 + (number or signal.SIGINT)
+    return error

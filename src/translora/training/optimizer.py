@@ -1,0 +1,61 @@
+"""The optimiser and its rate: AdamW or Adafactor, one parameter group a tensor, warm-up and decay."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+
+from translora.config import TrainingConfig
+
+_SMALLEST_SCALE = 1e-3
+
+
+def build_optimizer(parameters: Iterable[torch.nn.Parameter], config: TrainingConfig) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019) or Adafactor (Shazeer & Stern 2018) over `parameters`.
+
+    With `scale_parameter` each tensor is a group of its own, so that `set_rate` can scale its rate.
+    """
+    trained = list(parameters)
+    groups = [{"params": [p]} for p in trained] if config.scale_parameter else [{"params": trained}]
+    if config.optimizer == "adafactor":
+        from transformers.optimization import Adafactor
+
+        adafactor: torch.optim.Optimizer = Adafactor(
+            groups,
+            lr=config.learning_rate,
+            scale_parameter=False,
+            relative_step=False,
+            warmup_init=False,
+            weight_decay=config.weight_decay,
+        )
+        return adafactor
+    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+
+
+def rate_at(step: int, total: int, config: TrainingConfig) -> float:
+    """The learning rate of `step` (from 0) of `total`: linear warm-up, then linear, cosine or constant."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    done = (step - config.warmup_steps) / max(1, total - config.warmup_steps)
+    factor = {
+        "linear": 1 - done,
+        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+        "constant": 1.0,
+    }[config.schedule]
+    return config.learning_rate * factor
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float, scale_parameter: bool) -> None:
+    """Give every group `rate`, times the root mean square of its tensor where `scale_parameter` is on.
+
+    T5 from scratch does not learn under one rate for all tensors: the embedding's values are of size 1, the
+    projections' of size 1 / sqrt(width) (Shazeer & Stern 2018, section 8; nanoT5 finds the same for AdamW).
+    """
+    for group in optimizer.param_groups:
+        scale = 1.0
+        if scale_parameter:
+            (tensor,) = group["params"]
+            scale = max(_SMALLEST_SCALE, float(tensor.detach().float().pow(2).mean().sqrt()))
+        group["lr"] = rate * scale

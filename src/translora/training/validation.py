@@ -1,0 +1,48 @@
+"""Measure a model on held-out pairs: loss and BLEU."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from translora.config import Config
+from translora.data.batching import sorted_batches
+from translora.data.pairs import Corpus
+from translora.data.tokens import TokenisedCorpus
+from translora.evaluate import bleu
+from translora.model.load import Translator
+from translora.model.lora import merged_copy
+from translora.model.loss import batch_loss
+from translora.progress import meter
+from translora.training.loop import Validation
+from translora.translate.decode import translate
+
+
+@torch.inference_mode()
+def corpus_loss(translator: Translator, corpus: TokenisedCorpus, batch_tokens: int) -> float:
+    """Cross-entropy of `corpus` in nats a target token."""
+    model = translator.model.eval()
+    total, tokens = 0.0, 0
+    for indices in sorted_batches(corpus.source_lengths, corpus.target_lengths, batch_tokens):
+        batch = corpus.batch(indices)
+        with translator.autocast():
+            total += float(batch_loss(model, batch.to(translator.device)).cross_entropy)
+        tokens += batch.target_tokens
+    return total / max(1, tokens)
+
+
+def translate_merged(translator: Translator, lines: list[str], config: Config, label: str) -> list[str]:
+    """Translate with the adapter merged into a copy, showing progress."""
+    merged = dataclasses.replace(translator, model=merged_copy(translator.model))
+    merged.model.eval()
+    with meter(label, len(lines), "sentences") as progress:
+        return translate(merged, lines, config.decoding, progress.advance)
+
+
+def validate(translator: Translator, pairs: Corpus, tokens: TokenisedCorpus, config: Config) -> Validation:
+    """Loss on all of `pairs`; BLEU on the first `training.validation_pairs` of them (all where that is 0)."""
+    scored = pairs.head(config.training.validation_pairs or len(pairs))
+    hypotheses = translate_merged(translator, scored.sources, config, "validate")
+    loss = corpus_loss(translator, tokens, config.training.batch_tokens)
+    return Validation(loss, bleu(hypotheses, scored.targets, config.target).score)

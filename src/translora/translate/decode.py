@@ -1,0 +1,71 @@
+"""Batched generation with torch: one line in, one line out, in order, whatever the lines hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from transformers import GenerationConfig
+
+from translora.config import DecodingConfig
+from translora.data.batching import sorted_batches
+from translora.model.load import Translator
+
+_SPARE_TOKENS = 10
+
+
+def translate(
+    translator: Translator,
+    lines: Sequence[str],
+    decoding: DecodingConfig,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[str]:
+    """Translate each of `lines`; an empty line gives an empty line, and a translation never holds a line break.
+
+    Lines are batched by length, longest first; `progress` is called with the number of lines of each finished batch.
+    A translation ends after `decoding.max_ratio` times its source's tokens (plus ten) at the latest, and within
+    `decoding.max_tokens`.
+    """
+    results = [""] * len(lines)
+    filled = [i for i, line in enumerate(lines) if line.strip()]
+    rows = _encode(translator, [lines[i] for i in filled])
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    budget = max(1, decoding.batch_tokens // decoding.beams)
+    for batch in sorted_batches(lengths, np.zeros_like(lengths), budget):
+        texts = _generate(translator, [rows[i] for i in batch], decoding)
+        for i, text in zip(batch, texts, strict=True):
+            results[filled[i]] = " ".join(text.split())
+        progress(len(batch))
+    progress(len(lines) - len(filled))
+    return results
+
+
+def _encode(translator: Translator, lines: list[str]) -> list[list[int]]:
+    if not lines:
+        return []
+    rows = translator.tokenizer([translator.prompt + line for line in lines], verbose=False)["input_ids"]
+    return list(rows)
+
+
+@torch.inference_mode()
+def _generate(translator: Translator, rows: list[list[int]], decoding: DecodingConfig) -> list[str]:
+    tokenizer, device = translator.tokenizer, translator.device
+    longest = max(map(len, rows))
+    inputs = torch.tensor([row + [tokenizer.pad_token_id] * (longest - len(row)) for row in rows], device=device)
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
+    start = translator.model.config.decoder_start_token_id
+    config = GenerationConfig(
+        do_sample=False,
+        num_beams=decoding.beams,
+        max_new_tokens=min(decoding.max_tokens, math.ceil(decoding.max_ratio * longest) + _SPARE_TOKENS),
+        length_penalty=decoding.length_penalty if decoding.beams > 1 else None,
+        early_stopping=decoding.beams > 1,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=tokenizer.pad_token_id if start is None else start,
+    )
+    with torch.autocast(device.type, dtype=translator.dtype, enabled=translator.dtype != torch.float32):
+        output = translator.model.generate(input_ids=inputs, attention_mask=mask, generation_config=config)
+    return list(tokenizer.batch_decode(output, skip_special_tokens=True))
