@@ -19,7 +19,7 @@ from translora.data.tokens import TokenisedCorpus, tokenise
 from translora.errors import ConfigError
 from translora.evaluate import Scores, evaluate
 from translora.files import atomic_folder, write_json, write_lines
-from translora.model.load import Translator, load
+from translora.model.load import Translator, load, quiet_transformers
 from translora.model.lora import ParameterCount, attach, count_parameters, load_adapter, merged_copy
 from translora.runs import Run, adapter_folder, open_run
 from translora.training import canary
@@ -138,10 +138,10 @@ def _train_model(translator: Translator, splits: Splits, config: Config, run: Ru
 def _save_model(translator: Translator, run: Run) -> None:
     model = translator.model
     if isinstance(model, PeftModel):
-        with atomic_folder(run.adapter) as folder:
+        with atomic_folder(run.adapter) as folder, quiet_transformers():
             model.save_pretrained(folder)
         return
-    with atomic_folder(run.model) as folder:
+    with atomic_folder(run.model) as folder, quiet_transformers():
         model.save_pretrained(folder)
         translator.tokenizer.save_pretrained(folder)
 

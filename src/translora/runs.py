@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ class Run:
     """A run folder: configuration, adapter or model, checkpoints, figures, translations."""
 
     folder: Path
-    translators: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def config_file(self) -> Path:
@@ -74,12 +73,6 @@ class Run:
             return dict(json.loads(self.summary_file.read_text(encoding="utf-8")))
         except FileNotFoundError as error:
             raise DataError(f"{self.folder}: the run has not finished: start the same command again") from error
-
-    def translate(self, lines: list[str]) -> list[str]:
-        """Translate lines with the trained model, in order."""
-        from translora.pipeline import translate_lines
-
-        return translate_lines(self.folder, lines)
 
 
 def open_run(config: Config, overwrite: bool = False) -> Run:

@@ -6,8 +6,7 @@ import random
 from dataclasses import asdict
 from typing import Any
 
-import translora
-from translora import terminal
+from translora import __version__, terminal
 from translora.config import Config
 from translora.data.splits import Splits
 from translora.data.tokens import TokenisedCorpus
@@ -87,7 +86,7 @@ def build(
         "hardware": hardware.describe(translator.device),
         "dtype": str(translator.dtype)[6:],
         "table": [asdict(row) for row in state.rows],
-        "version": translora.__version__,
+        "version": __version__,
     }
 
 

@@ -15,6 +15,7 @@ from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from translora import mini
 from translora.config import SourceConfig
 from translora.data.pairs import Corpus, Pair
 from translora.errors import DataError
@@ -46,7 +47,7 @@ def open_binary(path: Path) -> BinaryIO:
         if path.suffix == ".zst":
             import zstandard
 
-            return zstandard.open(path, "rb")  # type: ignore[no-any-return]
+            return io.BufferedReader(zstandard.open(path, "rb"))
         return open(path, "rb")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}: give the path of a file that exists") from error
@@ -281,9 +282,16 @@ def _read_hub(config: SourceConfig, source: str, target: str) -> Iterator[Pair]:
 
 
 def _read_mini(config: SourceConfig, source: str, target: str) -> Iterator[Pair]:
-    from translora import mini
-
-    return mini.read_pairs(config.split or "train", source, target)
+    split = config.split or "train"
+    if split not in mini.SPLITS:
+        raise DataError(f"mini has no split {split!r}: use {', '.join(mini.SPLITS)}")
+    if {source, target} != {"de", "en"}:
+        raise DataError(f"mini holds German and English (de, en), not {source} to {target}: give your own data")
+    path = mini.CORPUS / f"{split}.tsv.gz"
+    for number, line in read_lines(path):
+        german, english = line.split("\t")
+        texts = (german, english) if source == "de" else (english, german)
+        yield Pair(*texts, f"mini/{path.name}", number)
 
 
 _READERS = {

@@ -135,7 +135,7 @@ def _pretrained(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     if missing:
         raise ModelError(f"{folder}: weights are missing ({', '.join(missing[:3])}, {len(missing)} in all)")
     _mark_untied(model)
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def _mark_untied(model: PreTrainedModel) -> None:

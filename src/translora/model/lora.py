@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from translora.config import LoraConfig
 from translora.errors import ConfigError
 from translora.families import lora_targets
+from translora.model.load import quiet_transformers
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def attach(model: PreTrainedModel, config: LoraConfig, base_name: str, seed: int
         task_type=TaskType.SEQ_2_SEQ_LM,
         base_model_name_or_path=base_name,
     )
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), quiet_transformers():
         torch.manual_seed(seed)
         adapted = get_peft_model(model, settings)
     settings.base_model_name_or_path = base_name

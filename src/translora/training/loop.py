@@ -43,7 +43,8 @@ def fit(
 
     Goes on from `checkpoints.last` where there is one. `record` is given each step's figures and each validation's.
 
-    Raises `TrainingError` on a loss that is not finite, `InterruptedRunError` after Ctrl-C or SIGTERM, with a checkpoint.
+    Raises `TrainingError` on a loss that is not finite, and `InterruptedRunError`, with a checkpoint kept, after
+    Ctrl-C or SIGTERM.
     """
     model, training = translator.model, config.training
     optimizer = build_optimizer((p for p in model.parameters() if p.requires_grad), training)
