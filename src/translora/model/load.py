@@ -111,16 +111,23 @@ def _errors_named(name: str) -> Iterator[None]:
 
 
 def _fresh(shape: Any, seed: int) -> PreTrainedModel:
-    """A model of random weights; a head of its own starts at variance 1 / width, as in T5X (transformers: 1)."""
-    own_head = not getattr(shape, "scale_decoder_outputs", False)
-    if own_head:
-        shape.tie_word_embeddings = False
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model: PreTrainedModel = AutoModelForSeq2SeqLM.from_config(shape)
-    if own_head:
-        model.get_output_embeddings().weight.data.mul_(shape.d_model**-0.5)
+        if not getattr(shape, "scale_decoder_outputs", False):
+            give_own_head(model)
     return model
+
+
+def give_own_head(model: PreTrainedModel) -> None:
+    """Give a model of random weights a head of its own, as T5 1.1, FLAN-T5, mT5 and UMT5 have.
+
+    transformers 5 ties every T5 that is built from a configuration, and `tie_word_embeddings=False` would part the
+    encoder's and the decoder's embeddings as well. The new head has variance 1 / width, as in T5X.
+    """
+    head = torch.empty_like(model.get_output_embeddings().weight).normal_(std=model.config.d_model**-0.5)
+    model.get_output_embeddings().weight = torch.nn.Parameter(head)
+    _mark_untied(model)
 
 
 def _pretrained(folder: Path, dtype: torch.dtype) -> PreTrainedModel:

@@ -81,4 +81,5 @@ def merged_copy(model: PreTrainedModel) -> PreTrainedModel:
 
 def load_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     """Put the adapter in `folder` on its base model, frozen."""
-    return cast(PreTrainedModel, PeftModel.from_pretrained(model, folder).eval())
+    with quiet_transformers():
+        return cast(PreTrainedModel, PeftModel.from_pretrained(model, folder).eval())

@@ -39,9 +39,9 @@ def check(translator: Translator, pairs: Corpus, config: Config) -> float:
 
 def _faults(translator: Translator, sample: Corpus, config: Config) -> Iterator[str]:
     yield from _tokenizer_faults(translator, sample)
+    yield from _loss_faults(translator, sample, config)
     if config.method != "none":
         yield from _gradient_faults(translator, sample, config)
-    yield from _loss_faults(translator, sample, config)
     yield from _generation_faults(translator, sample, config)
 
 
@@ -62,6 +62,9 @@ def _tokenizer_faults(translator: Translator, sample: Corpus) -> Iterator[str]:
 
 def _gradient_faults(translator: Translator, sample: Corpus, config: Config) -> Iterator[str]:
     model = translator.model
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        yield "nothing is trained: no adapter was inserted"
+        return
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         with translator.autocast():
@@ -78,8 +81,6 @@ def _gradient_faults(translator: Translator, sample: Corpus, config: Config) -> 
             frozen.append(name)
     model.zero_grad(set_to_none=True)
     model.eval()
-    if not reached:
-        yield "nothing is trained: no adapter was inserted"
     missed = [layer for layer, some in reached.items() if not some]
     if config.method == "lora" and missed:
         yield f"no gradient reaches {len(missed)} of {len(reached)} adapters, the first at {missed[0]}"

@@ -1,0 +1,116 @@
+import dataclasses
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSeq2SeqLM
+
+from translora.config import Config
+from translora.errors import ConfigError, ModelError
+from translora.families import Family
+from translora.model import hardware
+from translora.model.load import load
+
+
+@pytest.fixture
+def copy(tiny_model, tmp_path):
+    return shutil.copytree(tiny_model, tmp_path / "copy")
+
+
+def test_the_embedded_model_is_small_float16_and_tied():
+    translator = load(Config(method="none"))
+    assert translator.prompt == "<2en> "
+    assert sum(p.numel() for p in translator.model.parameters()) <= 12_000_000
+    assert translator.dtype is torch.float32
+    assert translator.model.lm_head.weight is translator.model.shared.weight
+
+
+def test_a_head_of_its_own_stays_so_through_saving(tiny_model, tmp_path):
+    model = load(Config(model=str(tiny_model))).model
+    assert model.lm_head.weight is not model.shared.weight
+    model.save_pretrained(tmp_path / "saved")
+    again = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "saved")
+    assert torch.equal(again.lm_head.weight, model.lm_head.weight)
+    assert not torch.equal(again.lm_head.weight, again.shared.weight)
+    assert again.encoder.embed_tokens.weight is again.shared.weight
+
+
+def test_a_fresh_model_follows_the_seed_and_guesses(tiny_model):
+    def weights(seed):
+        config = Config(model=str(tiny_model), init="random", method="full", seed=seed)
+        return load(config).model.state_dict()["lm_head.weight"]
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+    assert weights(1).std() == pytest.approx(32**-0.5, rel=0.05)
+
+
+def test_dropout_follows_the_recipe(tiny_model):
+    config = Config(model=str(tiny_model))
+    rates = {m.p for m in load(config).model.modules() if isinstance(m, torch.nn.Dropout)}
+    assert rates == {0.0}
+    training = dataclasses.replace(config.training, dropout=0.3)
+    model = load(dataclasses.replace(config, training=training)).model
+    assert {m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)} == {0.3}
+    assert {m.dropout for m in model.modules() if hasattr(m, "key_value_proj_dim")} == {0.3}
+
+
+def refused(config, message):
+    with pytest.raises((ModelError, ConfigError), match=message) as caught:
+        load(config)
+    assert "\n" not in str(caught.value)
+
+
+def test_pickled_weights_are_refused(copy):
+    torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
+    (copy / "model.safetensors").unlink()
+    refused(Config(model=str(copy)), "no safetensors weights.*never unpickles")
+
+
+def test_a_truncated_file_is_one_line(copy):
+    data = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(data[: len(data) // 2])
+    refused(Config(model=str(copy)), "cannot be loaded")
+
+
+def test_missing_weights_are_named(copy):
+    weights = load_file(copy / "model.safetensors")
+    del weights["encoder.final_layer_norm.weight"]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    refused(Config(model=str(copy)), "weights are missing .encoder.final_layer_norm.weight")
+
+
+def test_a_foreign_architecture_and_a_broken_configuration(copy):
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "model_type": "bart"}))
+    refused(Config(model=str(copy)), "'bart' is not of the T5 architecture")
+    (copy / "config.json").write_text("{")
+    refused(Config(model=str(copy)), "cannot be loaded")
+
+
+def test_folders_that_are_no_models(tmp_path):
+    refused(Config(model=str(tmp_path)), "no config.json in it")
+    refused(Config(model=str(tmp_path / "gone")), "no such model folder")
+
+
+def test_a_language_that_the_model_does_not_know(copy):
+    refused(Config(model=str(copy), target="fr"), "no token <2fr>")
+
+
+def test_dtypes_follow_the_hardware(monkeypatch):
+    cpu, family = torch.device("cpu"), Family("t5", lambda s, t: "")
+    monkeypatch.setattr(hardware, "computes_bfloat16", lambda device: False)
+    assert hardware.choose_dtype("auto", cpu, family) is torch.float32
+    with pytest.raises(ConfigError, match="does not compute it in hardware"):
+        hardware.choose_dtype("bfloat16", cpu, family)
+    with pytest.raises(ConfigError, match="a CPU does not compute it"):
+        hardware.choose_dtype("float16", cpu, family)
+    with pytest.raises(ConfigError, match="t5 overflows in it"):
+        hardware.choose_dtype("float16", torch.device("cuda"), family)
+
+
+def test_a_device_that_is_not_there():
+    refused(Config(device="xpu:7"), "device 'xpu:7' is not usable here")
+    refused(Config(device="toaster"), "device 'toaster' is not usable here")

@@ -1,0 +1,81 @@
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
+
+from translora.config import Config, LoraConfig
+from translora.errors import ConfigError
+from translora.model.load import give_own_head, load, quiet_transformers
+from translora.model.lora import attach, count_parameters, load_adapter, merged_copy
+
+
+@pytest.fixture
+def model(tiny_model):
+    return load(Config(model=str(tiny_model))).model
+
+
+def run(model):
+    with torch.no_grad():
+        ids = torch.arange(3, 9).unsqueeze(0)
+        return model(input_ids=ids, decoder_input_ids=ids).logits
+
+
+def perturb(model):
+    torch.manual_seed(1)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_()
+
+
+def test_flan_t5_small_has_the_published_counts():
+    config = T5Config(
+        vocab_size=32128, d_model=512, d_kv=64, d_ff=1024, num_layers=8, num_heads=6, feed_forward_proj="gated-gelu"
+    )
+    with torch.device("meta"):
+        model = T5ForConditionalGeneration(config)
+        give_own_head(model)
+    assert count_parameters(model).total == 76_961_152
+    adapted = attach(model, LoraConfig(rank=8, targets="q,v"), "flan-t5-small", seed=1)
+    count = count_parameters(adapted)
+    assert count.trainable == 344_064
+    assert count.total == 76_961_152 + 344_064
+
+
+def test_a_fresh_adapter_changes_nothing_and_follows_the_seed(model):
+    before = run(model)
+    adapted = attach(model, LoraConfig(rank=2, targets="all-linear"), "tiny", seed=3)
+    torch.testing.assert_close(run(adapted), before)
+    trained = {name: p for name, p in adapted.named_parameters() if p.requires_grad}
+    assert trained
+    assert all("lora_" in name for name in trained)
+    assert adapted.peft_config["default"].lora_alpha == 4
+    assert adapted.peft_config["default"].task_type == "SEQ_2_SEQ_LM"
+
+
+def test_a_merged_copy_computes_the_same_and_leaves_the_original(model):
+    adapted = attach(model, LoraConfig(rank=2), "tiny", seed=3)
+    perturb(adapted)
+    merged = merged_copy(adapted)
+    assert not isinstance(merged, PeftModel)
+    torch.testing.assert_close(run(merged), run(adapted), rtol=1e-4, atol=1e-4)
+    assert isinstance(adapted, PeftModel)
+
+
+def test_peft_alone_loads_a_saved_adapter(model, tiny_model, tmp_path):
+    adapted = attach(model, LoraConfig(rank=2), str(tiny_model), seed=3)
+    perturb(adapted)
+    adapted.save_pretrained(tmp_path)
+    expected = run(adapted)
+    base = AutoModelForSeq2SeqLM.from_pretrained(tiny_model)
+    with quiet_transformers():
+        alone = PeftModel.from_pretrained(base, tmp_path).eval()
+    torch.testing.assert_close(run(alone), expected)
+    ours = load_adapter(load(Config(model=str(tiny_model))).model, tmp_path)
+    torch.testing.assert_close(run(ours), expected)
+
+
+def test_targets_and_rank_are_checked(model):
+    with pytest.raises(ConfigError, match="query is no linear layer of this model; it has"):
+        attach(model, LoraConfig(targets="query"), "tiny", seed=1)
+    with pytest.raises(ConfigError, match="lm_head is no linear layer"):
+        attach(model, LoraConfig(targets="lm_head"), "tiny", seed=1)

@@ -1,0 +1,42 @@
+import pytest
+import torch
+
+from translora.config import TrainingConfig
+from translora.training.optimizer import build_optimizer, rate_at, set_rate
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [("linear", [0.5, 1, 1, 0.75, 0.5, 0.25]), ("cosine", [0.5, 1, 1, 0.853553, 0.5, 0.146447]),
+     ("constant", [0.5, 1, 1, 1, 1, 1])],
+)  # fmt: skip
+def test_schedules(schedule, rates):
+    config = TrainingConfig(learning_rate=1.0, warmup_steps=2, schedule=schedule)
+    assert [rate_at(step, 6, config) for step in range(6)] == pytest.approx(rates, abs=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
+@pytest.mark.parametrize("scale", [False, True])
+def test_optimisers_go_downhill(optimizer, scale):
+    torch.manual_seed(0)
+    weights = [torch.nn.Parameter(torch.randn(4, 4)), torch.nn.Parameter(torch.randn(4))]
+    config = TrainingConfig(optimizer=optimizer, learning_rate=0.1, scale_parameter=scale)
+    steps = build_optimizer(weights, config)
+
+    def loss():
+        return sum((w - 1).pow(2).sum() for w in weights)
+
+    first = loss().item()
+    for _ in range(30):
+        set_rate(steps, 0.1, scale)
+        steps.zero_grad()
+        loss().backward()
+        steps.step()
+    assert loss().item() < first / 4
+
+
+def test_scaled_rates_follow_each_tensors_size():
+    big, small, zero = (torch.nn.Parameter(torch.full((3,), value)) for value in (2.0, 0.5, 0.0))
+    optimizer = build_optimizer([big, small, zero], TrainingConfig(scale_parameter=True))
+    set_rate(optimizer, 0.1, scale_parameter=True)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.2, 0.05, 0.0001])

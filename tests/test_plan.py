@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from translora.config import TrainingConfig
+from translora.training.plan import Plan
+
+LENGTHS = np.random.default_rng(0).integers(3, 30, 500)
+
+
+def plan(**options):
+    return Plan(LENGTHS, LENGTHS, TrainingConfig(batch_tokens=500, **options), seed=1)
+
+
+def seen(steps):
+    return sorted(i for _, batches in steps for batch in batches for i in batch)
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_an_epoch_sees_every_pair_once(accumulate):
+    whole = plan(epochs=2, accumulate=accumulate)
+    steps = list(whole.steps())
+    assert len(steps) == whole.total_steps == whole.epoch_ends[-1]
+    first = whole.epoch_ends[0]
+    assert seen(steps[:first]) == seen(steps[first:]) == list(range(500))
+    assert all(len(batches) <= accumulate for _, batches in steps)
+
+
+def test_going_on_sees_what_an_uninterrupted_run_sees():
+    def rest(start):
+        return [(step, [b.tolist() for b in batches]) for step, batches in plan(epochs=2, accumulate=2).steps(start)]
+
+    for cut in (1, 17, 40):
+        assert rest(0)[cut:] == rest(cut)
+
+
+def test_parts_of_epochs_and_step_limits():
+    one = plan(epochs=1).total_steps
+    assert plan(epochs=0.5).total_steps == -(-one // 2)
+    assert plan(epochs=1.5).epoch_ends == [one, plan(epochs=1.5).total_steps]
+    limited = plan(epochs=9, max_steps=one + 3)
+    assert limited.total_steps == one + 3
+    assert limited.epochs_done(one) == 1
+    assert 1 < limited.epochs_done(one + 3) < 1.5
+
+
+def test_validations():
+    by_epoch = plan(epochs=2)
+    assert [s + 1 for s in range(by_epoch.total_steps) if by_epoch.validates_after(s)] == by_epoch.epoch_ends
+    by_steps = plan(epochs=1, max_steps=10, evaluate_every=4)
+    assert [s + 1 for s in range(10) if by_steps.validates_after(s)] == [4, 8, 10]

@@ -1,0 +1,65 @@
+import pytest
+from transformers import AutoTokenizer
+
+from translora import mini
+from translora.data.pairs import Corpus, Pair
+from translora.data.tokens import IGNORED, tokenise
+from translora.files import cache_folder
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return AutoTokenizer.from_pretrained(mini.MODEL)
+
+
+@pytest.fixture
+def corpus():
+    return Corpus.of([Pair("Guten Morgen!", "Good morning!"), Pair("Ja, das ist ein langer Satz.", "Yes.")])
+
+
+def test_each_side_is_what_the_tokenizer_says(corpus, tokenizer):
+    tokens = tokenise(corpus, tokenizer, "<2en> ", 64)
+    for i, pair in enumerate(corpus):
+        assert tokens.source_ids(i) == tokenizer("<2en> " + pair.source)["input_ids"]
+        assert tokens.target_ids(i) == tokenizer(pair.target)["input_ids"]
+    assert tokens.source_ids(0)[0] == tokenizer.convert_tokens_to_ids("<2en>")
+
+
+def test_a_batch_is_padded_and_its_padding_marked(corpus, tokenizer):
+    tokens = tokenise(corpus, tokenizer, "", 64)
+    batch = tokens.batch(tokens.all_indices())
+    short = len(tokens.source_ids(0))
+    assert batch.input_ids.shape == batch.attention_mask.shape == (2, len(tokens.source_ids(1)))
+    assert batch.input_ids[0, short:].eq(tokenizer.pad_token_id).all()
+    assert batch.attention_mask.sum(1).tolist() == tokens.source_lengths.tolist()
+    assert (batch.labels != IGNORED).sum(1).tolist() == tokens.target_lengths.tolist()
+    assert batch.target_tokens == tokens.target_lengths.sum()
+
+
+def test_truncation_keeps_the_end_token_and_is_counted(corpus, tokenizer):
+    limit = len(tokenizer(corpus[0].source)["input_ids"])
+    tokens = tokenise(corpus, tokenizer, "", limit)
+    assert tokens.truncated_sources == 1
+    assert tokens.source_ids(1)[:-1] == tokenizer(corpus[1].source)["input_ids"][: limit - 1]
+    assert tokens.source_ids(1)[-1] == tokenizer.eos_token_id
+
+
+def test_tokens_are_cached_by_content(corpus, tokenizer):
+    folder = cache_folder() / "tokens"
+    tokenise(corpus, tokenizer, "a prompt of this test ", 64)
+    files = set(folder.iterdir())
+    tokenise(corpus, tokenizer, "a prompt of this test ", 64)
+    assert set(folder.iterdir()) == files
+    tokenise(corpus, tokenizer, "another prompt ", 64)
+    assert len(set(folder.iterdir())) == len(files) + 1
+
+
+def test_an_empty_corpus(tokenizer):
+    assert len(tokenise(Corpus.of([]), tokenizer, "", 64)) == 0
+
+
+@pytest.mark.parametrize("text", ["Größe „x“ – 5 € …", "日本語 🙂", "tabs\tand  spaces"])
+def test_the_embedded_tokenizer_loses_nothing_but_runs_of_space(tokenizer, text):
+    ids = tokenizer(text)["input_ids"]
+    assert tokenizer.unk_token_id not in ids
+    assert tokenizer.decode(ids, skip_special_tokens=True) == " ".join(text.split())
