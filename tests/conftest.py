@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-os.environ["TOKENIZERS_PARALLELISM"] = "true"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the models here are so small that threads only wait
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,7 +13,7 @@ import argparse
 import gzip
 import random
 import zipfile
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,48 +47,22 @@ def read_pairs(archive: Path) -> tuple[list[Pair], int]:
     return pairs, broken
 
 
-def groups_of(pairs: list[Pair], key: Callable[[str], str]) -> list[list[int]]:
-    """The indices of `pairs` in groups that share no sentence, where `key` says which texts are the same sentence."""
-    parent: dict[str, str] = {}
-
-    def root(sentence: str) -> str:
-        while parent.setdefault(sentence, sentence) != sentence:
-            parent[sentence] = parent[parent[sentence]]
-            sentence = parent[sentence]
-        return sentence
-
-    for source, target in pairs:
-        parent[root(key(source))] = root(key(target))
-    groups: defaultdict[str, list[int]] = defaultdict(list)
-    for index, (source, _) in enumerate(pairs):
-        groups[root(key(source))].append(index)
-    return list(groups.values())
-
-
 def split(pairs: list[Pair], held_out: int, seed: int, key: Callable[[str], str] = str) -> list[list[Pair]]:
     """Train, validation and test, the latter two of `held_out` pairs each; no sentence is in two of them.
 
-    Pairs that share a sentence go together. A group larger than a hundredth of a split, such as the many translations
-    of one short phrase, stays in train. Train keeps the order of `pairs`; the others are in random order.
+    Two texts are the same sentence if `key` makes them equal. Only pairs whose two sentences occur in no other pair are
+    held out, so that each counts once in a score. Train keeps the order of `pairs`; the others are in random order.
     """
-    rng = random.Random(seed)
-    groups = groups_of(pairs, key)
-    rng.shuffle(groups)
-    chosen: list[list[int]] = [[], []]
-    for group in groups:
-        if len(group) > max(1, held_out // 100):
-            continue
-        for part in chosen:
-            if len(part) + len(group) <= held_out:
-                part.extend(group)
-                break
-    if any(len(part) < held_out for part in chosen):
-        raise SystemExit(f"too few pairs: cannot hold out twice {held_out:,} of {len(pairs):,}")
-    taken = {index for part in chosen for index in part}
-    for part in chosen:
-        rng.shuffle(part)
+    keys = [{key(source), key(target)} for source, target in pairs]
+    occurrences = Counter(sentence for sentences in keys for sentence in sentences)
+    alone = [index for index, sentences in enumerate(keys) if all(occurrences[sentence] == 1 for sentence in sentences)]
+    if len(alone) < 2 * held_out:
+        raise SystemExit(f"too few pairs: cannot hold out twice {held_out:,}, only {len(alone):,} share no sentence")
+    chosen = random.Random(seed).sample(alone, 2 * held_out)
+    taken = set(chosen)
     train = [pair for index, pair in enumerate(pairs) if index not in taken]
-    return [train, *([pairs[index] for index in part] for part in chosen)]
+    validation, test = chosen[:held_out], chosen[held_out:]
+    return [train, [pairs[index] for index in validation], [pairs[index] for index in test]]
 
 
 def write_pairs(path: Path, pairs: list[Pair]) -> None:

@@ -21,7 +21,7 @@ from translora.evaluate import Scores, evaluate
 from translora.files import atomic_folder, write_json, write_lines
 from translora.model.load import Translator, load, quiet_transformers
 from translora.model.lora import ParameterCount, attach, count_parameters, load_adapter, merged_copy
-from translora.runs import Run, adapter_folder, open_run
+from translora.runs import Run, adapter_folder, begin_run, find_run
 from translora.training import canary
 from translora.training.checkpoint import Checkpoints, TrainingState
 from translora.training.loop import fit
@@ -36,13 +36,14 @@ def train(config: Config, overwrite: bool = False) -> Run:
 
     Raises a `TransloraError` for whatever the user can mend.
     """
-    run = open_run(config, overwrite)
+    run = find_run(config, overwrite)
     splits = read_splits(config)
     translator = load(config)
     parameters = _make_trainable(translator, config)
     summary.show_start(translator, parameters, splits, config)
     loss = canary.check(translator, splits.train if len(splits.train) else splits.test, config)
     terminal.notice(f"canary: passed; loss {loss:.2f} nats a token on the first pairs")
+    begin_run(run, config, overwrite)
     before = _scored(translator, splits.test, config, run, "before") if config.init == "pretrained" else None
     state = TrainingState()
     if config.method != "none":

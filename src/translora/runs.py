@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -75,34 +76,39 @@ class Run:
             raise DataError(f"{self.folder}: the run has not finished: start the same command again") from error
 
 
-def open_run(config: Config, overwrite: bool = False) -> Run:
-    """The run folder for `config`: a new one, or one to go on with.
+def find_run(config: Config, overwrite: bool = False) -> Run:
+    """The run folder for `config`, to begin or to go on with; writes nothing yet.
 
-    Raises `ConfigError` where the folder holds a finished run, a run of another recipe, or something else.
+    Raises `ConfigError` where the folder holds a finished run (unless `overwrite`), an unfinished run of another
+    recipe, or something else.
     """
     run = Run(Path(config.output))
-    if overwrite and run.config_file.exists():
-        import shutil
-
-        shutil.rmtree(run.folder)
-    if run.finished:
-        raise ConfigError(f"{run.folder} holds a finished run: choose another --output, or add --overwrite")
-    if run.config_file.exists():
-        changed = changed_fields(run.config, config)
-        if changed:
-            name, (old, new) = next(iter(changed.items()))
+    if not run.config_file.exists():
+        if run.folder.exists() and (not run.folder.is_dir() or any(run.folder.iterdir())):
+            raise ConfigError(f"{run.folder} exists and is no run folder: choose another --output")
+    elif not overwrite:
+        if run.finished:
+            raise ConfigError(f"{run.folder} holds a finished run: choose another --output, or add --overwrite")
+        for name, (old, new) in changed_fields(run.config, config).items():
             raise ConfigError(
                 f"{run.folder} holds an unfinished run of another recipe ({name}: {old!r} there, {new!r} here): "
                 f"choose another --output, or add --overwrite"
             )
-        return run
-    if run.folder.exists() and (not run.folder.is_dir() or any(run.folder.iterdir())):
-        raise ConfigError(f"{run.folder} exists and is no run folder: choose another --output")
+    return run
+
+
+def begin_run(run: Run, config: Config, overwrite: bool = False) -> None:
+    """Make the run folder and write its configuration; with `overwrite`, delete an earlier run in it first.
+
+    Raises `ConfigError` where it cannot be written.
+    """
     try:
-        save_config(config, run.config_file)
+        if overwrite and run.config_file.exists():
+            shutil.rmtree(run.folder)
+        if not run.config_file.exists():
+            save_config(config, run.config_file)
     except OSError as error:
         raise ConfigError(f"{run.folder}: cannot be written ({error.strerror}): choose another --output") from error
-    return run
 
 
 def adapter_folder(path: Path) -> Path | None:

@@ -1,0 +1,66 @@
+import dataclasses
+
+import pytest
+import torch
+
+from translora.config import DecodingConfig
+from translora.model.load import load
+from translora.translate.decode import translate
+
+LINES = ["Guten Morgen!", "", "Ein sehr viel längerer Satz, der anders gefüllt wird als die anderen.", "  ", "Ja."]
+
+
+@pytest.fixture
+def translator(tiny_config):
+    return load(tiny_config)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_each_line_is_translated_as_if_alone(translator, beams):
+    decoding = DecodingConfig(beams=beams, max_tokens=12)
+    together = translate(translator, LINES, decoding)
+    alone = [translate(translator, [line], decoding)[0] for line in LINES]
+    assert together == alone
+    assert [bool(text) for text in together] == [True, False, True, False, True]
+
+
+def test_the_budget_changes_no_translation(translator):
+    small, large = (DecodingConfig(max_tokens=12, batch_tokens=tokens) for tokens in (1, 10_000))
+    assert translate(translator, LINES, small) == translate(translator, LINES, large)
+
+
+def test_greedy_is_what_transformers_generates(translator):
+    inputs = translator.tokenizer("<2en> " + LINES[0], return_tensors="pt")
+    expected = translator.model.generate(**inputs, max_new_tokens=12, do_sample=False, num_beams=1)
+    text = translator.tokenizer.decode(expected[0], skip_special_tokens=True)
+    assert translate(translator, LINES[:1], DecodingConfig(max_tokens=12)) == [" ".join(text.split())]
+
+
+def test_lengths_are_limited(translator):
+    def tokens(**options):
+        text = translate(translator, ["Ja."], DecodingConfig(**options))[0]
+        return len(translator.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    source = len(translator.tokenizer("<2en> Ja.")["input_ids"])
+    assert tokens(max_tokens=5) <= 5
+    assert 20 < tokens(max_ratio=4.0) <= 4 * source + 10
+
+
+def test_progress_counts_every_line(translator):
+    done = []
+    translate(translator, LINES, DecodingConfig(max_tokens=2), done.append)
+    assert sum(done) == len(LINES)
+    assert translate(translator, [], DecodingConfig()) == []
+
+
+def test_a_line_break_in_the_output_does_not_shift_lines(translator):
+    newline = translator.tokenizer.convert_tokens_to_ids("<0x0A>")
+    head = translator.model.lm_head.weight.data
+    head.zero_()
+
+    def prefer_newline(module, inputs, output):
+        return output.index_fill(-1, torch.tensor([newline]), 9.0)
+
+    translator.model.lm_head.register_forward_hook(prefer_newline)
+    results = translate(translator, ["a", "b"], dataclasses.replace(DecodingConfig(), max_tokens=3))
+    assert results == ["", ""]

@@ -1,0 +1,119 @@
+import dataclasses
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import yaml
+
+import translora
+from translora.errors import ConfigError, DataError, InterruptedRunError
+from translora.evaluate import bleu
+from translora.runs import Run
+from translora.training import loop
+
+SUMMARY = {
+    "bleu_before", "bleu_after", "chrf_before", "chrf_after", "signature", "total_parameters", "trainable_parameters",
+    "train_pairs", "train_seconds", "pairs_per_second", "peak_memory_bytes", "base_model", "method",
+}  # fmt: skip
+
+
+@pytest.fixture
+def run(tiny_config):
+    return translora.train(tiny_config)
+
+
+def lines(run, name):
+    return (run.translations / f"{name}.txt").read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def test_a_run_folder_holds_what_it_should(run, tiny_config, capsys):
+    assert run.config == tiny_config
+    assert yaml.safe_load(run.config_file.read_text())["lora"]["rank"] == 4
+    summary = run.summary
+    assert summary.keys() >= SUMMARY
+    assert summary["trainable_parameters"] / summary["total_parameters"] < 0.1
+    assert summary["bleu_after"] == bleu(lines(run, "after"), lines(run, "reference"), "en").score
+    assert len(lines(run, "source")) == len(lines(run, "before")) == summary["test_pairs"] == 20
+    figures = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    assert [f["step"] for f in figures if "loss" in f] == list(range(1, 9))
+    assert [f["step"] for f in figures if "validation_bleu" in f] == [4, 8]
+    assert [row["step"] for row in summary["table"]] == [4, 8]
+    assert {path.name for path in run.adapter.iterdir()} >= {"adapter_config.json", "adapter_model.safetensors"}
+
+
+@pytest.mark.parametrize("part", ["", "adapter"])
+def test_a_run_and_its_adapter_translate_as_the_run_did(run, tiny_model, part):
+    found = translora.translate_lines(run.folder / part, lines(run, "source"))
+    assert [text.split()[:2] for text in found] == [text.split()[:2] for text in lines(run, "after")]
+
+
+def test_full_fine_tuning_leaves_a_whole_model(tiny_config):
+    run = translora.train(dataclasses.replace(tiny_config, method="full"))
+    assert run.summary["trainable_parameters"] == run.summary["total_parameters"]
+    source = lines(run, "source")
+    assert translora.translate_lines(run.folder, source) == lines(run, "after")
+    from_model = translora.translate_lines(run.model, source[:2])
+    assert [text.split()[:2] for text in from_model] == [text.split()[:2] for text in lines(run, "after")[:2]]
+
+
+def test_method_none_only_scores(tiny_config):
+    run = translora.train(dataclasses.replace(tiny_config, method="none"))
+    assert run.summary["bleu_before"] == run.summary["bleu_after"]
+    assert run.summary["trainable_parameters"] == 0
+    assert run.summary["table"] == []
+
+
+def test_a_fresh_model_has_no_score_before(tiny_config):
+    config = dataclasses.replace(tiny_config, method="full", init="random")
+    run = translora.train(config)
+    assert run.summary["bleu_before"] is None
+    assert run.summary["bleu_after"] is not None
+
+
+def test_an_interrupted_run_is_taken_up_by_the_same_call(tiny_config, monkeypatch):
+    real = loop.training_step
+    calls = []
+
+    def interrupting(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "training_step", interrupting)
+    with pytest.raises(InterruptedRunError):
+        translora.train(tiny_config)
+    assert not Run(Path(tiny_config.output)).finished
+    with pytest.raises(ConfigError, match=r"unfinished run of another recipe \(seed: 1 there, 2 here\)"):
+        translora.train(dataclasses.replace(tiny_config, seed=2))
+    with pytest.raises(ConfigError, match="no trained model yet"):
+        translora.translate_lines(tiny_config.output, ["a"])
+    run = translora.train(tiny_config)
+    assert len(calls) == 8
+    assert run.summary["steps"] == 8
+
+
+def test_a_finished_run_is_not_overwritten_unasked(run, tiny_config):
+    with pytest.raises(ConfigError, match="holds a finished run"):
+        translora.train(tiny_config)
+    again = translora.train(tiny_config, overwrite=True)
+    assert again.summary["bleu_after"] == run.summary["bleu_after"]
+
+
+def test_a_folder_that_is_no_run_is_left_alone(tiny_config, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    config = dataclasses.replace(tiny_config, output=str(tmp_path / "thesis"))
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError, match="is no run folder"):
+            translora.train(config, overwrite=overwrite)
+    assert (tmp_path / "thesis" / "chapter.txt").exists()
+
+
+def test_bad_data_leaves_no_run_behind(tiny_config, tmp_path):
+    data = dataclasses.replace(tiny_config.data, train=dataclasses.replace(tiny_config.data.train, path="gone.tsv"))
+    with pytest.raises(DataError, match=r"gone.tsv"):
+        translora.train(dataclasses.replace(tiny_config, data=data))
+    assert not (tmp_path / "run").exists()
