@@ -56,6 +56,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         os.chmod(temporary, 0o777 & ~_umask())
         for file in temporary.rglob("*"):
             if file.is_file():
+                os.chmod(file, 0o666 & ~_umask())
                 with open(file, "rb") as stream:
                     os.fsync(stream.fileno())
         if path.exists():

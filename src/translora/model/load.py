@@ -22,7 +22,7 @@ from translora import hub, mini
 from translora.config import Config
 from translora.errors import ModelError
 from translora.families import Family, family_of
-from translora.model.hardware import choose_device, choose_dtype
+from translora.model.hardware import choose_device, choose_dtype, keep_freed_memory
 
 
 @dataclass
@@ -58,6 +58,8 @@ def load(config: Config) -> Translator:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         family = family_of(shape.model_type, type(tokenizer).__name__, tokenizer.get_vocab().keys(), config.target)
         device = choose_device(config.device)
+        if device.type == "cpu":
+            keep_freed_memory()
         dtype = choose_dtype(config.dtype, device, family)
         weights = torch.float32 if config.method == "full" else dtype
         model = _fresh(shape, config.seed) if config.init == "random" else _pretrained(folder, weights)

@@ -1,0 +1,95 @@
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+
+from translora import cli
+from translora.errors import TransloraError
+
+
+def call(*arguments, stdin=b"", monkeypatch=None):
+    """Run a command in this process; returns its exit code."""
+    if monkeypatch:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+    with pytest.raises(SystemExit) as caught:
+        cli.main(list(map(str, arguments)))
+    return caught.value.code
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["train"], ["evaluate"], ["translate"]])
+def test_help_of_every_command(command, capsys):
+    assert call(*command, "--help") == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: translora")
+    if command == ["train"]:
+        assert "--lora.rank" in text
+        assert "The rank r of the update" in text
+
+
+MISTAKES = [
+    (["train"], 2, "train: no recipe"),
+    (["train", "gone.yaml"], 2, "gone.yaml: no such recipe"),
+    (["demo", "--lora.rank=x"], 2, "lora.rank: must be a whole number, not x"),
+    (["demo", "--nonsense"], 2, "nonsense"),
+    (["demo", "--data.train.path=gone.tsv"], 1, "gone.tsv"),
+    (["translate", "mini", "gone.txt"], 1, "gone.txt: No such file"),
+    (["translate", "mini", "--loud"], 2, "translate: unknown argument --loud"),
+    (["evaluate", "mini", "--data", "gone.tsv"], 1, "gone.tsv: No such file"),
+    (["evaluate", "./gone", "--data", "mini"], 1, "gone: no such model folder"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), MISTAKES)
+def test_a_mistake_is_one_line_on_standard_error(arguments, code, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert call(*arguments) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("translora: ")
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_defect_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(cli, "_translate", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["translate", "mini"])
+
+
+def test_errors_carry_exit_codes():
+    codes = {kind.__name__: kind.exit_code for kind in TransloraError.__subclasses__()}
+    assert codes["ConfigError"] == 2
+    assert codes["InterruptedRunError"] == 130
+
+
+def test_translate_keeps_the_lines_apart(tiny_model, capsys, monkeypatch, tmp_path):
+    lines = "Guten Morgen!\r\n\nZeile mit \u2028 Trenner\nohne Ende".encode()
+    assert call("translate", tiny_model, "--beams", 1, stdin=lines, monkeypatch=monkeypatch) == 0
+    out = capsys.readouterr().out
+    assert out.count("\n") == 4
+    assert out.split("\n")[1] == ""
+    (tmp_path / "in.txt").write_bytes(lines)
+    assert call("translate", tiny_model, tmp_path / "in.txt", "-o", tmp_path / "out.txt") == 0
+    assert (tmp_path / "out.txt").read_text(encoding="utf-8") == out
+
+
+def test_evaluate_prints_scores_or_one_json_object(tiny_model, corpus_file, capsys, tmp_path):
+    few = tmp_path / "few.tsv"
+    few.write_text("".join(corpus_file.read_text().splitlines(keepends=True)[:5]))
+    hypotheses = tmp_path / "hypotheses.txt"
+    assert call("evaluate", tiny_model, "--data", few, "--json", "-o", hypotheses) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores.keys() == {"bleu", "chrf", "ter", "pairs"}
+    assert scores["bleu"].keys() == {"score", "signature"}
+    assert scores["pairs"] == len(hypotheses.read_text().splitlines()) == 5
+    assert call("evaluate", tiny_model, "--data", few) == 0
+    printed = capsys.readouterr().out
+    assert f"BLEU = {scores['bleu']['score']:.2f}  {scores['bleu']['signature']}" in printed
+
+
+def test_the_installed_command_runs():
+    result = subprocess.run([sys.executable, "-m", "translora.cli", "--version"], capture_output=True, text=True)
+    assert result.stdout.startswith("translora 0.")
