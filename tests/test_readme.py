@@ -1,0 +1,73 @@
+"""Every command and every line of Python in the README runs, on a small corpus and for a few steps."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FEW_STEPS = ["--training.max_steps=2", "--data.validation_size=10", "--data.test_size=10"]
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands():
+    return [line for block in blocks("") for line in block.splitlines() if re.match(r"(translora|echo|make) ", line)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, corpus_file):
+    """A user's folder, with the files that the README names."""
+    folder = tmp_path_factory.mktemp("user")
+    shutil.copy(corpus_file, folder / "my-corpus.tsv")
+    lines = corpus_file.read_text(encoding="utf-8").splitlines(keepends=True)[:8]
+    (folder / "test.tsv").write_text("".join(lines), encoding="utf-8")
+    (folder / "new.txt").write_text("".join(line.split("\t")[0] + "\n" for line in lines), encoding="utf-8")
+    return folder
+
+
+def test_the_readme_has_the_commands_it_should():
+    assert [command for command in commands() if command.startswith("make")] == ["make demo", "make test"]
+    assert len(commands()) == 6
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(r"^demo:.*\n\t\$\(BIN\)/translora demo$", makefile, flags=re.MULTILINE)
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("make test")
+
+
+@pytest.mark.slow
+def test_every_command_runs(folder):
+    translora = f"{sys.executable} -m translora.cli"
+    for command in commands():
+        if command.startswith("make"):
+            continue  # demo: tests/end_to_end/test_demo.py; test: this very run
+        line = re.sub(r"\btranslora (?=\w)", f"{translora} ", command)
+        if " train " in line:
+            line = f"{line} {' '.join(FEW_STEPS)}"
+        result = subprocess.run(line, shell=True, cwd=folder, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, f"{command}\n{result.stderr}"
+        if "echo" in line:
+            assert result.stdout.count("\n") == 1
+    assert len((folder / "translated.txt").read_text(encoding="utf-8").splitlines()) == 8
+
+
+@pytest.mark.slow
+def test_the_python_runs(folder, monkeypatch, capsys):
+    (code,) = blocks("python")
+    monkeypatch.chdir(folder)
+    flags = ", ".join(f'"{flag}"' for flag in [*FEW_STEPS, "--output=runs/python"])
+    code = code.replace('"--model=mini"', f'"--model=mini", {flags}')
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out.rstrip().endswith("]")
+
+
+def test_links_lead_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
