@@ -86,7 +86,7 @@ def test_an_interrupted_run_is_taken_up_by_the_same_call(tiny_config, monkeypatc
     with pytest.raises(InterruptedRunError):
         translora.train(tiny_config)
     assert not Run(Path(tiny_config.output)).finished
-    with pytest.raises(ConfigError, match=r"unfinished run of another recipe \(seed: 1 there, 2 here\)"):
+    with pytest.raises(ConfigError, match=r"run of another recipe \(seed: 1 there, 2 here\)"):
         translora.train(dataclasses.replace(tiny_config, seed=2))
     with pytest.raises(ConfigError, match="no trained model yet"):
         translora.translate_lines(tiny_config.output, ["a"])
@@ -95,10 +95,16 @@ def test_an_interrupted_run_is_taken_up_by_the_same_call(tiny_config, monkeypatc
     assert run.summary["steps"] == 8
 
 
-def test_a_finished_run_is_not_overwritten_unasked(run, tiny_config):
-    with pytest.raises(ConfigError, match="holds a finished run"):
-        translora.train(tiny_config)
+def test_a_finished_run_is_shown_again_and_overwritten_only_when_asked(run, tiny_config, capsys):
+    written = run.summary_file.stat().st_mtime_ns
+    first = capsys.readouterr().out
+    translora.train(tiny_config)
+    assert capsys.readouterr().out == first
+    assert run.summary_file.stat().st_mtime_ns == written
+    with pytest.raises(ConfigError, match="holds a run of another recipe"):
+        translora.train(dataclasses.replace(tiny_config, seed=2))
     again = translora.train(tiny_config, overwrite=True)
+    assert run.summary_file.stat().st_mtime_ns > written
     assert again.summary["bleu_after"] == run.summary["bleu_after"]
 
 

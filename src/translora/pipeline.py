@@ -31,12 +31,16 @@ from translora.training.validation import translate_merged, validate
 def train(config: Config, overwrite: bool = False) -> Run:
     """Do the whole job that `config` describes and return its run folder.
 
-    Goes on where an earlier, interrupted call with the same configuration stopped. `overwrite` deletes what the run
-    folder holds first.
+    Goes on where an earlier, interrupted call with the same configuration stopped; a finished run is shown again.
+    `overwrite` deletes an earlier run in the folder first.
 
     Raises a `TransloraError` for whatever the user can mend.
     """
     run = find_run(config, overwrite)
+    if run.finished and not overwrite:
+        terminal.notice(f"{run.folder}: this run has finished; --overwrite does it again")
+        summary.show_end(run)
+        return run
     splits = read_splits(config)
     translator = load(config)
     parameters = _make_trainable(translator, config)
@@ -55,7 +59,7 @@ def train(config: Config, overwrite: bool = False) -> Run:
         run.summary_file,
         summary.build(config, translator, parameters, splits, truncated, state, before, after),
     )
-    summary.show_end(run, state)
+    summary.show_end(run)
     return run
 
 

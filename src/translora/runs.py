@@ -77,21 +77,18 @@ class Run:
 
 
 def find_run(config: Config, overwrite: bool = False) -> Run:
-    """The run folder for `config`, to begin or to go on with; writes nothing yet.
+    """The run folder for `config`, to begin, to go on with, or already finished; writes nothing yet.
 
-    Raises `ConfigError` where the folder holds a finished run (unless `overwrite`), an unfinished run of another
-    recipe, or something else.
+    Raises `ConfigError` where the folder holds a run of another recipe (unless `overwrite`) or no run at all.
     """
     run = Run(Path(config.output))
     if not run.config_file.exists():
         if run.folder.exists() and (not run.folder.is_dir() or any(run.folder.iterdir())):
             raise ConfigError(f"{run.folder} exists and is no run folder: choose another --output")
     elif not overwrite:
-        if run.finished:
-            raise ConfigError(f"{run.folder} holds a finished run: choose another --output, or add --overwrite")
         for name, (old, new) in changed_fields(run.config, config).items():
             raise ConfigError(
-                f"{run.folder} holds an unfinished run of another recipe ({name}: {old!r} there, {new!r} here): "
+                f"{run.folder} holds a run of another recipe ({name}: {old!r} there, {new!r} here): "
                 f"choose another --output, or add --overwrite"
             )
     return run

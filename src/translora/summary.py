@@ -15,7 +15,7 @@ from translora.model import hardware
 from translora.model.load import Translator
 from translora.model.lora import ParameterCount
 from translora.runs import Run
-from translora.training.checkpoint import TrainingState
+from translora.training.checkpoint import TrainingState, ValidationRow
 
 _EXAMPLES = 5
 
@@ -90,21 +90,22 @@ def build(
     }
 
 
-def show_end(run: Run, state: TrainingState) -> None:
+def show_end(run: Run) -> None:
     """The table an epoch, the scores before and after, and some examples of each."""
     figures = run.summary
-    if state.rows:
+    rows = [ValidationRow(**row) for row in figures["table"]]
+    if rows:
         terminal.show_table(
             "Training (loss: nats a target token; seconds: training alone)",
             ["epoch", "step", "training loss", "validation loss", "validation BLEU", "seconds"],
             [
                 [f"{row.epoch:.2f}", str(row.step), f"{row.training_loss:.3f}", f"{row.validation_loss:.3f}",
                  f"{row.bleu:.1f}", f"{row.seconds:.1f}"]
-                for row in state.rows
+                for row in rows
             ],
         )  # fmt: skip
         terminal.results.print(
-            f"best at step {state.best_step}; {figures['pairs_per_second']:.0f} pairs/s, "
+            f"best at step {figures['best_step']}; {figures['pairs_per_second']:.0f} pairs/s, "
             f"{figures['train_seconds']:.0f} s of training, "
             f"peak memory {figures['peak_memory_bytes'] / 2**30:.2f} GiB\n"
         )
