@@ -49,5 +49,9 @@ def test_lora_targets():
     assert lora_targets("q,v", layers) == ["q", "v"]
     assert lora_targets("attention", layers) == ["q", "k", "v", "o"]
     assert set(lora_targets("all-linear", layers)) == layers
-    with pytest.raises(ConfigError, match="wi is no linear layer"):
-        lora_targets("q,wi", layers)
+    assert lora_targets("v,feed-forward", layers) == ["v", "wi_0", "wi_1", "wo"]
+    assert lora_targets("q,embeddings", {*layers, "embed_tokens", "lm_head"}) == ["q", "embed_tokens", "lm_head"]
+    with pytest.raises(ConfigError, match="query is no layer"):
+        lora_targets("q,query", layers)
+    with pytest.raises(ConfigError, match="nothing is no layer"):
+        lora_targets(" ", layers)

@@ -119,7 +119,7 @@ def test_how_a_step_is_cut_into_micro_batches_does_not_change_it(tiny_config, tm
         job = Job(config, tmp_path)
         indices = job.examples.all_indices()
         batches = [job.examples.batch(indices[a:b]) for a, b in cuts]
-        optimizer = build_optimizer((p for p in job.translator.model.parameters() if p.requires_grad), training)
+        optimizer = build_optimizer(job.translator.model, training)
         results.append((training_step(job.translator, batches, optimizer, training), job.weights))
     assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
     for name, weight in results[0][1].items():

@@ -75,7 +75,5 @@ def test_peft_alone_loads_a_saved_adapter(model, tiny_model, tmp_path):
 
 
 def test_targets_and_rank_are_checked(model):
-    with pytest.raises(ConfigError, match="query is no linear layer of this model; it has"):
+    with pytest.raises(ConfigError, match="query is no layer of this model"):
         attach(model, LoraConfig(targets="query"), "tiny", seed=1)
-    with pytest.raises(ConfigError, match="lm_head is no linear layer"):
-        attach(model, LoraConfig(targets="lm_head"), "tiny", seed=1)

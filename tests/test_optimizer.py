@@ -21,7 +21,7 @@ def test_optimisers_go_downhill(optimizer, scale):
     torch.manual_seed(0)
     weights = [torch.nn.Parameter(torch.randn(4, 4)), torch.nn.Parameter(torch.randn(4))]
     config = TrainingConfig(optimizer=optimizer, learning_rate=0.1, scale_parameter=scale)
-    steps = build_optimizer(weights, config)
+    steps = build_optimizer(torch.nn.ParameterList(weights), config)
 
     def loss():
         return sum((w - 1).pow(2).sum() for w in weights)
@@ -37,6 +37,16 @@ def test_optimisers_go_downhill(optimizer, scale):
 
 def test_scaled_rates_follow_each_tensors_size():
     big, small, zero = (torch.nn.Parameter(torch.full((3,), value)) for value in (2.0, 0.5, 0.0))
-    optimizer = build_optimizer([big, small, zero], TrainingConfig(scale_parameter=True))
+    optimizer = build_optimizer(torch.nn.ParameterList([big, small, zero]), TrainingConfig(scale_parameter=True))
     set_rate(optimizer, 0.1, scale_parameter=True)
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.2, 0.05, 0.0001])
+
+
+def test_lora_plus_gives_b_a_rate_of_its_own():
+    model = torch.nn.ModuleDict({name: torch.nn.Linear(2, 2, bias=False) for name in ("lora_A", "lora_B", "frozen")})
+    layer = torch.nn.ModuleDict({"q": model})
+    model["frozen"].requires_grad_(False)
+    optimizer = build_optimizer(layer, TrainingConfig(), b_rate=16)
+    set_rate(optimizer, 0.1, scale_parameter=False)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rates == {id(model["lora_A"].weight): 0.1, id(model["lora_B"].weight): pytest.approx(1.6)}

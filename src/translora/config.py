@@ -62,8 +62,11 @@ class LoraConfig:
     """The update is scaled by alpha / rank; 0 stands for twice the rank."""
     dropout: float = 0.0
     """Dropout on the adapter's input."""
+    b_rate: float = 1.0
+    """The learning rate of B as a multiple of A's; above 1 is LoRA+ (Hayou et al. 2024, arXiv:2402.12354)."""
     targets: str = "q,v"
-    """Which linear layers: `q,v`, `attention` (q, k, v, o), `all-linear`, or module names with commas."""
+    """Which layers, with commas: module names, or `attention` (q, k, v, o), `feed-forward`, `all-linear` (both), and
+    `embeddings` (the input embeddings and the head: for texts whose words the base has hardly seen)."""
 
 
 @dataclass(frozen=True)

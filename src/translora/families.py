@@ -13,6 +13,12 @@ from translora.errors import ConfigError, ModelError
 
 ATTENTION = ("q", "k", "v", "o")
 FEED_FORWARD = ("wi", "wi_0", "wi_1", "wo")
+_SHORTHAND = {
+    "attention": ATTENTION,
+    "feed-forward": FEED_FORWARD,
+    "all-linear": ATTENTION + FEED_FORWARD,
+    "embeddings": ("embed_tokens", "lm_head"),
+}
 
 
 @lru_cache
@@ -89,16 +95,16 @@ def family_of(model_type: str, tokenizer_class: str, vocabulary: Collection[str]
 def lora_targets(targets: str, modules: Collection[str]) -> list[str]:
     """The layer names that `targets` selects, of those in `modules` (the last parts of the module names).
 
+    `embeddings` stands for the input embeddings and the output head: what a new vocabulary needs.
+
     Raises `ConfigError` where a name is not in the model.
     """
-    shorthand = {"attention": ATTENTION, "all-linear": ATTENTION + FEED_FORWARD}
-    if targets in shorthand:
-        return [name for name in shorthand[targets] if name in modules]
-    names = [name.strip() for name in targets.split(",") if name.strip()]
+    names = [layer for name in targets.split(",") for layer in _SHORTHAND.get(name.strip(), (name.strip(),)) if layer]
+    names = [name for name in names if name in modules or name not in FEED_FORWARD]
     missing = [name for name in names if name not in modules]
     if missing or not names:
         raise ConfigError(
-            f"lora.targets {targets!r}: {', '.join(missing) or 'nothing'} is no linear layer of this model; "
+            f"lora.targets {targets!r}: {', '.join(missing) or 'nothing'} is no layer of this model that takes an adapter; "
             f"it has {', '.join(sorted(modules))}, or use attention or all-linear"
         )
     return names

@@ -144,7 +144,7 @@ def _save_model(translator: Translator, run: Run) -> None:
     model = translator.model
     if isinstance(model, PeftModel):
         with atomic_folder(run.adapter) as folder, quiet_transformers():
-            model.save_pretrained(folder)
+            model.save_pretrained(folder, save_embedding_layers=False)
         return
     with atomic_folder(run.model) as folder, quiet_transformers():
         model.save_pretrained(folder)

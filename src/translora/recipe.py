@@ -174,7 +174,7 @@ def check_values(config: Config) -> None:
     for name in _BELOW_ONE:
         if values[name] >= 1:
             raise ConfigError(f"{name}: must be below 1, not {values[name]}")
-    for name in ("training.epochs", "training.learning_rate"):
+    for name in ("training.epochs", "training.learning_rate", "lora.b_rate"):
         if values[name] <= 0:
             raise ConfigError(f"{name}: must be above 0, not {values[name]}")
     if config.source == config.target:

@@ -11,12 +11,15 @@ from typing import cast
 import torch
 from peft import LoraConfig as PeftLoraConfig
 from peft import PeftModel, TaskType, get_peft_model
+from peft.tuners.lora import LoraLayer
 from transformers import PreTrainedModel
 
 from translora.config import LoraConfig
 from translora.errors import ConfigError
 from translora.families import lora_targets
 from translora.model.load import quiet_transformers
+
+_TIED_LAYERS = ("embed_tokens", "lm_head")
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,14 @@ def count_parameters(model: torch.nn.Module) -> ParameterCount:
     return ParameterCount(sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad))
 
 
-def linear_layers(model: torch.nn.Module, head: torch.nn.Module | None) -> Collection[str]:
-    """The last parts of the names of all linear layers but the output head."""
-    return {
+def adaptable_layers(model: torch.nn.Module) -> Collection[str]:
+    """The last parts of the names of all layers that can take an adapter: the linear ones and the embeddings in use."""
+    names = {
         name.rsplit(".", 1)[-1]
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not head
+        if isinstance(module, torch.nn.Linear | torch.nn.Embedding)
     }
+    return names - {"shared", "relative_attention_bias"}
 
 
 def attach(model: PreTrainedModel, config: LoraConfig, base_name: str, seed: int) -> PreTrainedModel:
@@ -56,7 +60,7 @@ def attach(model: PreTrainedModel, config: LoraConfig, base_name: str, seed: int
     """
     if config.rank < 1:
         raise ConfigError(f"lora.rank {config.rank}: use 1 or more (8 is usual)")
-    targets = lora_targets(config.targets, linear_layers(model, model.get_output_embeddings()))
+    targets = lora_targets(config.targets, adaptable_layers(model))
     settings = PeftLoraConfig(
         r=config.rank,
         lora_alpha=config.alpha or 2 * config.rank,
@@ -73,10 +77,20 @@ def attach(model: PreTrainedModel, config: LoraConfig, base_name: str, seed: int
 
 
 def merged_copy(model: PreTrainedModel) -> PreTrainedModel:
-    """A copy of the model with its adapter merged in, for quick generation; a model without one as it is."""
+    """A copy of the model with its adapter merged in, for quick generation; a model without one as it is.
+
+    An adapted embedding or head gets weights of its own first: merged into tied weights, the adapter of one would leak
+    into the others (peft#2018).
+    """
     if not isinstance(model, PeftModel):
         return model
-    return cast(PreTrainedModel, copy.deepcopy(model).merge_and_unload().eval())
+    merged = copy.deepcopy(model)
+    for name, module in merged.named_modules():
+        if isinstance(module, LoraLayer) and name.endswith(_TIED_LAYERS):
+            base = module.get_base_layer()
+            base.weight = torch.nn.Parameter(base.weight.detach().clone(), requires_grad=False)
+    with quiet_transformers():
+        return cast(PreTrainedModel, merged.merge_and_unload().eval())
 
 
 def load_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:

@@ -47,7 +47,7 @@ def fit(
     Ctrl-C or SIGTERM.
     """
     model, training = translator.model, config.training
-    optimizer = build_optimizer((p for p in model.parameters() if p.requires_grad), training)
+    optimizer = build_optimizer(model, training, config.lora.b_rate)
     state = checkpoints.restore(model, optimizer)
     plan = Plan(examples.source_lengths, examples.target_lengths, training, config.seed)
     with stop_between_steps() as stop, meter("train", plan.total_steps, "pairs", state.step) as progress:

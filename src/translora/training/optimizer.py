@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import torch
 
@@ -12,13 +11,18 @@ from translora.config import TrainingConfig
 _SMALLEST_SCALE = 1e-3
 
 
-def build_optimizer(parameters: Iterable[torch.nn.Parameter], config: TrainingConfig) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019) or Adafactor (Shazeer & Stern 2018) over `parameters`.
+def build_optimizer(model: torch.nn.Module, config: TrainingConfig, b_rate: float = 1.0) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019) or Adafactor (Shazeer & Stern 2018) over what `model` trains.
 
-    With `scale_parameter` each tensor is a group of its own, so that `set_rate` can scale its rate.
+    A group's `factor` multiplies its rate: `b_rate` for the B matrices of adapters (LoRA+), 1 for all else. With
+    `scale_parameter` each tensor is a group of its own, so that `set_rate` can scale its rate.
     """
-    trained = list(parameters)
-    groups = [{"params": [p]} for p in trained] if config.scale_parameter else [{"params": trained}]
+    trained = [(p, b_rate if ".lora_B." in name else 1.0) for name, p in model.named_parameters() if p.requires_grad]
+    if config.scale_parameter:
+        groups = [{"params": [p], "factor": factor} for p, factor in trained]
+    else:
+        factors = sorted({factor for _, factor in trained})
+        groups = [{"params": [p for p, own in trained if own == factor], "factor": factor} for factor in factors]
     if config.optimizer == "adafactor":
         from transformers.optimization import Adafactor
 
@@ -48,14 +52,14 @@ def rate_at(step: int, total: int, config: TrainingConfig) -> float:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float, scale_parameter: bool) -> None:
-    """Give every group `rate`, times the root mean square of its tensor where `scale_parameter` is on.
+    """Give every group `rate`, times its factor, times the root mean square of its tensor where `scale_parameter` is on.
 
     T5 from scratch does not learn under one rate for all tensors: the embedding's values are of size 1, the
     projections' of size 1 / sqrt(width) (Shazeer & Stern 2018, section 8; nanoT5 finds the same for AdamW).
     """
     for group in optimizer.param_groups:
-        scale = 1.0
+        scale = group["factor"]
         if scale_parameter:
             (tensor,) = group["params"]
-            scale = max(_SMALLEST_SCALE, float(tensor.detach().float().pow(2).mean().sqrt()))
+            scale *= max(_SMALLEST_SCALE, float(tensor.detach().float().pow(2).mean().sqrt()))
         group["lr"] = rate * scale
