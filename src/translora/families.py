@@ -104,7 +104,7 @@ def lora_targets(targets: str, modules: Collection[str]) -> list[str]:
     missing = [name for name in names if name not in modules]
     if missing or not names:
         raise ConfigError(
-            f"lora.targets {targets!r}: {', '.join(missing) or 'nothing'} is no layer of this model that takes an adapter; "
-            f"it has {', '.join(sorted(modules))}, or use attention or all-linear"
+            f"lora.targets {targets!r}: {', '.join(missing) or 'nothing'} is no layer of this model that takes an "
+            f"adapter; it has {', '.join(sorted(modules))}, or use attention or all-linear"
         )
     return names

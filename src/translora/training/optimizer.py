@@ -52,7 +52,7 @@ def rate_at(step: int, total: int, config: TrainingConfig) -> float:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float, scale_parameter: bool) -> None:
-    """Give every group `rate`, times its factor, times the root mean square of its tensor where `scale_parameter` is on.
+    """Give every group `rate` times its factor; with `scale_parameter` also times its tensor's root mean square.
 
     T5 from scratch does not learn under one rate for all tensors: the embedding's values are of size 1, the
     projections' of size 1 / sqrt(width) (Shazeer & Stern 2018, section 8; nanoT5 finds the same for AdamW).
