@@ -95,7 +95,7 @@ def test_an_interrupted_run_is_taken_up_by_the_same_call(tiny_config, monkeypatc
     assert run.summary["steps"] == 8
 
 
-def test_a_finished_run_is_shown_again_and_overwritten_only_when_asked(run, tiny_config, capsys):
+def test_a_finished_run_is_shown_again_and_overwritten_only_when_asked(capsys, run, tiny_config):
     written = run.summary_file.stat().st_mtime_ns
     first = capsys.readouterr().out
     translora.train(tiny_config)
