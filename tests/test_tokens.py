@@ -3,7 +3,7 @@ from transformers import AutoTokenizer
 
 from translora import mini
 from translora.data.pairs import Corpus, Pair
-from translora.data.tokens import IGNORED, tokenise
+from translora.data.tokens import IGNORED, encode, tokenise
 from translora.files import cache_folder
 
 
@@ -63,3 +63,11 @@ def test_the_embedded_tokenizer_loses_nothing_but_runs_of_space(tokenizer, text)
     ids = tokenizer(text)["input_ids"]
     assert tokenizer.unk_token_id not in ids
     assert tokenizer.decode(ids, skip_special_tokens=True) == " ".join(text.split())
+
+
+@pytest.mark.parametrize("token", ["</s>", "<pad>", "<2de>", "<2en>"])
+def test_text_that_spells_a_special_token_stays_text(tokenizer, token):
+    (ids,) = encode([f"ein {token} Ende"], tokenizer, "<2en> ")
+    special = tokenizer.convert_tokens_to_ids(["</s>", "<pad>", "<2de>", "<2en>"])
+    assert [i for i in ids if i in special] == tokenizer.convert_tokens_to_ids(["<2en>", "</s>"])
+    assert tokenizer.decode(ids, skip_special_tokens=True).split()[-1] == "Ende"

@@ -5,6 +5,8 @@ Knows tokenizers and tensors; knows no file format of corpora.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ IGNORED = -100
 """The label of padding, which cross-entropy leaves out."""
 
 _CHUNK = 10_000
+_ENCODING = "2"  # part of the cache's key: goes up when the rules of `encode` change
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def tokenise(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, prompt: str, ma
 
     The result is cached under the hash of the texts, the tokenizer, the prompt and the limit.
     """
-    key = sha256(corpus.content_hash(), tokenizer_hash(tokenizer), prompt, str(max_tokens))
+    key = sha256(_ENCODING, corpus.content_hash(), tokenizer_hash(tokenizer), prompt, str(max_tokens))
     path = cache_folder() / "tokens" / f"{key}.arrow"
     if not path.exists():
         table = _tokenised_table(corpus, tokenizer, prompt, max_tokens)
@@ -133,23 +136,44 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _tokenised_table(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, prompt: str, max_tokens: int) -> pa.Table:
-    sources = _encode([prompt + text for text in corpus.sources], tokenizer, max_tokens)
-    targets = _encode(corpus.targets, tokenizer, max_tokens)
+    sources = _cut(encode(corpus.sources, tokenizer, prompt), tokenizer, max_tokens)
+    targets = _cut(encode(corpus.targets, tokenizer), tokenizer, max_tokens)
     metadata = {"truncated_sources": str(sources[1]), "truncated_targets": str(targets[1])}
     return pa.table({"source": sources[0], "target": targets[0]}, metadata=metadata)
 
 
-def _encode(texts: list[str], tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> tuple[pa.Array, int]:
-    """The token ids of `texts` as one ragged array, and how many were cut off."""
+def encode(texts: list[str], tokenizer: PreTrainedTokenizerBase, prompt: str = "") -> Iterator[list[int]]:
+    """The token ids of each of `texts` with `prompt` before it and the end token after it, however long.
+
+    A text that spells a special token (`</s>` is also a tag of HTML) is read as text: a space is put inside it.
+    """
+    spelled = re.compile("|".join(re.escape(token) for token in _special_tokens(tokenizer)))
+    for start in range(0, len(texts), _CHUNK):
+        chunk = [prompt + spelled.sub(_spaced, text) for text in texts[start : start + _CHUNK]]
+        yield from tokenizer(chunk, verbose=False)["input_ids"]
+
+
+def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Every token that no text may stand for: control tokens, sentinels, `<2xx>` language tokens."""
+    languages = [token for token in tokenizer.get_vocab() if token.startswith("<2") and token.endswith(">")]
+    return sorted({*tokenizer.all_special_tokens, *languages})
+
+
+def _spaced(match: re.Match[str]) -> str:
+    token = match.group()
+    return f"{token[:1]} {token[1:]}"
+
+
+def _cut(encoded: Iterator[list[int]], tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> tuple[pa.Array, int]:
+    """The rows of `encoded`, cut to `max_tokens`, as one ragged array, and how many were cut."""
     rows: list[np.ndarray] = []
     truncated = 0
     end = int(tokenizer.eos_token_id)
-    for start in range(0, len(texts), _CHUNK):
-        for ids in tokenizer(texts[start : start + _CHUNK], verbose=False)["input_ids"]:
-            if len(ids) > max_tokens:
-                ids = [*ids[: max_tokens - 1], end]
-                truncated += 1
-            rows.append(np.asarray(ids, dtype=np.int32))
+    for ids in encoded:
+        if len(ids) > max_tokens:
+            ids = [*ids[: max_tokens - 1], end]
+            truncated += 1
+        rows.append(np.asarray(ids, dtype=np.int32))
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
     values = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
     return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values)), truncated

@@ -11,6 +11,7 @@ from transformers import GenerationConfig
 
 from translora.config import DecodingConfig
 from translora.data.batching import sorted_batches
+from translora.data.tokens import encode
 from translora.model.load import Translator
 
 _SPARE_TOKENS = 10
@@ -30,7 +31,7 @@ def translate(
     """
     results = [""] * len(lines)
     filled = [i for i, line in enumerate(lines) if line.strip()]
-    rows = _encode(translator, [lines[i] for i in filled])
+    rows = list(encode([lines[i] for i in filled], translator.tokenizer, translator.prompt))
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     budget = max(1, decoding.batch_tokens // decoding.beams)
     for batch in sorted_batches(lengths, np.zeros_like(lengths), budget):
@@ -40,13 +41,6 @@ def translate(
         progress(len(batch))
     progress(len(lines) - len(filled))
     return results
-
-
-def _encode(translator: Translator, lines: list[str]) -> list[list[int]]:
-    if not lines:
-        return []
-    rows = translator.tokenizer([translator.prompt + line for line in lines], verbose=False)["input_ids"]
-    return list(rows)
 
 
 @torch.inference_mode()
