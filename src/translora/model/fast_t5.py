@@ -1,0 +1,173 @@
+"""A fast T5: the forward pass of a loaded transformers model, with its PEFT adapters, over real tokens only.
+
+The modules stay transformers' and PEFT's own: they hold the weights and are saved by them. This file only reads those
+weights and does the arithmetic in another way:
+
+- Padding is left out. The tokens of a batch lie packed in one matrix, shape (tokens, width); only attention, which
+  works inside sentences, lays them out in padded rows.
+- Norm, projections and adapters of a sublayer are one autograd function (`packed.py`). It keeps its input alone,
+  computes the norm again in the backward pass, and multiplies out no gradient of a frozen weight.
+- The head never sees padding, and its logits are never kept (`loss.py`).
+
+It covers T5 1.0 and 1.1, FLAN-T5, mT5, ByT5, UMT5 and MADLAD-400. An adapter that is more than a plain LoRA (DoRA,
+dropout on its input) is called as the module that it is. Forward hooks of inner modules are not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from translora.model.packed import Layout, attention, gated_gelu, plain_layer, project, rms_norm
+
+_MODEL_TYPES = ("t5", "mt5", "umt5")
+
+
+def why_not(model: torch.nn.Module) -> str:
+    """Why the fast path cannot take `model`; empty where it can."""
+    config = cast(Any, model).config
+    if config.model_type not in _MODEL_TYPES:
+        return f"the architecture is {config.model_type}, not T5"
+    if cast(Any, model).get_input_embeddings().weight.dtype == torch.float16:
+        return "float16 needs the clamps of transformers' own forward pass"
+    return ""
+
+
+def decoder_states(
+    model: torch.nn.Module,
+    source: tuple[torch.Tensor, Layout],
+    target: tuple[torch.Tensor, Layout],
+    dtype: torch.dtype,
+) -> torch.Tensor:
+    """The states that the head takes, one a real target token, shape (target tokens, width), scaled as T5 1.0 needs.
+
+    `source` and `target` are token ids of shape (tokens,) with their layouts; the target ids are the decoder's input.
+    Matrix products are done in `dtype`.
+    """
+    base = cast(Any, model.get_base_model() if hasattr(model, "get_base_model") else model)
+    encoded = _stack(base.encoder, source[0], source[1], dtype)
+    states = _stack(base.decoder, target[0], target[1], dtype, encoded, source[1])
+    return states * base.config.d_model**-0.5 if _scales_output(base.config) else states
+
+
+def _scales_output(config: Any) -> bool:
+    """Whether the decoder's states are scaled before the head, by the rule of each family's own forward pass."""
+    if config.model_type == "t5":
+        return bool(config.scale_decoder_outputs)
+    return config.model_type == "umt5" and bool(config.tie_word_embeddings)
+
+
+def _stack(
+    stack: Any,
+    ids: torch.Tensor,
+    layout: Layout,
+    dtype: torch.dtype,
+    encoded: torch.Tensor | None = None,
+    source: Layout | None = None,
+) -> torch.Tensor:
+    """Encoder or decoder: token ids (tokens,) to states (tokens, width), normed at the end."""
+    drop = _dropout(stack.dropout)
+    x = drop(stack.embed_tokens(ids))
+    bias = _Bias(layout, causal=encoded is not None)
+    across = source.padding_bias(dtype) if source is not None else None
+    for block in stack.block:
+
+        def run(x: torch.Tensor, encoded: torch.Tensor | None, block: Any = block) -> torch.Tensor:
+            return _block(block, x, layout, bias, dtype, encoded, source, across)
+
+        if stack.training and block.gradient_checkpointing:
+            x = cast(torch.Tensor, checkpoint(run, x, encoded, use_reentrant=False))
+        else:
+            x = run(x, encoded)
+    norm = stack.final_layer_norm
+    return drop(rms_norm(x, norm.weight, norm.variance_epsilon).to(dtype))
+
+
+class _Bias:
+    """What is added to the attention scores of a stack: relative positions, and minus infinity at what is not seen.
+
+    T5 computes it in the first block for all, UMT5 in each block anew.
+    """
+
+    def __init__(self, layout: Layout, causal: bool) -> None:
+        self._layout, self._causal = layout, causal
+        self._last: torch.Tensor | None = None
+
+    def of(self, module: Any, dtype: torch.dtype) -> torch.Tensor:
+        """The bias for the attention `module`, shape (pairs or 1, heads, longest, longest)."""
+        if self._last is None or module.has_relative_attention_bias:
+            longest = self._layout.longest
+            bias = module.compute_bias(longest, longest).to(dtype)
+            if self._causal:  # what follows a target's end is never seen by what comes before
+                ahead = torch.ones(longest, longest, dtype=torch.bool, device=bias.device).triu(1)
+                bias = bias.masked_fill(ahead, -torch.inf)
+            elif self._layout.padding is not None:
+                bias = bias.masked_fill(self._layout.padding, -torch.inf)
+            self._last = bias
+        return self._last
+
+
+def _block(
+    block: Any,
+    x: torch.Tensor,
+    layout: Layout,
+    bias: _Bias,
+    dtype: torch.dtype,
+    encoded: torch.Tensor | None,
+    source: Layout | None,
+    across: torch.Tensor | None,
+) -> torch.Tensor:
+    """Self-attention, attention to the source in a decoder, feed-forward; each added to its input."""
+    layer = block.layer[0]
+    attend = layer.SelfAttention
+    q, k, v = project(x, (attend.q, attend.k, attend.v), dtype, layer.layer_norm)
+    mixed = _attend(attend, (q, k, v), bias.of(attend, dtype), (layout, layout))
+    x = _add(x, mixed, attend.o, layer.dropout)
+    if encoded is not None and source is not None:
+        layer = block.layer[1]
+        attend = layer.EncDecAttention
+        (q,) = project(x, (attend.q,), dtype, layer.layer_norm)
+        k, v = project(encoded, (attend.k, attend.v), dtype)
+        mixed = _attend(attend, (q, k, v), across, (layout, source))
+        x = _add(x, mixed, attend.o, layer.dropout)
+    layer = block.layer[-1]
+    return _add(x, _feed_forward(layer, x, dtype), layer.DenseReluDense.wo, layer.dropout)
+
+
+def _attend(
+    module: Any,
+    qkv: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    bias: torch.Tensor | None,
+    layouts: tuple[Layout, Layout],
+) -> torch.Tensor:
+    return attention(*qkv, bias, *layouts, module.n_heads, module.dropout if module.training else 0.0)
+
+
+def _feed_forward(layer: Any, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Norm and the inner part of the feed-forward, up to what `wo` takes."""
+    dense = layer.DenseReluDense
+    drop = _dropout(dense.dropout)
+    if not hasattr(dense, "wi_0"):
+        (inner,) = project(x, (dense.wi,), dtype, layer.layer_norm)
+        return drop(dense.act(inner))
+    gate, inner = project(x, (dense.wi_0, dense.wi_1), dtype, layer.layer_norm)
+    if type(dense.act).__name__ == "NewGELUActivation":
+        return drop(gated_gelu(gate, inner))
+    return drop(dense.act(gate) * inner)
+
+
+def _add(x: torch.Tensor, inner: torch.Tensor, module: Any, dropout: Any) -> torch.Tensor:
+    """`x` plus the projection of `inner` by `module`."""
+    if (dropout.training and dropout.p) or x.dtype != inner.dtype or plain_layer(module) is None:
+        return x + _dropout(dropout)(project(inner, (module,), inner.dtype)[0])
+    return project(inner, (module,), inner.dtype, residual=x)[0]
+
+
+def _dropout(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    if module.training and module.p:
+        return lambda x: functional.dropout(x, module.p)
+    return lambda x: x

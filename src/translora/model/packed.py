@@ -1,0 +1,319 @@
+"""The arithmetic of packed tokens: layout, projections with LoRA, norm, gated GELU, attention.
+
+Knows tensors and single layers; knows nothing of blocks, stacks or whole models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import torch
+from peft.tuners.lora import Linear as LoraLinear
+from torch.autograd import Function
+from torch.nn import functional
+
+_LONGEST_MATERIALISED = 256
+"""On a CPU, attention whose scores are kept is faster up to this length, and small."""
+
+
+class Layout:
+    """Where the real tokens of some padded rows lie: token i is at position `index[i]` of (pairs * longest)."""
+
+    def __init__(self, mask: torch.Tensor) -> None:
+        """`mask` is true at real tokens, shape (pairs, longest); each row's real tokens come first."""
+        self.pairs, self.longest = mask.shape
+        self.index = mask.flatten().nonzero().squeeze(1)
+        self.padding = None if len(self.index) == mask.numel() else ~mask[:, None, None, :].bool()
+        """True at padding, shape (pairs, 1, 1, longest); `None` where there is none."""
+
+        self._rows: dict[int, torch.Tensor] = {}
+
+    def rows(self, heads: int) -> torch.Tensor:
+        """For token i and head h the row of (pairs * heads * longest) that it takes; shape (tokens * heads,)."""
+        if heads not in self._rows:
+            pair, position = self.index // self.longest, self.index % self.longest
+            head = torch.arange(heads, device=pair.device)
+            self._rows[heads] = ((pair[:, None] * heads + head) * self.longest + position[:, None]).flatten()
+        return self._rows[heads]
+
+    def padding_bias(self, dtype: torch.dtype) -> torch.Tensor | None:
+        """Minus infinity at padding, to be added to attention scores; shape (pairs, 1, 1, longest)."""
+        if self.padding is None:
+            return None
+        return torch.zeros(self.padding.shape, dtype=dtype, device=self.padding.device).masked_fill(
+            self.padding, -torch.inf
+        )
+
+
+class PlainLayer(NamedTuple):
+    """A linear layer without a bias, and its LoRA where it has one: x W^T + scale x A^T B^T."""
+
+    weight: torch.Tensor
+    """W, shape (out, in)."""
+    a: torch.Tensor | None = None
+    """A, shape (rank, in)."""
+    b: torch.Tensor | None = None
+    """B, shape (out, rank)."""
+    scale: float = 0.0
+
+
+def plain_layer(module: torch.nn.Module) -> PlainLayer | None:
+    """`module` as a `PlainLayer`; `None` for one that does more than that, which has to be called itself."""
+    base = module.base_layer if isinstance(module, LoraLinear) else module
+    if type(base) is not torch.nn.Linear or base.bias is not None:
+        return None
+    if not isinstance(module, LoraLinear) or module.disable_adapters or module.merged:
+        return PlainLayer(base.weight)
+    names = [name for name in module.active_adapters if name in module.lora_A]
+    if not names:
+        return PlainLayer(base.weight)
+    (name, *others) = names
+    dropout = module.lora_dropout[name]
+    drops = module.training and getattr(dropout, "p", 0.0) > 0
+    if others or drops or name in module.lora_variant or module.lora_bias[name] or module.fan_in_fan_out:
+        return None
+    a, b = (cast(torch.nn.Linear, side[name]).weight for side in (module.lora_A, module.lora_B))
+    return PlainLayer(base.weight, a, b, float(module.scaling[name]))
+
+
+def rms_norm(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """T5's norm: `x` (tokens, width) over its root mean square, times `weight` (Zhang & Sennrich 2019)."""
+    return cast(torch.Tensor, _Project.apply(x, weight, epsilon, None, (), x.dtype)[0])
+
+
+def project(
+    x: torch.Tensor,
+    modules: Sequence[torch.nn.Module],
+    dtype: torch.dtype,
+    norm: Any = None,
+    residual: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, ...]:
+    """`x` (tokens, in) through `norm`, where one is given, and each of `modules`, to (tokens, out) in `dtype`.
+
+    `residual` is added to the result of a single module, which must be a `plain_layer`.
+    """
+    layers = [plain_layer(module) for module in modules]
+    weight, epsilon = (norm.weight, norm.variance_epsilon) if norm is not None else (None, 0.0)
+    plain = [layer for layer in layers if layer is not None]
+    if len(plain) < len(layers):
+        normed = (x if weight is None else rms_norm(x, weight, epsilon)).to(dtype)
+        return tuple(cast(torch.Tensor, module(normed)).to(dtype) for module in modules)
+    scales = tuple(layer.scale for layer in plain)
+    tensors = [tensor for layer in plain for tensor in layer[:3]]
+    return cast(tuple[torch.Tensor, ...], _Project.apply(x, weight, epsilon, residual, scales, dtype, *tensors))
+
+
+class _Project(Function):
+    """Norm, linear layers and adapters of one sublayer; without layers, the norm alone.
+
+    Keeps the input, one number a token and the rank-wide products; the normed input is made again when needed.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        norm: torch.Tensor | None,
+        epsilon: float,
+        residual: torch.Tensor | None,
+        scales: tuple[float, ...],
+        dtype: torch.dtype,
+        *tensors: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, ...]:
+        inverse = None if norm is None else _inverse_rms(x, epsilon)
+        y = _normed(x, norm, inverse, dtype)
+        outputs, narrow = [], []
+        for i, scale in enumerate(scales):
+            weight, a, b = (None if t is None else t.to(dtype) for t in tensors[3 * i : 3 * i + 3])
+            assert weight is not None
+            out = torch.mm(y, weight.t()) if residual is None else torch.addmm(residual, y, weight.t())
+            if a is not None and b is not None:
+                narrow.append(torch.mm(y, a.t()))
+                out.addmm_(narrow[-1], b.t(), alpha=scale)
+            outputs.append(out)
+        ctx.scales, ctx.dtype = scales, dtype
+        trained = any(ctx.needs_input_grad[6:])
+        kept = x if trained or (norm is not None and any(ctx.needs_input_grad[:2])) else None
+        ctx.save_for_backward(kept, norm, inverse, *tensors, *narrow)
+        return tuple(outputs) if scales else (y.clone() if y is x else y,)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Gradients of what is trained, and of the input where something below it is."""
+        x, norm, inverse, *rest = ctx.saved_tensors
+        count = 3 * len(ctx.scales)
+        tensors, narrow = rest[:count], iter(rest[count:])
+        needs = ctx.needs_input_grad
+        passes_on = needs[0] or needs[1]
+        y = _normed(x, norm, inverse, ctx.dtype) if any(needs[6:]) else None
+        below = None if ctx.scales else grads[0]
+        results: list[torch.Tensor | None] = []
+        for i, scale in enumerate(ctx.scales):
+            weight, a, b = tensors[3 * i : 3 * i + 3]
+            grad = grads[i].to(ctx.dtype)
+            if passes_on:
+                below = _accumulated(below, grad, weight.to(ctx.dtype))
+            results.append(torch.mm(grad.t(), y).to(weight.dtype) if needs[6 + 3 * i] else None)
+            if a is None:
+                results.extend((None, None))
+                continue
+            thin = torch.mm(grad, b.to(ctx.dtype)).mul_(scale)
+            results.append(torch.mm(thin.t(), y).to(a.dtype) if needs[7 + 3 * i] else None)
+            results.append(torch.mm(next(narrow).t(), grad).mul_(scale).t().to(b.dtype) if needs[8 + 3 * i] else None)
+            if passes_on:
+                below = _accumulated(below, thin, a.to(ctx.dtype))
+        residual = grads[0] if needs[3] else None
+        norm_grad = None
+        if norm is not None and below is not None:
+            below, norm_grad = _norm_backward(below, x, norm, inverse, needs[1])
+        return below if needs[0] else None, norm_grad, None, residual, None, None, *results
+
+
+def _accumulated(total: torch.Tensor | None, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    return torch.mm(left, right) if total is None else total.addmm_(left, right)
+
+
+def _inverse_rms(x: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """1 / root mean square of each row, shape (tokens, 1), in float32 or wider."""
+    wide = torch.promote_types(x.dtype, torch.float32)
+    square = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=wide).square_()
+    return square.div_(x.shape[-1]).add_(epsilon).rsqrt_()
+
+
+def _normed(
+    x: torch.Tensor, norm: torch.Tensor | None, inverse: torch.Tensor | None, dtype: torch.dtype
+) -> torch.Tensor:
+    if norm is None or inverse is None:
+        return x.to(dtype)
+    return (x * inverse).mul_(norm).to(dtype)
+
+
+def _norm_backward(
+    grad: torch.Tensor, x: torch.Tensor, norm: torch.Tensor, inverse: torch.Tensor, trained: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The gradients of the norm's input and weight: with g = grad * norm, r = inverse and n = width,
+    dx = r g - x r^3 (g . x) / n."""
+    grad = grad.to(inverse.dtype)
+    norm_grad = (grad * x).mul_(inverse).sum(0).to(norm.dtype) if trained else None
+    scaled = grad * norm
+    along = (scaled * x).sum(-1, keepdim=True).mul_(inverse.pow(3)).div_(x.shape[-1])
+    return scaled.mul_(inverse).addcmul_(x, along, value=-1).to(x.dtype), norm_grad
+
+
+def gated_gelu(gate: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
+    """GELU(gate) * inner with the tanh form of GELU (Shazeer 2020); keeps its two inputs alone."""
+    return cast(torch.Tensor, _GatedGelu.apply(gate, inner))
+
+
+class _GatedGelu(Function):
+    @staticmethod
+    def forward(ctx: Any, gate: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(gate, inner)
+        return functional.gelu(gate, approximate="tanh").mul_(inner)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        gate, inner = ctx.saved_tensors
+        of_gelu = torch.ops.aten.gelu_backward(grads[0] * inner, gate, approximate="tanh")
+        return of_gelu, functional.gelu(gate, approximate="tanh").mul_(grads[0])
+
+
+def attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    bias: torch.Tensor | None,
+    queries: Layout,
+    keys: Layout,
+    heads: int,
+    dropout: float = 0.0,
+) -> torch.Tensor:
+    """T5's attention (scores are not scaled) of packed tokens; `q`, `k`, `v` and the result are (tokens, heads * size).
+
+    `bias` is added to the scores; its shape must broadcast to (pairs, heads, longest query, longest key).
+    """
+    rows = queries.rows(heads), keys.rows(heads)
+    shapes = (queries.pairs, heads, queries.longest), (keys.pairs, heads, keys.longest)
+    if q.device.type == "cpu" and max(queries.longest, keys.longest) <= _LONGEST_MATERIALISED and not dropout:
+        return cast(torch.Tensor, _Attention.apply(q, k, v, bias, *rows, *shapes))
+    padded = (_Pad.apply(tensor, rows[side], shapes[side]) for tensor, side in ((q, 0), (k, 1), (v, 1)))
+    mixed = functional.scaled_dot_product_attention(*padded, attn_mask=bias, dropout_p=dropout, scale=1.0)
+    return cast(torch.Tensor, _Unpad.apply(mixed, rows[0]))
+
+
+_Shape = tuple[int, int, int]
+
+
+def _pad(packed: torch.Tensor, rows: torch.Tensor, shape: _Shape) -> torch.Tensor:
+    """(tokens, heads * size) to (pairs, heads, longest, size), zero at padding."""
+    size = packed.shape[1] * packed.shape[0] // len(rows)
+    padded = packed.new_zeros(shape[0] * shape[1] * shape[2], size)
+    return padded.index_copy_(0, rows, packed.reshape(-1, size)).view(*shape, size)
+
+
+def _unpad(padded: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """(pairs, heads, longest, size) to (tokens, heads * size)."""
+    heads, size = padded.shape[1], padded.shape[3]
+    return padded.reshape(-1, size).index_select(0, rows).view(-1, heads * size)
+
+
+class _Pad(Function):
+    @staticmethod
+    def forward(ctx: Any, packed: torch.Tensor, rows: torch.Tensor, shape: _Shape) -> torch.Tensor:
+        ctx.save_for_backward(rows)
+        return _pad(packed, rows, shape)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return _unpad(grads[0], *ctx.saved_tensors), None, None
+
+
+class _Unpad(Function):
+    @staticmethod
+    def forward(ctx: Any, padded: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(rows)
+        ctx.shape = padded.shape[:3]
+        return _unpad(padded, rows)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return _pad(grads[0], *ctx.saved_tensors, ctx.shape), None
+
+
+class _Attention(Function):
+    """Attention that keeps its probabilities: fewer and larger products than a tiled kernel, for short sentences."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        bias: torch.Tensor | None,
+        query_rows: torch.Tensor,
+        key_rows: torch.Tensor,
+        query_shape: _Shape,
+        key_shape: _Shape,
+    ) -> torch.Tensor:
+        q, k, v = _pad(q, query_rows, query_shape), _pad(k, key_rows, key_shape), _pad(v, key_rows, key_shape)
+        scores = torch.matmul(q, k.transpose(-1, -2))
+        if bias is not None:
+            scores += bias
+        shares = torch.softmax(scores, -1, out=scores)
+        ctx.save_for_backward(q, k, v, shares, query_rows, key_rows)
+        ctx.shapes = query_shape, key_shape
+        ctx.bias_shape = None if bias is None else bias.shape
+        return _unpad(torch.matmul(shares, v), query_rows)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        q, k, v, shares, query_rows, key_rows = ctx.saved_tensors
+        grad = _pad(grads[0], query_rows, ctx.shapes[0])
+        of_v = torch.matmul(shares.transpose(-1, -2), grad)
+        of_shares = torch.matmul(grad, v.transpose(-1, -2))
+        of_scores = torch.ops.aten._softmax_backward_data(of_shares, shares, -1, shares.dtype)
+        of_bias = of_scores.sum_to_size(ctx.bias_shape) if ctx.needs_input_grad[3] else None
+        of_q, of_k = torch.matmul(of_scores, k), torch.matmul(of_scores.transpose(-1, -2), q)
+        packed = _unpad(of_q, query_rows), _unpad(of_k, key_rows), _unpad(of_v, key_rows)
+        return *packed, of_bias, None, None, None, None
