@@ -137,6 +137,8 @@ class Config:
     """`random` takes only the shape and the tokenizer of the model and trains from scratch."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """The weights' type; `auto` chooses what the hardware can do and the family survives."""
+    fast: Literal["auto", "off"] = "auto"
+    """`auto` trains by translora's own forward and backward pass where the model allows it; `off` by the model's own."""
     device: str = "auto"
     """`cpu`, `cuda`, `mps`, ...; `auto` takes the fastest there is."""
     method: Literal["lora", "full", "none"] = "lora"

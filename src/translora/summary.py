@@ -41,6 +41,8 @@ def show_start(translator: Translator, parameters: ParameterCount, splits: Split
             f"{config.method}: trains {parameters.trainable:,} of {parameters.total:,} parameters "
             f"({parameters.share:.2%})" + (f", {_lora_words(config)}" if config.method == "lora" else "")
         )
+        slow = translator.slow_because
+        terminal.notice(f"forward pass: the model's own ({slow})" if slow else "forward pass: fast")
 
 
 def _lora_words(config: Config) -> str:

@@ -20,9 +20,12 @@ from transformers.utils import logging as transformers_logging
 
 from translora import hub, mini
 from translora.config import Config
+from translora.data.tokens import Batch
 from translora.errors import ModelError
 from translora.families import Family, family_of
+from translora.model.fast_t5 import why_not
 from translora.model.hardware import choose_device, choose_dtype, keep_freed_memory
+from translora.model.loss import BatchLoss, batch_loss
 
 
 @dataclass
@@ -39,10 +42,12 @@ class Translator:
     device: torch.device
     dtype: torch.dtype
     """The dtype of matrix products."""
+    slow_because: str = "not asked for"
+    """Why the model's own forward pass is taken in training and not that of `fast_t5`; empty where it is."""
 
-    def autocast(self) -> torch.autocast:
-        """The context in which the model computes: matrix products in `dtype`, sums and norms in float32."""
-        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> BatchLoss:
+        """The loss of `batch`, which is moved to the model's device first; see `batch_loss`."""
+        return batch_loss(self.model, batch.to(self.device), label_smoothing, self.dtype, not self.slow_because)
 
 
 def load(config: Config) -> Translator:
@@ -66,7 +71,8 @@ def load(config: Config) -> Translator:
     _set_dropout(model, config.training.dropout)
     model = model.to(device=device, dtype=weights).eval()
     prompt = family.prompt(config.source, config.target)
-    return Translator(model, tokenizer, family, prompt, config.model, device, dtype)
+    slow_because = why_not(model) if config.fast == "auto" else "fast is off"
+    return Translator(model, tokenizer, family, prompt, config.model, device, dtype, slow_because)
 
 
 def model_folder(name: str, revision: str = "") -> Path:

@@ -14,7 +14,7 @@ from translora.model.packed import Layout, plain_layer
 
 _LEAST_BLOCK = 128
 """Fewer tokens at a time than this make slow matrix products."""
-_BLOCK_LOGITS = {"cpu": 2**22, "other": 2**26}
+_BLOCK_LOGITS = {"cpu": 2**23, "other": 2**26}
 """About as many logits at a time: on a CPU so that they stay in its cache."""
 
 

@@ -16,7 +16,6 @@ from translora.data.pairs import Corpus
 from translora.data.tokens import Batch, tokenise
 from translora.errors import CanaryError
 from translora.model.load import Translator
-from translora.model.loss import batch_loss
 from translora.translate.decode import translate
 
 _PAIRS = 4
@@ -67,9 +66,8 @@ def _gradient_faults(translator: Translator, sample: Corpus, config: Config) -> 
         return
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        with translator.autocast():
-            objective = batch_loss(model.train(), _batch(translator, sample, config)).objective
-        objective.backward()
+        model.train()
+        translator.loss(_batch(translator, sample, config)).objective.backward()
     reached: dict[str, bool] = {}
     frozen = []
     for name, parameter in model.named_parameters():
@@ -121,6 +119,5 @@ def _batch(translator: Translator, sample: Corpus, config: Config) -> Batch:
 @torch.no_grad()
 def _loss(translator: Translator, sample: Corpus, config: Config) -> float:
     batch = _batch(translator, sample, config)
-    with translator.autocast():
-        loss = batch_loss(translator.model.eval(), batch)
-    return float(loss.cross_entropy) / batch.target_tokens
+    translator.model.eval()
+    return float(translator.loss(batch).cross_entropy) / batch.target_tokens

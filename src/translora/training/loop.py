@@ -15,7 +15,6 @@ from translora.data.tokens import Batch, TokenisedCorpus
 from translora.errors import InterruptedRunError, TrainingError
 from translora.files import sha256
 from translora.model.load import Translator
-from translora.model.loss import batch_loss
 from translora.progress import meter
 from translora.training.checkpoint import Checkpoints, TrainingState, ValidationRow
 from translora.training.interrupt import stop_between_steps
@@ -86,8 +85,7 @@ def training_step(
     tokens = sum(batch.target_tokens for batch in batches)
     total = 0.0
     for batch in batches:
-        with translator.autocast():
-            loss = batch_loss(model, batch.to(translator.device), config.label_smoothing)
+        loss = translator.loss(batch, config.label_smoothing)
         total += float(loss.cross_entropy)
         (loss.objective / tokens).backward()
     if not math.isfinite(total):

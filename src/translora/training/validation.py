@@ -13,7 +13,6 @@ from translora.data.tokens import TokenisedCorpus
 from translora.evaluate import bleu
 from translora.model.load import Translator
 from translora.model.lora import merged_copy
-from translora.model.loss import batch_loss
 from translora.progress import meter
 from translora.training.loop import Validation
 from translora.translate.decode import translate
@@ -22,12 +21,11 @@ from translora.translate.decode import translate
 @torch.inference_mode()
 def corpus_loss(translator: Translator, corpus: TokenisedCorpus, batch_tokens: int) -> float:
     """Cross-entropy of `corpus` in nats a target token."""
-    model = translator.model.eval()
+    translator.model.eval()
     total, tokens = 0.0, 0
     for indices in sorted_batches(corpus.source_lengths, corpus.target_lengths, batch_tokens):
         batch = corpus.batch(indices)
-        with translator.autocast():
-            total += float(batch_loss(model, batch.to(translator.device)).cross_entropy)
+        total += float(translator.loss(batch).cross_entropy)
         tokens += batch.target_tokens
     return total / max(1, tokens)
 

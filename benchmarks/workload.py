@@ -1,0 +1,122 @@
+"""What the training benchmarks work on: a model of random weights, real sentences, and the arithmetic of a step."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, T5Config, T5ForConditionalGeneration
+
+from translora.config import SourceConfig
+from translora.data.batching import Ints
+from translora.data.pairs import Corpus
+from translora.data.sources import read
+from translora.model.load import give_own_head, quiet_transformers
+
+PAIRS = 20_000
+"""As many pairs as the lesson's training set; batches are made out of all of them, and some of the batches timed."""
+
+SHAPES = {
+    "small": {"d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_heads": 6},
+    "base": {"d_model": 768, "d_kv": 64, "d_ff": 2048, "num_layers": 12, "num_heads": 12},
+    "large": {"d_model": 1024, "d_kv": 64, "d_ff": 2816, "num_layers": 24, "num_heads": 16},
+}
+"""The shapes of google/flan-t5-small, -base and -large."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Token ids of sentence pairs, end tokens included."""
+
+    sources: list[list[int]]
+    targets: list[list[int]]
+
+    @property
+    def source_lengths(self) -> Ints:
+        """Tokens of each source, shape (pairs,)."""
+        return np.array([len(ids) for ids in self.sources], dtype=np.int64)
+
+    @property
+    def target_lengths(self) -> Ints:
+        """Tokens of each target, shape (pairs,)."""
+        return np.array([len(ids) for ids in self.targets], dtype=np.int64)
+
+
+def flan_t5(shape: str, dropout: float) -> PreTrainedModel:
+    """A model of FLAN-T5's shape with random weights; its head is its own."""
+    config = T5Config(
+        vocab_size=32_128, feed_forward_proj="gated-gelu", decoder_start_token_id=0, dropout_rate=dropout, **SHAPES[shape]
+    )
+    torch.manual_seed(0)
+    with quiet_transformers():
+        model: PreTrainedModel = T5ForConditionalGeneration(config)
+    give_own_head(model)
+    return model
+
+
+def workload(lengths: str) -> Workload:
+    """Pairs of the embedded corpus: as they are (`corpus`), or re-cut to the lengths of news text (`news`).
+
+    News pairs have 42 source and 33 target tokens on average, gamma distributed, within 128 tokens.
+    """
+    from transformers import AutoTokenizer
+
+    from translora import mini
+
+    tokenizer = AutoTokenizer.from_pretrained(mini.MODEL)
+    corpus = Corpus.of(read(SourceConfig(path="mini", limit=PAIRS), "de", "en"))
+    sources, targets = (tokenizer(list(texts))["input_ids"] for texts in (corpus.sources, corpus.targets))
+    if lengths == "corpus":
+        return Workload([ids[:128] for ids in sources], [ids[:128] for ids in targets])
+    random = np.random.default_rng(0)
+    wanted = random.gamma(3.2, 42 / 3.2, PAIRS)
+    ratio = 33 / 42 * np.exp(random.normal(0, 0.15, PAIRS))
+    return Workload(_recut(sources, wanted), _recut(targets, wanted * ratio))
+
+
+def _recut(rows: list[list[int]], lengths: np.ndarray) -> list[list[int]]:
+    """Rows of the given lengths (within 2 and 128) out of the running text of `rows`, each with its end token."""
+    text = [i for ids in rows for i in ids[:-1]]
+    end = rows[0][-1]
+    result, start = [], 0
+    for length in np.clip(np.round(lengths), 2, 128).astype(int):
+        if start + length > len(text):
+            start = 0
+        result.append([*text[start : start + length - 1], end])
+        start += length - 1
+    return result
+
+
+def step_flops(config: T5Config, source: Ints, target: Ints, method: str) -> float:
+    """The least arithmetic that pairs of these lengths need, in floating point operations, padding left out.
+
+    Two operations a weight and token forward, two backward, and two more for a weight that is trained (`full`).
+    """
+    inner, width, wide = config.num_heads * config.d_kv, config.d_model, config.d_ff
+    attend, feed = 4 * width * inner, (3 if config.is_gated_act else 2) * width * wide
+    source_tokens, target_tokens = int(source.sum()), int(target.sum())
+    weights = source_tokens * (config.num_layers * (attend + feed) + config.num_decoder_layers * attend / 2)
+    weights += target_tokens * config.num_decoder_layers * (1.5 * attend + feed)
+    weights += target_tokens * width * config.vocab_size
+    per_encoder, per_decoder = float((source**2).sum()), float((target**2 + target * source).sum())
+    scores = 2 * inner * (config.num_layers * per_encoder + config.num_decoder_layers * per_decoder)
+    lowest = 3 * width * inner * (source_tokens + target_tokens)  # no gradient goes below the first adapters
+    return 6 * (weights + scores) if method == "full" else 4 * weights + 6 * scores - 2 * lowest
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating point operations a second of a large square matrix product here and now."""
+    size = 2048 if device.type == "cpu" else 8192
+    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    out = torch.empty_like(left)
+    seconds = []
+    for _ in range(8):
+        started = time.perf_counter()
+        torch.mm(left, right, out=out)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - started)
+    return 2 * size**3 / statistics.median(seconds[1:])
