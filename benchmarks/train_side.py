@@ -1,6 +1,6 @@
 """One side of `train_throughput.py`, in a process of its own: prints one JSON object.
 
-    python benchmarks/train_side.py translora --lengths news --method lora --steps 8
+python benchmarks/train_side.py translora --lengths news --method lora --steps 8
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def evenly(batches: list[Ints], size: Callable[[Ints], float], steps: int) -> li
     return [chosen[i] for i in np.random.default_rng(0).permutation(steps)]
 
 
-def figures(options: Any, model: Any, data: Workload, batches: list[Ints], seconds: list[float], rates: list[float]) -> dict[str, Any]:
+def figures(
+    options: Any, model: Any, data: Workload, batches: list[Ints], seconds: list[float], rates: list[float]
+) -> dict[str, Any]:
     """What a side measured over `batches`, which took `seconds` each."""
     from translora.model.hardware import peak_memory_bytes
 
@@ -73,7 +75,7 @@ def figures(options: Any, model: Any, data: Workload, batches: list[Ints], secon
 
 
 def _translora(options: Any, data: Workload) -> dict[str, Any]:
-    """translora's own step on its own batches."""
+    """The step of translora on its own batches."""
     from translora.data.tokens import IGNORED, Batch
     from translora.families import Family
     from translora.model.hardware import choose_device, choose_dtype, keep_freed_memory

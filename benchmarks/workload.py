@@ -48,7 +48,11 @@ class Workload:
 def flan_t5(shape: str, dropout: float) -> PreTrainedModel:
     """A model of FLAN-T5's shape with random weights; its head is its own."""
     config = T5Config(
-        vocab_size=32_128, feed_forward_proj="gated-gelu", decoder_start_token_id=0, dropout_rate=dropout, **SHAPES[shape]
+        vocab_size=32_128,
+        feed_forward_proj="gated-gelu",
+        decoder_start_token_id=0,
+        dropout_rate=dropout,
+        **SHAPES[shape],
     )
     torch.manual_seed(0)
     with quiet_transformers():

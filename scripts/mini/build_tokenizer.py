@@ -5,8 +5,8 @@
 A SentencePiece unigram vocabulary with byte fallback over both sides of all corpora (tab-separated, plain or .gz),
 stored as `tokenizer.json`, which plain transformers loads. Only pieces that the base model's training text holds
 often enough to be learnt are kept: a piece that it never met has a random embedding, which a LoRA on the layers
-above cannot mend. So a word of another domain is spelled in several pieces, each of them known. Text is kept as it is, but for Unicode NFC and runs of
-white space: T5's own rules (NFKC) would make "..." of each ellipsis and cost BLEU.
+above cannot mend. So a word of another domain is spelled in several pieces, each of them known. Text is kept as it
+is, but for Unicode NFC and runs of white space: T5's own rules (NFKC) would make "..." of each ellipsis and cost BLEU.
 """
 
 from __future__ import annotations

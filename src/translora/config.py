@@ -138,7 +138,7 @@ class Config:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """The weights' type; `auto` chooses what the hardware can do and the family survives."""
     fast: Literal["auto", "off"] = "auto"
-    """`auto` trains by translora's own forward and backward pass where the model allows it; `off` by the model's own."""
+    """`auto` trains by translora's own forward and backward pass where it knows the model, `off` by the model's own."""
     device: str = "auto"
     """`cpu`, `cuda`, `mps`, ...; `auto` takes the fastest there is."""
     method: Literal["lora", "full", "none"] = "lora"

@@ -19,7 +19,7 @@ from translora.data.tokens import TokenisedCorpus, tokenise
 from translora.errors import ConfigError
 from translora.evaluate import Scores, evaluate
 from translora.files import atomic_folder, write_json, write_lines
-from translora.model.load import Translator, load, quiet_transformers
+from translora.model.load import Translator, checkpoint_activations, load, quiet_transformers
 from translora.model.lora import ParameterCount, attach, count_parameters, load_adapter, merged_copy
 from translora.runs import Run, adapter_folder, begin_run, find_run
 from translora.training import canary
@@ -113,7 +113,7 @@ def _make_trainable(translator: Translator, config: Config) -> ParameterCount:
     else:
         translator.model.requires_grad_(config.method == "full")
     if config.training.gradient_checkpointing:
-        translator.model.gradient_checkpointing_enable({"use_reentrant": False})
+        checkpoint_activations(translator.model)
     return count_parameters(translator.model)
 
 

@@ -48,7 +48,7 @@ def decoder_states(
     `source` and `target` are token ids of shape (tokens,) with their layouts; the target ids are the decoder's input.
     Matrix products are done in `dtype`.
     """
-    base = cast(Any, model.get_base_model() if hasattr(model, "get_base_model") else model)
+    base: Any = cast(Any, model).get_base_model() if hasattr(model, "get_base_model") else model
     encoded = _stack(base.encoder, source[0], source[1], dtype)
     states = _stack(base.decoder, target[0], target[1], dtype, encoded, source[1])
     return states * base.config.d_model**-0.5 if _scales_output(base.config) else states

@@ -163,6 +163,12 @@ def _mark_untied(model: PreTrainedModel) -> None:
         model.config.tie_word_embeddings = False
 
 
+def checkpoint_activations(model: PreTrainedModel) -> None:
+    """Have `model` compute the activations of each block again in the backward pass instead of keeping them."""
+    enable = getattr(model, "activation_checkpointing_enable", None)  # its newer name
+    (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
+
+
 def _set_dropout(model: PreTrainedModel, rate: float) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):

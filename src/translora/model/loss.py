@@ -123,7 +123,8 @@ def _head_block(
     `tensors` and `grads` are of the states, the head's weight, and its adapter's A and B.
     """
     states, weight, a, b = tensors
-    assert states is not None and weight is not None
+    assert states is not None
+    assert weight is not None
     states = states[part]
     logits = torch.mm(states, weight.t())
     thin = None

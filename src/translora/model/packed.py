@@ -61,21 +61,22 @@ class PlainLayer(NamedTuple):
 
 def plain_layer(module: torch.nn.Module) -> PlainLayer | None:
     """`module` as a `PlainLayer`; `None` for one that does more than that, which has to be called itself."""
-    base = module.base_layer if isinstance(module, LoraLinear) else module
-    if type(base) is not torch.nn.Linear or base.bias is not None:
+    lora: Any = module if isinstance(module, LoraLinear) else None
+    base: Any = module if lora is None else lora.base_layer
+    if type(base) is not torch.nn.Linear or getattr(base, "bias", None) is not None:
         return None
-    if not isinstance(module, LoraLinear) or module.disable_adapters or module.merged:
+    if lora is None or lora.disable_adapters or lora.merged:
         return PlainLayer(base.weight)
-    names = [name for name in module.active_adapters if name in module.lora_A]
+    names = [name for name in lora.active_adapters if name in lora.lora_A]
     if not names:
         return PlainLayer(base.weight)
     (name, *others) = names
-    dropout = module.lora_dropout[name]
-    drops = module.training and getattr(dropout, "p", 0.0) > 0
-    if others or drops or name in module.lora_variant or module.lora_bias[name] or module.fan_in_fan_out:
+    dropout = lora.lora_dropout[name]
+    drops = lora.training and getattr(dropout, "p", 0.0) > 0
+    if others or drops or name in lora.lora_variant or lora.lora_bias[name] or lora.fan_in_fan_out:
         return None
-    a, b = (cast(torch.nn.Linear, side[name]).weight for side in (module.lora_A, module.lora_B))
-    return PlainLayer(base.weight, a, b, float(module.scaling[name]))
+    a, b = (cast(torch.nn.Linear, side[name]).weight for side in (lora.lora_A, lora.lora_B))
+    return PlainLayer(base.weight, a, b, float(lora.scaling[name]))
 
 
 def rms_norm(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
@@ -147,7 +148,7 @@ class _Project(Function):
         tensors, narrow = rest[:count], iter(rest[count:])
         needs = ctx.needs_input_grad
         passes_on = needs[0] or needs[1]
-        y = _normed(x, norm, inverse, ctx.dtype) if any(needs[6:]) else None
+        y = _normed(x, norm, inverse, ctx.dtype) if any(needs[6:]) else grads[0]  # unused where nothing is trained
         below = None if ctx.scales else grads[0]
         results: list[torch.Tensor | None] = []
         for i, scale in enumerate(ctx.scales):
@@ -178,7 +179,7 @@ def _accumulated(total: torch.Tensor | None, left: torch.Tensor, right: torch.Te
 def _inverse_rms(x: torch.Tensor, epsilon: float) -> torch.Tensor:
     """1 / root mean square of each row, shape (tokens, 1), in float32 or wider."""
     wide = torch.promote_types(x.dtype, torch.float32)
-    square = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=wide).square_()
+    square: torch.Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=wide).square_()
     return square.div_(x.shape[-1]).add_(epsilon).rsqrt_()
 
 
@@ -193,8 +194,10 @@ def _normed(
 def _norm_backward(
     grad: torch.Tensor, x: torch.Tensor, norm: torch.Tensor, inverse: torch.Tensor, trained: bool
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The gradients of the norm's input and weight: with g = grad * norm, r = inverse and n = width,
-    dx = r g - x r^3 (g . x) / n."""
+    """The gradients of the norm's input and weight.
+
+    With g = grad * norm, r = inverse and n = width, the input's is r g - x r^3 (g . x) / n.
+    """
     grad = grad.to(inverse.dtype)
     norm_grad = (grad * x).mul_(inverse).sum(0).to(norm.dtype) if trained else None
     scaled = grad * norm
@@ -254,8 +257,8 @@ def attention(
     shapes = (queries.pairs, heads, queries.longest), (keys.pairs, heads, keys.longest)
     if q.device.type == "cpu" and max(queries.longest, keys.longest) <= _LONGEST_MATERIALISED and not dropout:
         return cast(torch.Tensor, _Attention.apply(q, k, v, bias, *rows, *shapes))
-    padded = (_Pad.apply(tensor, rows[side], shapes[side]) for tensor, side in ((q, 0), (k, 1), (v, 1)))
-    mixed = functional.scaled_dot_product_attention(*padded, attn_mask=bias, dropout_p=dropout, scale=1.0)
+    q, k, v = (_Pad.apply(tensor, rows[side], shapes[side]) for tensor, side in ((q, 0), (k, 1), (v, 1)))
+    mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout, scale=1.0)
     return cast(torch.Tensor, _Unpad.apply(mixed, rows[0]))
 
 
@@ -283,7 +286,8 @@ class _Pad(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        return _unpad(grads[0], *ctx.saved_tensors), None, None
+        (rows,) = ctx.saved_tensors
+        return _unpad(grads[0], rows), None, None
 
 
 class _Unpad(Function):
@@ -295,7 +299,8 @@ class _Unpad(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return _pad(grads[0], *ctx.saved_tensors, ctx.shape), None
+        (rows,) = ctx.saved_tensors
+        return _pad(grads[0], rows, ctx.shape), None
 
 
 class _Attention(Function):

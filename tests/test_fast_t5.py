@@ -1,0 +1,181 @@
+"""The fast path against transformers and PEFT: the same loss and the same gradients, for every architecture."""
+
+import pytest
+import torch
+from transformers import (
+    MT5Config,
+    MT5ForConditionalGeneration,
+    T5Config,
+    T5ForConditionalGeneration,
+    UMT5Config,
+    UMT5ForConditionalGeneration,
+)
+from transformers.models.mt5.modeling_mt5 import MT5LayerNorm
+from transformers.models.t5.modeling_t5 import T5LayerNorm
+from transformers.models.umt5.modeling_umt5 import UMT5LayerNorm
+
+from translora.config import LoraConfig
+from translora.data.tokens import IGNORED, Batch
+from translora.model.fast_t5 import why_not
+from translora.model.load import checkpoint_activations, give_own_head, quiet_transformers
+from translora.model.lora import attach
+from translora.model.loss import batch_loss
+
+SHAPE = {
+    "vocab_size": 97, "d_model": 24, "d_kv": 8, "d_ff": 40, "num_heads": 4, "num_layers": 2,
+    "decoder_start_token_id": 0, "dropout_rate": 0.0,
+}  # fmt: skip
+GATED = {"feed_forward_proj": "gated-gelu"}
+ARCHITECTURES = {
+    "t5": (T5ForConditionalGeneration, T5Config, {}),
+    "flan-t5": (T5ForConditionalGeneration, T5Config, GATED),
+    "byt5": (T5ForConditionalGeneration, T5Config, {**GATED, "num_layers": 3, "num_decoder_layers": 1}),
+    "madlad": (T5ForConditionalGeneration, T5Config, {**GATED, "pad_token_id": 1, "eos_token_id": 2}),
+    "mt5": (MT5ForConditionalGeneration, MT5Config, GATED),
+    "umt5": (UMT5ForConditionalGeneration, UMT5Config, GATED),
+}
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
+
+
+@pytest.fixture(autouse=True)
+def norms_in_full_precision(monkeypatch):
+    """transformers takes the mean square in float32 whatever the dtype, which alone is 1e-8 away from float64."""
+
+    def forward(self, x):
+        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
+
+    for norm in (T5LayerNorm, MT5LayerNorm, UMT5LayerNorm):
+        monkeypatch.setattr(norm, "forward", forward)
+
+
+def build(architecture, targets="q,v", **lora):
+    """A tiny model of random weights with an adapter that is no longer zero; without targets it is trained whole."""
+    model_class, config_class, options = ARCHITECTURES[architecture]
+    torch.manual_seed(0)
+    model = model_class(config_class(**{**SHAPE, **options}))
+    if architecture != "t5":
+        give_own_head(model)
+    if targets:
+        model = attach(model, LoraConfig(rank=3, targets=targets, **lora), "tiny", seed=1)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name or "lora_embedding" in name:
+            parameter.data.normal_(std=0.3)
+    return model.train()
+
+
+def example(pairs=5):
+    """Pairs of uneven lengths, the last ones padded most."""
+    random = torch.Generator().manual_seed(1)
+    source, labels = (torch.randint(3, 97, (5, length), generator=random) for length in (11, 9))
+    mask = torch.ones_like(source)
+    for i, (source_length, target_length) in enumerate(((11, 9), (4, 3), (7, 9), (1, 1), (9, 2))):
+        mask[i, source_length:] = source[i, source_length:] = 0
+        labels[i, target_length:] = IGNORED
+    return Batch(source[:pairs], mask[:pairs], labels[:pairs], torch.arange(pairs).numpy())
+
+
+def measure(model, batch, smoothing, dtype, fast):
+    loss = batch_loss(model, batch, smoothing, dtype, fast)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return [loss.objective, loss.cross_entropy, *torch.autograd.grad(loss.objective, trained)]
+
+
+def assert_same(ours, theirs, tolerance):
+    for i, (our, their) in enumerate(zip(ours, theirs, strict=True)):
+        assert torch.linalg.vector_norm(our - their) <= tolerance * torch.linalg.vector_norm(their), f"tensor {i}"
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("targets", ["q,v", "all-linear", "all-linear,embeddings", ""])
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_loss_and_gradients_are_those_of_transformers_and_peft(architecture, targets, dtype):
+    for checkpointing in (False, True):
+        model = build(architecture, targets).to(dtype)
+        if checkpointing:
+            checkpoint_activations(model)
+        for smoothing in (0.0, 0.1):
+            ours = measure(model, example(), smoothing, dtype, fast=True)
+            theirs = measure(model, example(), smoothing, dtype, fast=False)
+            assert_same(ours, theirs, TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_two_micro_batches_are_one(architecture):
+    model, whole = build(architecture, "all-linear").double(), example()
+    parts = [
+        Batch(whole.input_ids[i], whole.attention_mask[i], whole.labels[i], whole.indices[i])
+        for i in (slice(0, 2), slice(2, 5))
+    ]
+    one = measure(model, whole, 0.1, torch.float64, fast=True)
+    first, second = (measure(model, part, 0.1, torch.float64, fast=True) for part in parts)
+    assert_same([a + b for a, b in zip(first, second, strict=True)], one, 1e-9)
+
+
+def test_without_padding_and_without_gradient():
+    model, batch = build("flan-t5").double(), example(1)
+    assert_same(measure(model, batch, 0.0, torch.float64, True), measure(model, batch, 0.0, torch.float64, False), 1e-9)
+    with torch.inference_mode():
+        model.eval()
+        ours, theirs = (batch_loss(model, batch, 0.0, torch.float64, fast).cross_entropy for fast in (True, False))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_long_sentences_take_the_tiled_attention(monkeypatch):
+    monkeypatch.setattr("translora.model.packed._LONGEST_MATERIALISED", 4)
+    model = build("umt5", "all-linear").double()
+    ours = measure(model, example(), 0.0, torch.float64, fast=True)
+    assert_same(ours, measure(model, example(), 0.0, torch.float64, fast=False), 1e-9)
+
+
+def test_an_adapter_that_is_more_than_plain_lora_is_called_as_it_is():
+    from peft import LoraConfig as PeftLoraConfig
+    from peft import get_peft_model
+
+    for targets in (["q", "wo"], ["v", "lm_head"]):
+        base = build("flan-t5", targets="")
+        with quiet_transformers():
+            model = get_peft_model(base, PeftLoraConfig(r=2, target_modules=targets, use_dora=True)).double().train()
+        ours = measure(model, example(), 0.0, torch.float64, fast=True)
+        assert_same(ours, measure(model, example(), 0.0, torch.float64, fast=False), 1e-9)
+
+
+def test_an_adapter_that_is_off_does_nothing():
+    model = build("flan-t5").double().eval()
+    with torch.no_grad(), model.disable_adapter():
+        ours, theirs = (batch_loss(model, example(), 0.0, torch.float64, fast).objective for fast in (True, False))
+    torch.testing.assert_close(ours, theirs)
+    assert not torch.isclose(ours, batch_loss(model, example(), 0.0, torch.float64, True).objective)
+
+
+def test_dropout_has_the_size_that_transformers_gives_it():
+    """Random numbers differ, so only means can be compared: over many draws the two paths lose equally much."""
+    model = build("flan-t5", dropout=0.2).double()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.2
+        elif hasattr(module, "key_value_proj_dim"):
+            module.dropout = 0.2
+    torch.manual_seed(5)
+    with torch.no_grad():
+        draws = {
+            fast: torch.stack([batch_loss(model, example(), 0.0, torch.float64, fast).objective for _ in range(150)])
+            for fast in (True, False)
+        }
+    error = sum(float(d.var()) / len(d) for d in draws.values()) ** 0.5
+    assert float(draws[True].std()) == pytest.approx(float(draws[False].std()), rel=0.4)
+    assert abs(float(draws[True].mean() - draws[False].mean())) < 4 * error
+
+
+def test_bfloat16_products_stay_near():
+    model = build("flan-t5", "all-linear")
+    exact = measure(model, example(), 0.0, torch.float32, fast=True)
+    rough = measure(model, example(), 0.0, torch.bfloat16, fast=True)
+    assert rough[0].item() == pytest.approx(exact[0].item(), rel=0.01)
+    assert all(t.dtype == torch.float32 for t in rough[2:])
+    for our, their in zip(rough[2:], exact[2:], strict=True):
+        assert torch.cosine_similarity(our.flatten(), their.flatten(), dim=0) > 0.95
+
+
+def test_who_may_not_take_it():
+    assert why_not(build("mt5")) == ""
+    assert "float16" in why_not(build("flan-t5", "").half())
