@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
-from workload import Workload, flan_t5, matrix_rate, step_flops, workload
+from workload import LONGEST, SHAPES, Workload, flan_t5, matrix_rate, step_flops, workload
 
 from translora.config import LoraConfig, TrainingConfig
 from translora.data.batching import Ints, epoch_batches, padding_share
@@ -36,11 +36,12 @@ def main() -> None:
     parser.add_argument("side", choices=SIDES)
     parser.add_argument("--lengths", choices=("corpus", "news"), default="corpus")
     parser.add_argument("--method", choices=("lora", "full"), default="lora")
-    parser.add_argument("--shape", choices=("small", "base", "large"), default="small")
+    parser.add_argument("--shape", choices=SHAPES, default="small")
     parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--data", help="a file of token ids that another side has made already")
     parser.add_argument("--batch-tokens", type=int, default=2048, help="translora's budget, padded tokens")
     options = parser.parse_args()
-    data = workload(options.lengths)
+    data = workload(options.lengths, options.data)
     measure = _translora if options.side == "translora" else _trainer
     print(json.dumps(measure(options, data)))
 
@@ -53,6 +54,12 @@ def evenly(batches: list[Ints], size: Callable[[Ints], float], steps: int) -> li
     return [chosen[i] for i in np.random.default_rng(0).permutation(steps)]
 
 
+def warm_up(batches: list[Ints], source: Ints, target: Ints) -> list[Ints]:
+    """The largest batches of all, which are not timed but set the peak memory, as they would in a whole epoch."""
+    sizes = [len(pairs) * int(source[pairs].max() + target[pairs].max()) for pairs in batches]
+    return [batches[i] for i in np.argsort(sizes)[-WARM_UP:]]
+
+
 def figures(
     options: Any, model: Any, data: Workload, batches: list[Ints], seconds: list[float], rates: list[float]
 ) -> dict[str, Any]:
@@ -62,14 +69,15 @@ def figures(
     pairs = np.concatenate(batches)
     source, target = data.source_lengths, data.target_lengths
     total, rate = sum(seconds), float(np.median(rates))
+    real, whole = int(source[pairs].sum() + target[pairs].sum()), 2 * LONGEST * len(pairs)
     flops = step_flops(model.config, source[pairs], target[pairs], options.method)
     return {
         "pairs_per_second": len(pairs) / total,
-        "real_tokens_per_second": float(source[pairs].sum() + target[pairs].sum()) / total,
+        "real_tokens_per_second": real / total,
         "peak_memory_bytes": peak_memory_bytes(model.device),
         "share_of_matrix_rate": flops / total / rate,
         "matrix_rate_flops": rate,
-        "padding": padding_share(batches, source, target),
+        "padding": padding_share(batches, source, target) if options.side != "padded_128" else 1 - real / whole,
         "steps": len(batches),
     }
 
@@ -98,9 +106,9 @@ def _translora(options: Any, data: Workload) -> dict[str, Any]:
     source, target = data.source_lengths, data.target_lengths
 
     def batch(pairs: Ints) -> Batch:
-        rows = [torch.tensor(data.sources[i]) for i in pairs]
+        rows = [torch.from_numpy(data.sources[i]) for i in pairs]
         ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        labels = [torch.tensor(data.targets[i]) for i in pairs]
+        labels = [torch.from_numpy(data.targets[i]) for i in pairs]
         padded = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=IGNORED)
         mask = torch.arange(ids.shape[1]) < torch.from_numpy(source[pairs])[:, None]
         return Batch(ids, mask.long(), padded, pairs)
@@ -108,7 +116,7 @@ def _translora(options: Any, data: Workload) -> dict[str, Any]:
     every = epoch_batches(source, target, options.batch_tokens, seed=1, epoch=0)
     batches = evenly(every, lambda pairs: float(source[pairs].sum() / len(pairs)), options.steps)
     seconds, rates = [], []
-    for step, pairs in enumerate([*batches[:WARM_UP], *batches]):
+    for step, pairs in enumerate([*warm_up(every, source, target), *batches]):
         if step == WARM_UP:
             rates.append(matrix_rate(device, dtype))
         started = time.perf_counter()
@@ -132,12 +140,16 @@ def _trainer(options: Any, data: Workload) -> dict[str, Any]:
         settings = PeftLoraConfig(r=8, lora_alpha=16, target_modules=["q", "v"], task_type=TaskType.SEQ_2_SEQ_LM)
         model = get_peft_model(model, settings)
     batches = _trainer_batches(options, data)
-    order = [int(i) for pairs in [*batches[:WARM_UP], *batches] for i in pairs]
+    order = [int(i) for pairs in batches for i in pairs]
     rows = [
-        {"input_ids": data.sources[i], "attention_mask": [1] * len(data.sources[i]), "labels": data.targets[i]}
+        {
+            "input_ids": data.sources[i].tolist(),
+            "attention_mask": [1] * len(data.sources[i]),
+            "labels": data.targets[i].tolist(),
+        }
         for i in order
     ]
-    whole = {"padding": "max_length", "max_length": 128} if options.side == "padded_128" else {"padding": True}
+    whole = {"padding": "max_length", "max_length": LONGEST} if options.side == "padded_128" else {"padding": True}
     clock = _Clock()
     from transformers import AutoTokenizer
 
@@ -165,11 +177,11 @@ def _trainer(options: Any, data: Workload) -> dict[str, Any]:
         clock.device, clock.dtype = trainer.args.device, torch.bfloat16 if trainer.args.bf16 else torch.float32
         trainer.train()
     clock.rates.append(matrix_rate(clock.device, clock.dtype))
-    return figures(options, model, data, batches, clock.seconds[WARM_UP:], clock.rates)
+    return figures(options, model, data, batches[WARM_UP:], clock.seconds[WARM_UP:], clock.rates)
 
 
 def _trainer_batches(options: Any, data: Workload) -> list[Ints]:
-    """The batches that the trainer's own samplers make of all pairs, spread as translora's are."""
+    """Warm-up and timed batches out of those that the trainer's own samplers make of all pairs."""
     from transformers.trainer_pt_utils import get_length_grouped_indices
 
     source = data.source_lengths
@@ -179,7 +191,8 @@ def _trainer_batches(options: Any, data: Workload) -> list[Ints]:
     else:
         order = torch.randperm(len(source)).numpy()
     every = [order[i : i + BATCH] for i in range(0, len(order) - BATCH + 1, BATCH)]
-    return evenly(every, lambda pairs: float(source[pairs].sum() / len(pairs)), options.steps)
+    timed = evenly(every, lambda pairs: float(source[pairs].sum() / len(pairs)), options.steps)
+    return [*warm_up(every, source, data.target_lengths), *timed]
 
 
 class _Clock(TrainerCallback):

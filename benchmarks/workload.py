@@ -19,20 +19,24 @@ from translora.model.load import give_own_head, quiet_transformers
 PAIRS = 20_000
 """As many pairs as the lesson's training set; batches are made out of all of them, and some of the batches timed."""
 
+LONGEST = 128
+"""The lesson's limit, in tokens."""
+
 SHAPES = {
+    "tiny": {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2},
     "small": {"d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_heads": 6},
     "base": {"d_model": 768, "d_kv": 64, "d_ff": 2048, "num_layers": 12, "num_heads": 12},
     "large": {"d_model": 1024, "d_kv": 64, "d_ff": 2816, "num_layers": 24, "num_heads": 16},
 }
-"""The shapes of google/flan-t5-small, -base and -large."""
+"""The shapes of google/flan-t5-small, -base and -large, and one for a quick try."""
 
 
 @dataclass(frozen=True)
 class Workload:
     """Token ids of sentence pairs, end tokens included."""
 
-    sources: list[list[int]]
-    targets: list[list[int]]
+    sources: list[Ints]
+    targets: list[Ints]
 
     @property
     def source_lengths(self) -> Ints:
@@ -61,11 +65,15 @@ def flan_t5(shape: str, dropout: float) -> PreTrainedModel:
     return model
 
 
-def workload(lengths: str) -> Workload:
+def workload(lengths: str, file: str = "") -> Workload:
     """Pairs of the embedded corpus: as they are (`corpus`), or re-cut to the lengths of news text (`news`).
 
-    News pairs have 42 source and 33 target tokens on average, gamma distributed, within 128 tokens.
+    News pairs have 42 source and 33 target tokens on average, gamma distributed; all stay within 128 tokens. Where
+    `file` names what `save_workload` wrote, that is read: making it takes memory that no side should be charged with.
     """
+    if file:
+        with np.load(file) as arrays:
+            return Workload(_split(arrays["sources"], arrays["source"]), _split(arrays["targets"], arrays["target"]))
     from transformers import AutoTokenizer
 
     from translora import mini
@@ -73,12 +81,22 @@ def workload(lengths: str) -> Workload:
     tokenizer = AutoTokenizer.from_pretrained(mini.MODEL)
     corpus = Corpus.of(read(SourceConfig(path="mini", limit=PAIRS), "de", "en"))
     sources, targets = (tokenizer(list(texts))["input_ids"] for texts in (corpus.sources, corpus.targets))
-    if lengths == "corpus":
-        return Workload([ids[:128] for ids in sources], [ids[:128] for ids in targets])
     random = np.random.default_rng(0)
-    wanted = random.gamma(3.2, 42 / 3.2, PAIRS)
-    ratio = 33 / 42 * np.exp(random.normal(0, 0.15, PAIRS))
-    return Workload(_recut(sources, wanted), _recut(targets, wanted * ratio))
+    wanted = random.gamma(3.2, 42 / 3.2, len(sources))
+    ratio = 33 / 42 * np.exp(random.normal(0, 0.15, len(sources)))
+    if lengths == "news":
+        sources, targets = _recut(sources, wanted), _recut(targets, wanted * ratio)
+    return Workload(*([np.array(ids[:LONGEST]) for ids in rows] for rows in (sources, targets)))
+
+
+def save_workload(data: Workload, file: str) -> None:
+    """Keep `data` for other processes."""
+    sources, targets = np.concatenate(data.sources), np.concatenate(data.targets)
+    np.savez(file, sources=sources, targets=targets, source=data.source_lengths, target=data.target_lengths)
+
+
+def _split(ids: Ints, lengths: Ints) -> list[Ints]:
+    return list(np.split(ids, np.cumsum(lengths)[:-1]))
 
 
 def _recut(rows: list[list[int]], lengths: np.ndarray) -> list[list[int]]:
@@ -86,7 +104,7 @@ def _recut(rows: list[list[int]], lengths: np.ndarray) -> list[list[int]]:
     text = [i for ids in rows for i in ids[:-1]]
     end = rows[0][-1]
     result, start = [], 0
-    for length in np.clip(np.round(lengths), 2, 128).astype(int):
+    for length in np.clip(np.round(lengths), 2, LONGEST).astype(int):
         if start + length > len(text):
             start = 0
         result.append([*text[start : start + length - 1], end])
