@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
-from workload import LONGEST, SHAPES, Workload, flan_t5, matrix_rate, step_flops, workload
+from workload import LONGEST, SHAPES, flan_t5, matrix_rate, step_flops, workload
 
 from translora.config import LoraConfig, TrainingConfig
 from translora.data.batching import Ints, epoch_batches, padding_share
+from translora.data.tokens import TokenisedCorpus
 
 BATCH = 16
 WARM_UP = 2
@@ -61,7 +62,7 @@ def warm_up(batches: list[Ints], source: Ints, target: Ints) -> list[Ints]:
 
 
 def figures(
-    options: Any, model: Any, data: Workload, batches: list[Ints], seconds: list[float], rates: list[float]
+    options: Any, model: Any, data: TokenisedCorpus, batches: list[Ints], seconds: list[float], rates: list[float]
 ) -> dict[str, Any]:
     """What a side measured over `batches`, which took `seconds` each."""
     from translora.model.hardware import peak_memory_bytes
@@ -82,9 +83,8 @@ def figures(
     }
 
 
-def _translora(options: Any, data: Workload) -> dict[str, Any]:
+def _translora(options: Any, data: TokenisedCorpus) -> dict[str, Any]:
     """The step of translora on its own batches."""
-    from translora.data.tokens import IGNORED, Batch
     from translora.families import Family
     from translora.model.hardware import choose_device, choose_dtype, keep_freed_memory
     from translora.model.load import Translator
@@ -104,15 +104,6 @@ def _translora(options: Any, data: Workload) -> dict[str, Any]:
     optimizer = build_optimizer(model, training)
     translator = Translator(model, None, family, "", "flan-t5", device, dtype, slow_because="")  # type: ignore[arg-type]
     source, target = data.source_lengths, data.target_lengths
-
-    def batch(pairs: Ints) -> Batch:
-        rows = [torch.from_numpy(data.sources[i]) for i in pairs]
-        ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        labels = [torch.from_numpy(data.targets[i]) for i in pairs]
-        padded = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=IGNORED)
-        mask = torch.arange(ids.shape[1]) < torch.from_numpy(source[pairs])[:, None]
-        return Batch(ids, mask.long(), padded, pairs)
-
     every = epoch_batches(source, target, options.batch_tokens, seed=1, epoch=0)
     batches = evenly(every, lambda pairs: float(source[pairs].sum() / len(pairs)), options.steps)
     seconds, rates = [], []
@@ -120,14 +111,14 @@ def _translora(options: Any, data: Workload) -> dict[str, Any]:
         if step == WARM_UP:
             rates.append(matrix_rate(device, dtype))
         started = time.perf_counter()
-        training_step(translator, [batch(pairs)], optimizer, training)
+        training_step(translator, [data.batch(pairs)], optimizer, training)
         if step >= WARM_UP:
             seconds.append(time.perf_counter() - started)
     rates.append(matrix_rate(device, dtype))
     return figures(options, model, data, batches, seconds, rates)
 
 
-def _trainer(options: Any, data: Workload) -> dict[str, Any]:
+def _trainer(options: Any, data: TokenisedCorpus) -> dict[str, Any]:
     """`Seq2SeqTrainer` as its users write it."""
     import logging
 
@@ -143,9 +134,9 @@ def _trainer(options: Any, data: Workload) -> dict[str, Any]:
     order = [int(i) for pairs in batches for i in pairs]
     rows = [
         {
-            "input_ids": data.sources[i].tolist(),
-            "attention_mask": [1] * len(data.sources[i]),
-            "labels": data.targets[i].tolist(),
+            "input_ids": data.source_ids(i),
+            "attention_mask": [1] * int(data.source_lengths[i]),
+            "labels": data.target_ids(i),
         }
         for i in order
     ]
@@ -180,7 +171,7 @@ def _trainer(options: Any, data: Workload) -> dict[str, Any]:
     return figures(options, model, data, batches[WARM_UP:], clock.seconds[WARM_UP:], clock.rates)
 
 
-def _trainer_batches(options: Any, data: Workload) -> list[Ints]:
+def _trainer_batches(options: Any, data: TokenisedCorpus) -> list[Ints]:
     """Warm-up and timed batches out of those that the trainer's own samplers make of all pairs."""
     from transformers.trainer_pt_utils import get_length_grouped_indices
 

@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pyarrow.feather import write_feather
 from rich.console import Console
 from rich.table import Table
 from train_side import SIDES
-from workload import SHAPES, save_workload, workload
+from workload import SHAPES, make_workload
 
 FIGURES = ("pairs_per_second", "real_tokens_per_second", "peak_memory_bytes", "share_of_matrix_rate")
 
@@ -45,8 +46,8 @@ def main() -> None:
     options = parser.parse_args()
     runs: dict[str, list[dict[str, Any]]] = {side: [] for side in options.sides}
     with tempfile.TemporaryDirectory() as folder:
-        data = f"{folder}/data.npz"
-        save_workload(workload(options.lengths), data)
+        data = f"{folder}/data.feather"
+        write_feather(make_workload(options.lengths), data, compression="uncompressed")
         for number in range(options.rounds):
             for side in options.sides:
                 runs[side].append(_run(side, options, data))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import torch
-from transformers import PreTrainedModel, T5Config, T5ForConditionalGeneration
+from pyarrow.feather import read_table
+from transformers import AutoTokenizer, PreTrainedModel, T5Config, T5ForConditionalGeneration
 
+from translora import mini
 from translora.config import SourceConfig
 from translora.data.batching import Ints
 from translora.data.pairs import Corpus
 from translora.data.sources import read
+from translora.data.tokens import TokenisedCorpus
 from translora.model.load import give_own_head, quiet_transformers
 
 PAIRS = 20_000
@@ -29,24 +32,6 @@ SHAPES = {
     "large": {"d_model": 1024, "d_kv": 64, "d_ff": 2816, "num_layers": 24, "num_heads": 16},
 }
 """The shapes of google/flan-t5-small, -base and -large, and one for a quick try."""
-
-
-@dataclass(frozen=True)
-class Workload:
-    """Token ids of sentence pairs, end tokens included."""
-
-    sources: list[Ints]
-    targets: list[Ints]
-
-    @property
-    def source_lengths(self) -> Ints:
-        """Tokens of each source, shape (pairs,)."""
-        return np.array([len(ids) for ids in self.sources], dtype=np.int64)
-
-    @property
-    def target_lengths(self) -> Ints:
-        """Tokens of each target, shape (pairs,)."""
-        return np.array([len(ids) for ids in self.targets], dtype=np.int64)
 
 
 def flan_t5(shape: str, dropout: float) -> PreTrainedModel:
@@ -65,38 +50,30 @@ def flan_t5(shape: str, dropout: float) -> PreTrainedModel:
     return model
 
 
-def workload(lengths: str, file: str = "") -> Workload:
+def workload(lengths: str, file: str = "") -> TokenisedCorpus:
+    """The pairs of `make_workload`, out of `file` where one is given.
+
+    Making them takes memory that no side of a benchmark should be charged with.
+    """
+    return TokenisedCorpus(read_table(file, memory_map=True) if file else make_workload(lengths), pad_id=0)
+
+
+def make_workload(lengths: str) -> pa.Table:
     """Pairs of the embedded corpus: as they are (`corpus`), or re-cut to the lengths of news text (`news`).
 
-    News pairs have 42 source and 33 target tokens on average, gamma distributed; all stay within 128 tokens. Where
-    `file` names what `save_workload` wrote, that is read: making it takes memory that no side should be charged with.
+    News pairs have 42 source and 33 target tokens on average, gamma distributed; all stay within 128 tokens.
     """
-    if file:
-        with np.load(file) as arrays:
-            return Workload(_split(arrays["sources"], arrays["source"]), _split(arrays["targets"], arrays["target"]))
-    from transformers import AutoTokenizer
-
-    from translora import mini
-
     tokenizer = AutoTokenizer.from_pretrained(mini.MODEL)
     corpus = Corpus.of(read(SourceConfig(path="mini", limit=PAIRS), "de", "en"))
     sources, targets = (tokenizer(list(texts))["input_ids"] for texts in (corpus.sources, corpus.targets))
-    random = np.random.default_rng(0)
-    wanted = random.gamma(3.2, 42 / 3.2, len(sources))
-    ratio = 33 / 42 * np.exp(random.normal(0, 0.15, len(sources)))
     if lengths == "news":
+        random = np.random.default_rng(0)
+        wanted = random.gamma(3.2, 42 / 3.2, len(sources))
+        ratio = 33 / 42 * np.exp(random.normal(0, 0.15, len(sources)))
         sources, targets = _recut(sources, wanted), _recut(targets, wanted * ratio)
-    return Workload(*([np.array(ids[:LONGEST]) for ids in rows] for rows in (sources, targets)))
-
-
-def save_workload(data: Workload, file: str) -> None:
-    """Keep `data` for other processes."""
-    sources, targets = np.concatenate(data.sources), np.concatenate(data.targets)
-    np.savez(file, sources=sources, targets=targets, source=data.source_lengths, target=data.target_lengths)
-
-
-def _split(ids: Ints, lengths: Ints) -> list[Ints]:
-    return list(np.split(ids, np.cumsum(lengths)[:-1]))
+    kind = pa.large_list(pa.int32())
+    columns = {"source": sources, "target": targets}
+    return pa.table({side: pa.array([ids[:LONGEST] for ids in rows], kind) for side, rows in columns.items()})
 
 
 def _recut(rows: list[list[int]], lengths: np.ndarray) -> list[list[int]]:

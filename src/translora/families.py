@@ -83,13 +83,18 @@ def family_of(model_type: str, tokenizer_class: str, vocabulary: Collection[str]
         )
     if tokenizer_class.startswith("ByT5"):
         return _BYT5
-    tokens = sorted(token for token in vocabulary if token.startswith("<2") and token.endswith(">"))
+    tokens = language_tokens(vocabulary)
     if not tokens:
         return _BY_MODEL_TYPE[model_type]
     if f"<2{target}>" not in tokens:
         shown = ", ".join(token[2:-1] for token in tokens[:8]) + (", ..." if len(tokens) > 8 else "")
         raise ModelError(f"the model has no token <2{target}> for the target language {target!r}: it has {shown}")
     return _TARGET_TOKEN
+
+
+def language_tokens(vocabulary: Collection[str]) -> list[str]:
+    """The `<2xx>` tokens of a vocabulary that names the target language by one, sorted."""
+    return sorted(token for token in vocabulary if token.startswith("<2") and token.endswith(">"))
 
 
 def lora_targets(targets: str, modules: Collection[str]) -> list[str]:

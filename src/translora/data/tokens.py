@@ -16,6 +16,7 @@ import torch
 
 from translora.data.batching import Ints
 from translora.data.pairs import Corpus
+from translora.families import language_tokens
 from translora.files import atomic_file, cache_folder, sha256
 
 if TYPE_CHECKING:
@@ -155,8 +156,7 @@ def encode(texts: list[str], tokenizer: PreTrainedTokenizerBase, prompt: str = "
 
 def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """Every token that no text may stand for: control tokens, sentinels, `<2xx>` language tokens."""
-    languages = [token for token in tokenizer.get_vocab() if token.startswith("<2") and token.endswith(">")]
-    return sorted({*tokenizer.all_special_tokens, *languages})
+    return sorted({*tokenizer.all_special_tokens, *language_tokens(tokenizer.get_vocab())})
 
 
 def _spaced(match: re.Match[str]) -> str:

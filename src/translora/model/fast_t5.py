@@ -15,14 +15,12 @@ dropout on its input) is called as the module that it is. Forward hooks of inner
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, cast
 
 import torch
-from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from translora.model.packed import Layout, attention, gated_gelu, plain_layer, project, rms_norm
+from translora.model.packed import Layout, attention, gated_gelu, project, rms_norm
 
 _MODEL_TYPES = ("t5", "mt5", "umt5")
 
@@ -70,8 +68,7 @@ def _stack(
     source: Layout | None = None,
 ) -> torch.Tensor:
     """Encoder or decoder: token ids (tokens,) to states (tokens, width), normed at the end."""
-    drop = _dropout(stack.dropout)
-    x = drop(stack.embed_tokens(ids))
+    x = stack.dropout(stack.embed_tokens(ids))
     bias = _Bias(layout, causal=encoded is not None)
     across = source.padding_bias(dtype) if source is not None else None
     for block in stack.block:
@@ -84,7 +81,7 @@ def _stack(
         else:
             x = run(x, encoded)
     norm = stack.final_layer_norm
-    return drop(rms_norm(x, norm.weight, norm.variance_epsilon).to(dtype))
+    return cast(torch.Tensor, stack.dropout(rms_norm(x, norm.weight, norm.variance_epsilon).to(dtype)))
 
 
 class _Bias:
@@ -150,24 +147,18 @@ def _attend(
 def _feed_forward(layer: Any, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Norm and the inner part of the feed-forward, up to what `wo` takes."""
     dense = layer.DenseReluDense
-    drop = _dropout(dense.dropout)
     if not hasattr(dense, "wi_0"):
         (inner,) = project(x, (dense.wi,), dtype, layer.layer_norm)
-        return drop(dense.act(inner))
-    gate, inner = project(x, (dense.wi_0, dense.wi_1), dtype, layer.layer_norm)
-    if type(dense.act).__name__ == "NewGELUActivation":
-        return drop(gated_gelu(gate, inner))
-    return drop(dense.act(gate) * inner)
+        made = dense.act(inner)
+    else:
+        gate, inner = project(x, (dense.wi_0, dense.wi_1), dtype, layer.layer_norm)
+        known = type(dense.act).__name__ == "NewGELUActivation"
+        made = gated_gelu(gate, inner) if known else dense.act(gate) * inner
+    return cast(torch.Tensor, dense.dropout(made))
 
 
 def _add(x: torch.Tensor, inner: torch.Tensor, module: Any, dropout: Any) -> torch.Tensor:
     """`x` plus the projection of `inner` by `module`."""
-    if (dropout.training and dropout.p) or x.dtype != inner.dtype or plain_layer(module) is None:
-        return x + _dropout(dropout)(project(inner, (module,), inner.dtype)[0])
+    if (dropout.training and dropout.p) or x.dtype != inner.dtype:
+        return x + cast(torch.Tensor, dropout(project(inner, (module,), inner.dtype)[0]))
     return project(inner, (module,), inner.dtype, residual=x)[0]
-
-
-def _dropout(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    if module.training and module.p:
-        return lambda x: functional.dropout(x, module.p)
-    return lambda x: x

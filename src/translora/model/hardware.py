@@ -54,6 +54,11 @@ def choose_dtype(wanted: str, device: torch.device, family: Family) -> torch.dty
     return _DTYPES[wanted]
 
 
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Matrix products in `dtype` where it is a short one; no change for float32 and wider."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype in (torch.bfloat16, torch.float16))
+
+
 def keep_freed_memory() -> None:
     """Have glibc keep freed memory for the next tensor instead of handing it back to the kernel.
 

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from translora.data.tokens import IGNORED, Batch
 from translora.model.fast_t5 import decoder_states
+from translora.model.hardware import autocast
 from translora.model.packed import Layout, plain_layer
 
 _LEAST_BLOCK = 128
@@ -50,7 +51,7 @@ def batch_loss(
         )
         labels = batch.labels.flatten()[target.index]
         return head_loss(states, model.get_output_embeddings(), labels, label_smoothing)
-    with torch.autocast(model.device.type, dtype=dtype, enabled=dtype in (torch.bfloat16, torch.float16)):
+    with autocast(model.device, dtype):
         logits = model(
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
@@ -131,7 +132,24 @@ def _head_block(
     if a is not None and b is not None:
         thin = torch.mm(states, a.t())
         logits.addmm_(thin, b.t(), alpha=scale)
-    scores = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    scores = logits.to(_wide(logits.dtype))
+    wanted = any(grad is not None for grad in grads)
+    sums = _smoothed_sums(scores, labels, smoothing, wanted)
+    if wanted:
+        _head_gradients((states, weight, a, b), thin, scale, scores.to(states.dtype), part, grads)
+    return sums
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    """The dtype in which probabilities of logits in `dtype` are computed: float32 at least."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def _smoothed_sums(scores: torch.Tensor, labels: torch.Tensor, smoothing: float, gradient: bool) -> torch.Tensor:
+    """Objective and cross-entropy, shape (2,), of logits `scores` (tokens, vocabulary), which are overwritten.
+
+    With `gradient` they become the objective's gradient.
+    """
     columns = labels.unsqueeze(1)
     picked = scores.gather(1, columns)
     mean = scores.mean(1, keepdim=True) if smoothing else picked
@@ -140,12 +158,11 @@ def _head_block(
     log_total = total.log().add_(top)
     cross_entropy = (log_total - picked).sum()
     objective = (1 - smoothing) * cross_entropy + smoothing * (log_total - mean).sum()
-    if any(grad is not None for grad in grads):
+    if gradient:
         scores.div_(total)
         if smoothing:
             scores.sub_(smoothing / scores.shape[1])
         scores.scatter_add_(1, columns, torch.full_like(picked, smoothing - 1))
-        _head_gradients((states, weight, a, b), thin, scale, scores.to(states.dtype), part, grads)
     return torch.stack((objective, cross_entropy))
 
 
@@ -187,19 +204,12 @@ class _CrossEntropy(torch.autograd.Function):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """`logits` (positions, vocabulary) and `labels` (positions,) to two sums over the real positions."""
         real = labels != IGNORED
-        columns = labels.masked_fill(~real, 0).unsqueeze(1)
-        log_p = torch.log_softmax(logits.float() if logits.dtype != torch.float64 else logits, dim=-1)
-        cross_entropy = -log_p.gather(1, columns).squeeze(1)[real].sum()
-        objective = cross_entropy
-        if smoothing:
-            objective = (1 - smoothing) * cross_entropy - smoothing * log_p.mean(dim=-1)[real].sum()
+        scores = logits[real].to(_wide(logits.dtype))
+        objective, cross_entropy = _smoothed_sums(scores, labels[real], smoothing, ctx.needs_input_grad[0]).unbind()
         if ctx.needs_input_grad[0]:
-            gradient = log_p.exp_()
-            if smoothing:
-                gradient -= smoothing / logits.shape[1]
-            gradient.scatter_add_(1, columns, gradient.new_full(columns.shape, smoothing - 1))
-            gradient *= real.unsqueeze(1)
-            ctx.save_for_backward(gradient.to(logits.dtype))
+            gradient = torch.zeros_like(logits)
+            gradient[real] = scores.to(logits.dtype)
+            ctx.save_for_backward(gradient)
         cross_entropy = cross_entropy.clone()
         ctx.mark_non_differentiable(cross_entropy)
         return objective, cross_entropy
@@ -208,7 +218,7 @@ class _CrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         """The saved gradient, scaled."""
         (gradient,) = ctx.saved_tensors
-        return gradient * gradients[0], None, None
+        return gradient * gradients[0].to(gradient.dtype), None, None
 
 
 def shift_right(labels: torch.Tensor, config: object) -> torch.Tensor:

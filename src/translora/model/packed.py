@@ -93,14 +93,15 @@ def project(
 ) -> tuple[torch.Tensor, ...]:
     """`x` (tokens, in) through `norm`, where one is given, and each of `modules`, to (tokens, out) in `dtype`.
 
-    `residual` is added to the result of a single module, which must be a `plain_layer`.
+    `residual` is added to the result of a single module.
     """
     layers = [plain_layer(module) for module in modules]
     weight, epsilon = (norm.weight, norm.variance_epsilon) if norm is not None else (None, 0.0)
     plain = [layer for layer in layers if layer is not None]
     if len(plain) < len(layers):
         normed = (x if weight is None else rms_norm(x, weight, epsilon)).to(dtype)
-        return tuple(cast(torch.Tensor, module(normed)).to(dtype) for module in modules)
+        outputs = tuple(cast(torch.Tensor, module(normed)).to(dtype) for module in modules)
+        return outputs if residual is None else (residual + outputs[0],)
     scales = tuple(layer.scale for layer in plain)
     tensors = [tensor for layer in plain for tensor in layer[:3]]
     return cast(tuple[torch.Tensor, ...], _Project.apply(x, weight, epsilon, residual, scales, dtype, *tensors))

@@ -113,7 +113,7 @@ def _generation_faults(translator: Translator, sample: Corpus, config: Config) -
 
 def _batch(translator: Translator, sample: Corpus, config: Config) -> Batch:
     tokens = tokenise(sample, translator.tokenizer, translator.prompt, config.data.max_tokens)
-    return tokens.batch(tokens.all_indices()).to(translator.device)
+    return tokens.batch(tokens.all_indices())
 
 
 @torch.no_grad()

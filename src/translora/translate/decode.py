@@ -12,6 +12,7 @@ from transformers import GenerationConfig
 from translora.config import DecodingConfig
 from translora.data.batching import sorted_batches
 from translora.data.tokens import encode
+from translora.model.hardware import autocast
 from translora.model.load import Translator
 
 _SPARE_TOKENS = 10
@@ -60,6 +61,6 @@ def _generate(translator: Translator, rows: list[list[int]], decoding: DecodingC
         eos_token_id=tokenizer.eos_token_id,
         decoder_start_token_id=tokenizer.pad_token_id if start is None else start,
     )
-    with torch.autocast(device.type, dtype=translator.dtype, enabled=translator.dtype != torch.float32):
+    with autocast(device, translator.dtype):
         output = translator.model.generate(input_ids=inputs, attention_mask=mask, generation_config=config)
     return list(tokenizer.batch_decode(output, skip_special_tokens=True))
