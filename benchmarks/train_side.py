@@ -17,7 +17,7 @@ import torch
 from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
 from workload import LONGEST, SHAPES, flan_t5, matrix_rate, step_flops, workload
 
-from translora.config import LoraConfig, TrainingConfig
+from translora.config import Config, LoraConfig, TrainingConfig
 from translora.data.batching import Ints, epoch_batches, padding_share
 from translora.data.tokens import TokenisedCorpus
 
@@ -89,8 +89,9 @@ def _translora(options: Any, data: TokenisedCorpus) -> dict[str, Any]:
     from translora.model.hardware import choose_device, choose_dtype, keep_freed_memory
     from translora.model.load import Translator
     from translora.model.lora import attach
-    from translora.training.loop import training_step
+    from translora.model.memory import Budget
     from translora.training.optimizer import build_optimizer
+    from translora.training.step import Stepper
 
     keep_freed_memory()
     device = choose_device("auto")
@@ -100,9 +101,10 @@ def _translora(options: Any, data: TokenisedCorpus) -> dict[str, Any]:
     if options.method == "lora":
         model = attach(model, LoraConfig(rank=8, targets="q,v"), "flan-t5", seed=1)
     model = model.to(device)
-    training = TrainingConfig(batch_tokens=options.batch_tokens)
-    optimizer = build_optimizer(model, training)
+    config = Config(training=TrainingConfig(batch_tokens=options.batch_tokens))
     translator = Translator(model, None, family, "", "flan-t5", device, dtype, slow_because="")  # type: ignore[arg-type]
+    optimizer = build_optimizer(model, config.training)
+    stepper = Stepper(translator, data, optimizer, config, Budget(options.batch_tokens))
     source, target = data.source_lengths, data.target_lengths
     every = epoch_batches(source, target, options.batch_tokens, seed=1, epoch=0)
     batches = evenly(every, lambda pairs: float(source[pairs].sum() / len(pairs)), options.steps)
@@ -111,7 +113,7 @@ def _translora(options: Any, data: TokenisedCorpus) -> dict[str, Any]:
         if step == WARM_UP:
             rates.append(matrix_rate(device, dtype))
         started = time.perf_counter()
-        training_step(translator, [data.batch(pairs)], optimizer, training)
+        stepper.step(step, pairs)
         if step >= WARM_UP:
             seconds.append(time.perf_counter() - started)
     rates.append(matrix_rate(device, dtype))

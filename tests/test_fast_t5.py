@@ -1,5 +1,6 @@
 """The fast path against transformers and PEFT: the same loss and the same gradients, for every architecture."""
 
+import numpy as np
 import pytest
 import torch
 from transformers import (
@@ -67,11 +68,15 @@ def example(pairs=5):
     """Pairs of uneven lengths, the last ones padded most."""
     random = torch.Generator().manual_seed(1)
     source, labels = (torch.randint(3, 97, (5, length), generator=random) for length in (11, 9))
-    mask = torch.ones_like(source)
-    for i, (source_length, target_length) in enumerate(((11, 9), (4, 3), (7, 9), (1, 1), (9, 2))):
-        mask[i, source_length:] = source[i, source_length:] = 0
+    lengths = np.array([(11, 9), (4, 3), (7, 9), (1, 1), (9, 2)])
+    for i, (source_length, target_length) in enumerate(lengths):
+        source[i, source_length:] = 0
         labels[i, target_length:] = IGNORED
-    return Batch(source[:pairs], mask[:pairs], labels[:pairs], torch.arange(pairs).numpy())
+    return part(Batch(source, labels, lengths[:, 0], lengths[:, 1]), slice(pairs))
+
+
+def part(batch, rows):
+    return Batch(batch.input_ids[rows], batch.labels[rows], batch.source_lengths[rows], batch.target_lengths[rows])
 
 
 def measure(model, batch, smoothing, dtype, fast):
@@ -102,12 +107,9 @@ def test_loss_and_gradients_are_those_of_transformers_and_peft(architecture, tar
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_two_micro_batches_are_one(architecture):
     model, whole = build(architecture, "all-linear").double(), example()
-    parts = [
-        Batch(whole.input_ids[i], whole.attention_mask[i], whole.labels[i], whole.indices[i])
-        for i in (slice(0, 2), slice(2, 5))
-    ]
+    parts = [part(whole, rows) for rows in (slice(0, 2), slice(2, 5))]
     one = measure(model, whole, 0.1, torch.float64, fast=True)
-    first, second = (measure(model, part, 0.1, torch.float64, fast=True) for part in parts)
+    first, second = (measure(model, half, 0.1, torch.float64, fast=True) for half in parts)
     assert_same([a + b for a, b in zip(first, second, strict=True)], one, 1e-9)
 
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -20,9 +21,7 @@ def example(pairs):
     torch.manual_seed(1)
     source, labels = torch.randint(2, 50, (pairs, 6)), torch.randint(2, 50, (pairs, 5))
     labels[0, 3:] = IGNORED
-    mask = torch.ones_like(source)
-    mask[0, 4:] = 0
-    return Batch(source, mask, labels, indices=torch.arange(pairs).numpy())
+    return Batch(source, labels, np.array([4, *[6] * (pairs - 1)]), np.array([3, *[5] * (pairs - 1)]))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -41,8 +40,9 @@ def test_loss_and_gradient_are_torchs_own(model, smoothing):
 
 def test_padding_does_not_count(model):
     whole = example(3)
-    alone = Batch(whole.input_ids[:1, :4], whole.attention_mask[:1, :4], whole.labels[:1, :3], whole.indices[:1])
-    padded = Batch(whole.input_ids[:1], whole.attention_mask[:1], whole.labels[:1], whole.indices[:1])
+    lengths = whole.source_lengths[:1], whole.target_lengths[:1]
+    alone = Batch(whole.input_ids[:1, :4], whole.labels[:1, :3], *lengths)
+    padded = Batch(whole.input_ids[:1], whole.labels[:1], *lengths)
     torch.testing.assert_close(batch_loss(model, alone).objective, batch_loss(model, padded).objective)
 
 

@@ -11,7 +11,7 @@ import translora
 from translora.errors import ConfigError, DataError, InterruptedRunError
 from translora.evaluate import bleu
 from translora.runs import Run
-from translora.training import loop
+from translora.training.step import Stepper
 
 SUMMARY = {
     "bleu_before", "bleu_after", "chrf_before", "chrf_after", "signature", "total_parameters", "trainable_parameters",
@@ -73,7 +73,7 @@ def test_a_fresh_model_has_no_score_before(tiny_config):
 
 
 def test_an_interrupted_run_is_taken_up_by_the_same_call(tiny_config, monkeypatch):
-    real = loop.training_step
+    real = Stepper.step
     calls = []
 
     def interrupting(*arguments):
@@ -82,7 +82,7 @@ def test_an_interrupted_run_is_taken_up_by_the_same_call(tiny_config, monkeypatc
             os.kill(os.getpid(), signal.SIGINT)
         return real(*arguments)
 
-    monkeypatch.setattr(loop, "training_step", interrupting)
+    monkeypatch.setattr(Stepper, "step", interrupting)
     with pytest.raises(InterruptedRunError):
         translora.train(tiny_config)
     assert not Run(Path(tiny_config.output)).finished

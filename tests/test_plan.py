@@ -12,22 +12,23 @@ def plan(**options):
 
 
 def seen(steps):
-    return sorted(i for _, batches in steps for batch in batches for i in batch)
+    return sorted(i for _, pairs in steps for i in pairs)
 
 
-@pytest.mark.parametrize("accumulate", [1, 3])
-def test_an_epoch_sees_every_pair_once(accumulate):
-    whole = plan(epochs=2, accumulate=accumulate)
+@pytest.mark.parametrize("size", [{}, {"step_pairs": 16}, {"step_tokens": 200}, {"step_pairs": 9, "step_tokens": 200}])
+def test_an_epoch_sees_every_pair_once(size):
+    whole = plan(epochs=2, **size)
     steps = list(whole.steps())
     assert len(steps) == whole.total_steps == whole.epoch_ends[-1]
     first = whole.epoch_ends[0]
     assert seen(steps[:first]) == seen(steps[first:]) == list(range(500))
-    assert all(len(batches) <= accumulate for _, batches in steps)
+    assert all(len(pairs) <= size.get("step_pairs", 500) for _, pairs in steps)
+    assert all(LENGTHS[pairs].sum() <= size.get("step_tokens", 15_000) for _, pairs in steps)
 
 
 def test_going_on_sees_what_an_uninterrupted_run_sees():
     def rest(start):
-        return [(step, [b.tolist() for b in batches]) for step, batches in plan(epochs=2, accumulate=2).steps(start)]
+        return [(step, pairs.tolist()) for step, pairs in plan(epochs=2, step_pairs=7).steps(start)]
 
     for cut in (1, 17, 40):
         assert rest(0)[cut:] == rest(cut)

@@ -77,10 +77,14 @@ class TrainingConfig:
     """Passes over the training pairs."""
     max_steps: int = 0
     """Stop after this many optimiser steps; 0 leaves it to epochs."""
-    batch_tokens: int = 4096
-    """Padded source plus target tokens of one micro-batch, at most (a single longer pair is a batch of its own)."""
-    accumulate: int = 1
-    """Micro-batches to one optimiser step."""
+    batch_tokens: Literal["auto"] | int = "auto"
+    """Padded source plus target tokens computed at a time, at most (a single longer pair is computed alone); `auto`
+    is 4096, or less where the memory holds less, or up to 16384 on a GPU where the step's size is stated."""
+    step_pairs: int = 0
+    """Pairs to one optimiser step, in as many batches as that takes; 0: as many as step_tokens allows."""
+    step_tokens: int = 0
+    """Real target tokens to one optimiser step, at most. Where this and step_pairs are 0, a step is one batch of
+    batch_tokens (of 4096 for `auto`)."""
     optimizer: Literal["adamw", "adafactor"] = "adamw"
     """AdamW, or Adafactor (a fraction of its memory)."""
     learning_rate: float = 5e-4

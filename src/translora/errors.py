@@ -6,6 +6,11 @@ exception is a defect of translora and keeps its traceback.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import islice
+
+_SHOWN = 8
+
 
 class TransloraError(Exception):
     """A mistake or a circumstance that the user can mend; the base of all others here."""
@@ -33,6 +38,24 @@ class CanaryError(ModelError):
 
 class TrainingError(TransloraError):
     """Training had to stop; the last good checkpoint is kept."""
+
+
+class NotFiniteError(TrainingError):
+    """A loss or gradient that is infinite or no number; weights and checkpoints are as they were before the step."""
+
+    def __init__(self, what: str, step: int, pairs: Collection[int]) -> None:
+        """`pairs` are the indices of the step's training pairs, from 0."""
+        shown = ", ".join(str(i + 1) for i in islice(pairs, _SHOWN))
+        shown += f", ... ({len(pairs)} pairs)" if len(pairs) > _SHOWN else ""
+        super().__init__(
+            f"{what} at step {step + 1}, on training pairs {shown}: "
+            f"lower training.learning_rate, raise training.warmup_steps, or use dtype float32"
+        )
+        self.first_pair = next(iter(pairs))
+
+
+class OutOfMemoryError(TrainingError):
+    """The memory of the machine does not hold the run."""
 
 
 class InterruptedRunError(TransloraError):

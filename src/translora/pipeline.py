@@ -25,6 +25,7 @@ from translora.runs import Run, adapter_folder, begin_run, find_run
 from translora.training import canary
 from translora.training.checkpoint import Checkpoints, TrainingState
 from translora.training.loop import fit
+from translora.training.preflight import check_memory
 from translora.training.validation import translate_merged, validate
 
 
@@ -47,18 +48,18 @@ def train(config: Config, overwrite: bool = False) -> Run:
     summary.show_start(translator, parameters, splits, config)
     loss = canary.check(translator, splits.train if len(splits.train) else splits.test, config)
     terminal.notice(f"canary: passed; loss {loss:.2f} nats a token on the first pairs")
+    examples = _tokenised(translator, splits.train, config)
+    needs = check_memory(translator, examples, config)
+    summary.show_memory(needs, config)
     begin_run(run, config, overwrite)
     before = _scored(translator, splits.test, config, run, "before") if config.init == "pretrained" else None
     state = TrainingState()
     if config.method != "none":
-        state = _train_model(translator, splits, config, run)
+        state = _train_model(translator, splits, examples, config, run, needs.batch_tokens)
         _save_model(translator, run)
     after = _scored(translator, splits.test, config, run, "after") if state.step else before
-    truncated = _tokenised(translator, splits.train, config)
-    write_json(
-        run.summary_file,
-        summary.build(config, translator, parameters, splits, truncated, state, before, after),
-    )
+    figures = summary.build(config, translator, parameters, splits, examples, needs, state, before, after)
+    write_json(run.summary_file, figures)
     summary.show_end(run)
     return run
 
@@ -121,8 +122,9 @@ def _tokenised(translator: Translator, corpus: Corpus, config: Config) -> Tokeni
     return tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
 
 
-def _train_model(translator: Translator, splits: Splits, config: Config, run: Run) -> TrainingState:
-    examples = _tokenised(translator, splits.train, config)
+def _train_model(
+    translator: Translator, splits: Splits, examples: TokenisedCorpus, config: Config, run: Run, batch_tokens: int
+) -> TrainingState:
     held_out = _tokenised(translator, splits.validation, config)
     with open(run.metrics, "a", encoding="utf-8") as stream:
 
@@ -135,8 +137,9 @@ def _train_model(translator: Translator, splits: Splits, config: Config, run: Ru
             examples,
             config,
             Checkpoints(run.checkpoints),
-            lambda: validate(translator, splits.validation, held_out, config),
+            lambda: validate(translator, splits.validation, held_out, config, batch_tokens),
             record,
+            batch_tokens,
         )
 
 

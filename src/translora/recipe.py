@@ -157,7 +157,8 @@ def _expected(found: re.Match[str]) -> str:
 _AT_LEAST = {
     "data.validation_size": 1, "data.test_size": 1, "data.max_tokens": 2, "data.join_share": 0, "data.join_most": 2,
     "lora.rank": 1, "lora.alpha": 0, "lora.dropout": 0, "training.max_steps": 0, "training.batch_tokens": 1,
-    "training.accumulate": 1, "training.weight_decay": 0, "training.warmup_steps": 0, "training.label_smoothing": 0,
+    "training.step_pairs": 0, "training.step_tokens": 0,
+    "training.weight_decay": 0, "training.warmup_steps": 0, "training.label_smoothing": 0,
     "training.clip_norm": 0, "training.dropout": 0, "training.evaluate_every": 0, "training.validation_pairs": 0,
     "training.patience": 0, "decoding.beams": 1, "decoding.batch_tokens": 1, "decoding.max_tokens": 1,
     "decoding.max_ratio": 1,
@@ -169,7 +170,7 @@ def check_values(config: Config) -> None:
     """Raise `ConfigError` for values outside their range, or fields that contradict each other."""
     values = dict(_leaves(_plain(config)))
     for name, least in _AT_LEAST.items():
-        if values[name] < least:
+        if values[name] != "auto" and values[name] < least:
             raise ConfigError(f"{name}: must be at least {least}, not {values[name]}")
     for name in _BELOW_ONE:
         if values[name] >= 1:

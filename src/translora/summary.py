@@ -16,6 +16,7 @@ from translora.model.load import Translator
 from translora.model.lora import ParameterCount
 from translora.runs import Run
 from translora.training.checkpoint import TrainingState, ValidationRow
+from translora.training.preflight import Preflight
 
 _EXAMPLES = 5
 
@@ -45,6 +46,15 @@ def show_start(translator: Translator, parameters: ParameterCount, splits: Split
         terminal.notice(f"forward pass: the model's own ({slow})" if slow else "forward pass: fast")
 
 
+def show_memory(needs: Preflight, config: Config) -> None:
+    """What training will take."""
+    if config.method != "none":
+        terminal.notice(
+            f"memory: about {needs.peak_bytes / 2**30:.1f} GiB at the peak of training, "
+            f"with up to {needs.batch_tokens:,} padded tokens at a time"
+        )
+
+
 def _lora_words(config: Config) -> str:
     lora = config.lora
     return f"rank {lora.rank}, alpha {lora.alpha or 2 * lora.rank:g}, on {lora.targets}"
@@ -56,6 +66,7 @@ def build(
     parameters: ParameterCount,
     splits: Splits,
     examples: TokenisedCorpus,
+    needs: Preflight,
     state: TrainingState,
     before: Scores | None,
     after: Scores | None,
@@ -84,6 +95,8 @@ def build(
         "best_step": state.best_step,
         "train_seconds": state.seconds,
         "pairs_per_second": state.pairs / state.seconds if state.seconds else None,
+        "batch_tokens": state.batch_tokens,
+        "predicted_memory_bytes": needs.peak_bytes,
         "peak_memory_bytes": hardware.peak_memory_bytes(translator.device),
         "hardware": hardware.describe(translator.device),
         "dtype": str(translator.dtype)[6:],

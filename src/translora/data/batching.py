@@ -46,6 +46,30 @@ def epoch_batches(source: Ints, target: Ints, budget: int, seed: int, epoch: int
     return [batches[i] for i in random.permutation(len(batches))]
 
 
+def epoch_groups(target: Ints, pairs: int, tokens: int, seed: int, epoch: int) -> list[Ints]:
+    """The pairs of one epoch in random order, cut into runs of `pairs` pairs and of `tokens` target tokens at most.
+
+    A limit of 0 is none; a pair with more tokens than the limit is a run of its own. `target` has shape (pairs,).
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(len(target))
+    ends = np.cumsum(target[order])
+    groups: list[Ints] = []
+    start = 0
+    while start < len(order):
+        end = start + pairs if pairs else len(order)
+        if tokens:
+            before = int(ends[start - 1]) if start else 0
+            end = min(end, max(start + 1, int(np.searchsorted(ends, before + tokens, side="right"))))
+        groups.append(order[start:end])
+        start = end
+    return groups
+
+
+def micro_batches(pairs: Ints, source: Ints, target: Ints, budget: int) -> list[Ints]:
+    """Cut the pairs of a step by length into batches whose padded size stays within `budget`, as `batches_within`."""
+    return list(batches_within(pairs[np.lexsort((source[pairs], target[pairs]))], source, target, budget))
+
+
 def sorted_batches(source: Ints, target: Ints, budget: int) -> list[Ints]:
     """Batches for evaluation: longest first, so that a lack of memory shows at once; every pair occurs once."""
     order = np.lexsort((target, source))[::-1]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,21 +35,27 @@ class Batch:
 
     input_ids: torch.Tensor
     """Source ids, shape (pairs, source length)."""
-    attention_mask: torch.Tensor
-    """1 at real source tokens, 0 at padding; shape (pairs, source length)."""
     labels: torch.Tensor
     """Target ids, `IGNORED` at padding; shape (pairs, target length)."""
-    indices: Ints
-    """Which pairs of the corpus these are."""
+    source_lengths: Ints
+    """Real tokens of each source, shape (pairs,); kept off the device, so that nobody waits for it to ask."""
+    target_lengths: Ints
+    """Real tokens of each target, shape (pairs,)."""
+
+    @property
+    def attention_mask(self) -> torch.Tensor:
+        """1 at real source tokens, 0 at padding; shape (pairs, source length)."""
+        mask = np.arange(self.input_ids.shape[1]) < self.source_lengths[:, None]
+        return torch.from_numpy(mask.astype(np.int64)).to(self.input_ids.device)
 
     @property
     def target_tokens(self) -> int:
         """Target tokens that count in the loss."""
-        return int((self.labels != IGNORED).sum())
+        return int(self.target_lengths.sum())
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        return Batch(self.input_ids.to(device), self.attention_mask.to(device), self.labels.to(device), self.indices)
+        return replace(self, input_ids=self.input_ids.to(device), labels=self.labels.to(device))
 
 
 class TokenisedCorpus:
@@ -82,10 +88,8 @@ class TokenisedCorpus:
 
     def batch(self, indices: Ints) -> Batch:
         """The pairs at `indices`, padded to the longest of them."""
-        source = self._source.padded(indices, self._pad_id)
-        lengths = torch.from_numpy(self.source_lengths[indices])
-        mask = torch.arange(source.shape[1])[None, :] < lengths[:, None]
-        return Batch(source, mask.long(), self._target.padded(indices, IGNORED), indices)
+        source, target = self._source.padded(indices, self._pad_id), self._target.padded(indices, IGNORED)
+        return Batch(source, target, self.source_lengths[indices], self.target_lengths[indices])
 
 
 class _Rows:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from pathlib import Path
 
+import psutil
 import torch
 
 from translora.errors import ConfigError
 from translora.families import Family
 
+_CGROUP = Path("/sys/fs/cgroup")
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -81,6 +84,26 @@ def peak_memory_bytes(device: torch.device) -> int:
 
     unit = 1 if platform.system() == "Darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def used_memory_bytes(device: torch.device) -> int:
+    """What is in use now: of the GPU by this process where one is used, else by this process."""
+    if device.type == "cuda":
+        return int(torch.cuda.memory_allocated(device))
+    return int(psutil.Process().memory_info().rss)
+
+
+def free_memory_bytes(device: torch.device) -> int:
+    """What this process could still take: of the GPU where one is used, else of the machine or its container."""
+    if device.type == "cuda":
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + cached
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit, used = ((_CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
+    except OSError:
+        return free
+    return free if limit == "max" else min(free, int(limit) - int(used))
 
 
 def describe(device: torch.device) -> str:

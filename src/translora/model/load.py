@@ -6,6 +6,7 @@ Weights come from safetensors only, remote code is never run, and nothing on dis
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -24,7 +25,7 @@ from translora.data.tokens import Batch
 from translora.errors import ModelError
 from translora.families import Family, family_of
 from translora.model.fast_t5 import why_not
-from translora.model.hardware import choose_device, choose_dtype, keep_freed_memory
+from translora.model.hardware import choose_device, choose_dtype, free_memory_bytes, keep_freed_memory
 from translora.model.loss import BatchLoss, batch_loss
 
 
@@ -67,6 +68,7 @@ def load(config: Config) -> Translator:
             keep_freed_memory()
         dtype = choose_dtype(config.dtype, device, family)
         weights = torch.float32 if config.method == "full" else dtype
+        _check_weights_fit(config.model, folder, weights, device)
         model = _fresh(shape, config.seed) if config.init == "random" else _pretrained(folder, weights)
     _set_dropout(model, config.training.dropout)
     model = model.to(device=device, dtype=weights).eval()
@@ -116,6 +118,20 @@ def _errors_named(name: str) -> Iterator[None]:
     except (OSError, ValueError, KeyError, ImportError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"model {name}: cannot be loaded ({reason}): check the folder or download it again") from error
+
+
+def _check_weights_fit(name: str, folder: Path, dtype: torch.dtype, device: torch.device) -> None:
+    """Raise `ModelError` where the weights alone are larger than the free memory."""
+    numbers = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, framework="pt") as tensors:
+            numbers += sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
+    needs, free = numbers * dtype.itemsize, free_memory_bytes(device)
+    if needs > free:
+        raise ModelError(
+            f"model {name}: its weights take {needs / 2**30:.1f} GiB in {str(dtype)[6:]} and "
+            f"{free / 2**30:.1f} GiB are free: take a smaller model, a shorter dtype or a larger machine"
+        )
 
 
 def _fresh(shape: Any, seed: int) -> PreTrainedModel:

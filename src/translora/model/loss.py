@@ -41,15 +41,17 @@ def batch_loss(
     (Szegedy et al. 2016), as in `torch.nn.functional.cross_entropy`. `fast` takes the path of `fast_t5`.
     """
     decoder_ids = shift_right(batch.labels, model.config)
+    device = batch.labels.device
+    target = Layout(batch.target_lengths, batch.labels.shape[1], device)
+    labels = batch.labels.flatten()[target.index]
     if fast:
-        source, target = Layout(batch.attention_mask), Layout(batch.labels != IGNORED)
+        source = Layout(batch.source_lengths, batch.input_ids.shape[1], device)
         states = decoder_states(
             model,
             (batch.input_ids.flatten()[source.index], source),
             (decoder_ids.flatten()[target.index], target),
             dtype,
         )
-        labels = batch.labels.flatten()[target.index]
         return head_loss(states, model.get_output_embeddings(), labels, label_smoothing)
     with autocast(model.device, dtype):
         logits = model(
@@ -58,8 +60,7 @@ def batch_loss(
             decoder_input_ids=decoder_ids,
             use_cache=False,
         ).logits
-    objective, cross_entropy = _CrossEntropy.apply(logits.flatten(0, 1), batch.labels.flatten(), label_smoothing)
-    return BatchLoss(objective, cross_entropy)
+    return BatchLoss(*_CrossEntropy.apply(logits.flatten(0, 1)[target.index], labels, label_smoothing))
 
 
 def head_loss(states: torch.Tensor, head: torch.nn.Module, labels: torch.Tensor, smoothing: float = 0.0) -> BatchLoss:
@@ -202,14 +203,11 @@ class _CrossEntropy(torch.autograd.Function):
     def forward(
         ctx: Any, logits: torch.Tensor, labels: torch.Tensor, smoothing: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """`logits` (positions, vocabulary) and `labels` (positions,) to two sums over the real positions."""
-        real = labels != IGNORED
-        scores = logits[real].to(_wide(logits.dtype))
-        objective, cross_entropy = _smoothed_sums(scores, labels[real], smoothing, ctx.needs_input_grad[0]).unbind()
+        """`logits` (tokens, vocabulary) and `labels` (tokens,) to two sums over the tokens."""
+        scores = logits.to(_wide(logits.dtype), copy=True)
+        objective, cross_entropy = _smoothed_sums(scores, labels, smoothing, ctx.needs_input_grad[0]).unbind()
         if ctx.needs_input_grad[0]:
-            gradient = torch.zeros_like(logits)
-            gradient[real] = scores.to(logits.dtype)
-            ctx.save_for_backward(gradient)
+            ctx.save_for_backward(scores.to(logits.dtype))
         cross_entropy = cross_entropy.clone()
         ctx.mark_non_differentiable(cross_entropy)
         return objective, cross_entropy

@@ -9,10 +9,13 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch
 from peft.tuners.lora import Linear as LoraLinear
 from torch.autograd import Function
 from torch.nn import functional
+
+from translora.data.batching import Ints
 
 _LONGEST_MATERIALISED = 256
 """On a CPU, attention whose scores are kept is faster up to this length, and small."""
@@ -21,11 +24,12 @@ _LONGEST_MATERIALISED = 256
 class Layout:
     """Where the real tokens of some padded rows lie: token i is at position `index[i]` of (pairs * longest)."""
 
-    def __init__(self, mask: torch.Tensor) -> None:
-        """`mask` is true at real tokens, shape (pairs, longest); each row's real tokens come first."""
-        self.pairs, self.longest = mask.shape
-        self.index = mask.flatten().nonzero().squeeze(1)
-        self.padding = None if len(self.index) == mask.numel() else ~mask[:, None, None, :].bool()
+    def __init__(self, lengths: Ints, longest: int, device: torch.device) -> None:
+        """`lengths` counts each row's real tokens, which come first, shape (pairs,)."""
+        self.pairs, self.longest = len(lengths), longest
+        real = np.arange(longest) < lengths[:, None]
+        self.index = torch.from_numpy(np.flatnonzero(real)).to(device)
+        self.padding = None if real.all() else torch.from_numpy(~real[:, None, None, :]).to(device)
         """True at padding, shape (pairs, 1, 1, longest); `None` where there is none."""
 
         self._rows: dict[int, torch.Tensor] = {}

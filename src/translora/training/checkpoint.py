@@ -52,6 +52,8 @@ class TrainingState:
     """The target tokens in `loss_sum`."""
     loss_seconds: float = 0.0
     """Training time since the last validation."""
+    batch_tokens: int = 0
+    """Padded tokens computed at a time, as the memory allowed; 0 before the first step."""
     best_bleu: float = -1.0
     best_step: int = 0
     stale: int = 0

@@ -1,8 +1,7 @@
-"""The training loop. Knows steps, validation and stopping; knows nothing of files of data or of LoRA."""
+"""The training loop. Knows when to step, validate and stop; knows nothing of files of data or of LoRA."""
 
 from __future__ import annotations
 
-import math
 import signal
 import time
 from collections.abc import Callable
@@ -10,16 +9,19 @@ from typing import Any, NamedTuple
 
 import torch
 
-from translora.config import Config, TrainingConfig
-from translora.data.tokens import Batch, TokenisedCorpus
-from translora.errors import InterruptedRunError, TrainingError
-from translora.files import sha256
+from translora import terminal
+from translora.config import Config
+from translora.data.batching import Ints
+from translora.data.tokens import TokenisedCorpus
+from translora.errors import InterruptedRunError
 from translora.model.load import Translator
+from translora.model.memory import Budget
 from translora.progress import meter
 from translora.training.checkpoint import Checkpoints, TrainingState, ValidationRow
 from translora.training.interrupt import stop_between_steps
 from translora.training.optimizer import build_optimizer, rate_at, set_rate
 from translora.training.plan import Plan
+from translora.training.step import Stepper
 
 
 class Validation(NamedTuple):
@@ -37,30 +39,33 @@ def fit(
     checkpoints: Checkpoints,
     validate: Callable[[], Validation],
     record: Callable[[dict[str, Any]], None],
+    batch_tokens: int,
 ) -> TrainingState:
     """Train the weights of `translator.model` that require a gradient, and leave the best of them in it.
 
     Goes on from `checkpoints.last` where there is one. `record` is given each step's figures and each validation's.
+    At most `batch_tokens` padded tokens are computed at a time, and fewer once memory has run out.
 
-    Raises `TrainingError` on a loss that is not finite, and `InterruptedRunError`, with a checkpoint kept, after
-    Ctrl-C or SIGTERM.
+    Raises `TrainingError` on a loss or gradient that is not finite, and `InterruptedRunError`, with a checkpoint kept,
+    after Ctrl-C or SIGTERM.
     """
     model, training = translator.model, config.training
     optimizer = build_optimizer(model, training, config.lora.b_rate)
     state = checkpoints.restore(model, optimizer)
     plan = Plan(examples.source_lengths, examples.target_lengths, training, config.seed)
+    budget = Budget(state.batch_tokens or batch_tokens, terminal.notice)
+    stepper = Stepper(translator, examples, optimizer, config, budget)
     with stop_between_steps() as stop, meter("train", plan.total_steps, "pairs", state.step) as progress:
-        for step, micro_batches in plan.steps(state.step):
+        for step, pairs in plan.steps(state.step):
             if training.patience and state.stale >= training.patience:
                 break
             started = time.monotonic()
             rate = rate_at(step, plan.total_steps, training)
             set_rate(optimizer, rate, training.scale_parameter)
-            torch.manual_seed(step_seed(config.seed, step))
-            loss, tokens = training_step(translator, [examples.batch(i) for i in micro_batches], optimizer, training)
-            pairs = sum(map(len, micro_batches))
+            loss, tokens = stepper.step(step, pairs)
             _count(state, step + 1, pairs, loss, tokens, time.monotonic() - started)
-            progress.advance(counted=pairs, note=f"loss {loss / tokens:.3f}")
+            state.batch_tokens = stepper.budget.tokens
+            progress.advance(counted=len(pairs), note=f"loss {loss / tokens:.3f}")
             record({"step": step + 1, "loss": loss / tokens, "learning_rate": rate, "target_tokens": tokens})
             if plan.validates_after(step):
                 _validated(state, validate(), plan, checkpoints, model, record)
@@ -72,42 +77,9 @@ def fit(
     return state
 
 
-def training_step(
-    translator: Translator, batches: list[Batch], optimizer: torch.optim.Optimizer, config: TrainingConfig
-) -> tuple[float, int]:
-    """One optimiser step over micro-batches; returns the summed cross-entropy and the number of target tokens.
-
-    The loss is the mean over the real target tokens of all micro-batches together, so that how a step is cut into
-    micro-batches does not change it.
-    """
-    model = translator.model.train()
-    optimizer.zero_grad(set_to_none=True)
-    tokens = sum(batch.target_tokens for batch in batches)
-    total = 0.0
-    for batch in batches:
-        loss = translator.loss(batch, config.label_smoothing)
-        total += float(loss.cross_entropy)
-        (loss.objective / tokens).backward()
-    if not math.isfinite(total):
-        pairs = ", ".join(str(i + 1) for batch in batches for i in batch.indices[:5])
-        raise TrainingError(
-            f"the loss is {total} on a batch that holds the training pairs {pairs}: "
-            f"lower training.learning_rate, or use dtype float32"
-        )
-    if config.clip_norm:
-        torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], config.clip_norm)
-    optimizer.step()
-    return total, tokens
-
-
-def step_seed(seed: int, step: int) -> int:
-    """The seed of all that is random within one step."""
-    return int(sha256(f"{seed} {step}")[:15], 16)
-
-
-def _count(state: TrainingState, step: int, pairs: int, loss: float, tokens: int, seconds: float) -> None:
+def _count(state: TrainingState, step: int, pairs: Ints, loss: float, tokens: int, seconds: float) -> None:
     state.step = step
-    state.pairs += pairs
+    state.pairs += len(pairs)
     state.loss_sum += loss
     state.loss_tokens += tokens
     state.seconds += seconds

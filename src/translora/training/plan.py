@@ -6,11 +6,19 @@ import math
 from collections.abc import Iterator
 
 from translora.config import TrainingConfig
-from translora.data.batching import Ints, epoch_batches
+from translora.data.batching import Ints, epoch_batches, epoch_groups
+
+STEP_BUDGET = 4096
+"""Padded tokens of a step whose size the recipe leaves open."""
 
 
 class Plan:
-    """The micro-batches of every optimiser step of a run, and where it validates."""
+    """The pairs of every optimiser step of a run, and where it validates.
+
+    A step whose size the recipe states (`step_pairs`, `step_tokens`) is a random draw; without, it is one batch by
+    token budget out of length-sorted pools. How a step is cut into micro-batches is no part of the plan, so that the
+    memory at hand does not change what is learnt.
+    """
 
     def __init__(self, source: Ints, target: Ints, config: TrainingConfig, seed: int) -> None:
         self._source, self._target, self._config, self._seed = source, target, config, seed
@@ -20,17 +28,23 @@ class Plan:
         steps = 0
         for epoch in range(math.ceil(config.epochs)):
             share = min(1.0, config.epochs - epoch)
-            steps += math.ceil(share * math.ceil(len(self._batches(epoch)) / config.accumulate))
+            steps += math.ceil(share * len(self._epoch(epoch)))
             if config.max_steps and steps >= config.max_steps:
                 self.epoch_ends.append(config.max_steps)
                 break
             self.epoch_ends.append(steps)
         self.total_steps = self.epoch_ends[-1] if self.epoch_ends else 0
 
-    def _batches(self, epoch: int) -> list[Ints]:
+    def _epoch(self, epoch: int) -> list[Ints]:
+        """The pairs of each step of `epoch`, were it done whole."""
         if self._cached[0] != epoch:
-            budget = self._config.batch_tokens
-            self._cached = (epoch, epoch_batches(self._source, self._target, budget, self._seed, epoch))
+            config = self._config
+            if config.step_pairs or config.step_tokens:
+                steps = epoch_groups(self._target, config.step_pairs, config.step_tokens, self._seed, epoch)
+            else:
+                budget = STEP_BUDGET if config.batch_tokens == "auto" else config.batch_tokens
+                steps = epoch_batches(self._source, self._target, budget, self._seed, epoch)
+            self._cached = (epoch, steps)
         return self._cached[1]
 
     def epoch_of(self, step: int) -> int:
@@ -41,15 +55,13 @@ class Plan:
         """How many passes over the data `steps` steps are."""
         epoch = self.epoch_of(steps - 1)
         first = self.epoch_ends[epoch - 1] if epoch else 0
-        whole = math.ceil(len(self._batches(epoch)) / self._config.accumulate)
-        return epoch + (steps - first) / whole
+        return epoch + (steps - first) / len(self._epoch(epoch))
 
-    def steps(self, start: int = 0) -> Iterator[tuple[int, list[Ints]]]:
-        """Each step from `start` on with the pair indices of its micro-batches."""
+    def steps(self, start: int = 0) -> Iterator[tuple[int, Ints]]:
+        """Each step from `start` on with the indices of its pairs."""
         for step in range(start, self.total_steps):
             epoch = self.epoch_of(step)
-            first = (step - (self.epoch_ends[epoch - 1] if epoch else 0)) * self._config.accumulate
-            yield step, self._batches(epoch)[first : first + self._config.accumulate]
+            yield step, self._epoch(epoch)[step - (self.epoch_ends[epoch - 1] if epoch else 0)]
 
     def validates_after(self, step: int) -> bool:
         """Whether a validation follows `step`."""

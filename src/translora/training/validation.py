@@ -38,9 +38,11 @@ def translate_merged(translator: Translator, lines: list[str], config: Config, l
         return translate(merged, lines, config.decoding, progress.advance)
 
 
-def validate(translator: Translator, pairs: Corpus, tokens: TokenisedCorpus, config: Config) -> Validation:
+def validate(
+    translator: Translator, pairs: Corpus, tokens: TokenisedCorpus, config: Config, batch_tokens: int
+) -> Validation:
     """Loss on all of `pairs`; BLEU on the first `training.validation_pairs` of them (all where that is 0)."""
     scored = pairs.head(config.training.validation_pairs or len(pairs))
     hypotheses = translate_merged(translator, scored.sources, config, "validate")
-    loss = corpus_loss(translator, tokens, config.training.batch_tokens)
+    loss = corpus_loss(translator, tokens, batch_tokens)
     return Validation(loss, bleu(hypotheses, scored.targets, config.target).score)

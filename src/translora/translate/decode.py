@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from transformers import GenerationConfig
 
+from translora import terminal
 from translora.config import DecodingConfig
-from translora.data.batching import sorted_batches
+from translora.data.batching import Ints, batches_within, sorted_batches
 from translora.data.tokens import encode
 from translora.model.hardware import autocast
 from translora.model.load import Translator
+from translora.model.memory import Budget
 
 _SPARE_TOKENS = 10
 
@@ -34,10 +36,15 @@ def translate(
     filled = [i for i, line in enumerate(lines) if line.strip()]
     rows = list(encode([lines[i] for i in filled], translator.tokenizer, translator.prompt))
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
-    budget = max(1, decoding.batch_tokens // decoding.beams)
-    for batch in sorted_batches(lengths, np.zeros_like(lengths), budget):
-        texts = _generate(translator, [rows[i] for i in batch], decoding)
-        for i, text in zip(batch, texts, strict=True):
+    alone = lengths, np.zeros_like(lengths)
+    budget = Budget(max(1, decoding.batch_tokens // decoding.beams), terminal.notice)
+    for batch in sorted_batches(*alone, budget.tokens):
+
+        def texts(most: int, batch: Ints = batch) -> list[str]:
+            parts = batches_within(batch, *alone, most)
+            return [text for part in parts for text in _generate(translator, [rows[i] for i in part], decoding)]
+
+        for i, text in zip(batch, budget.run(texts), strict=True):
             results[filled[i]] = " ".join(text.split())
         progress(len(batch))
     progress(len(lines) - len(filled))

@@ -1,0 +1,62 @@
+"""One optimiser step: gradients over micro-batches that fit the memory, then the update."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from translora.config import Config
+from translora.data.batching import Ints, micro_batches
+from translora.data.tokens import TokenisedCorpus
+from translora.errors import NotFiniteError
+from translora.files import sha256
+from translora.model.load import Translator
+from translora.model.memory import Budget
+
+
+@dataclass
+class Stepper:
+    """Takes steps of `optimizer` over pairs of `examples`."""
+
+    translator: Translator
+    examples: TokenisedCorpus
+    optimizer: torch.optim.Optimizer
+    config: Config
+    budget: Budget
+
+    def step(self, number: int, pairs: Ints) -> tuple[float, int]:
+        """Step `number` (from 0) on `pairs`; returns the summed cross-entropy and the number of target tokens.
+
+        Raises `NotFiniteError` before anything is changed, and `OutOfMemoryError`.
+        """
+        self.translator.model.train()
+        tokens = int(self.examples.target_lengths[pairs].sum())
+        loss = self.budget.run(lambda most: self._gradients(number, pairs, tokens, most))
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = float(torch.nn.utils.clip_grad_norm_(trained, self.config.training.clip_norm or math.inf))
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            what = f"the gradient's norm is {norm}" if math.isfinite(loss) else f"the loss is {loss / tokens}"
+            raise NotFiniteError(what, number, pairs.tolist())
+        self.optimizer.step()
+        return loss, tokens
+
+    def _gradients(self, number: int, pairs: Ints, tokens: int, most: int) -> float:
+        """The gradients of `pairs` in micro-batches of at most `most` padded tokens; returns their cross-entropy.
+
+        The objective is the mean over all real target tokens of the step, so that how it is cut does not change it.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.manual_seed(step_seed(self.config.seed, number))
+        total = 0.0
+        for part in micro_batches(pairs, self.examples.source_lengths, self.examples.target_lengths, most):
+            loss = self.translator.loss(self.examples.batch(part), self.config.training.label_smoothing)
+            total += float(loss.cross_entropy)
+            (loss.objective / tokens).backward()
+        return total
+
+
+def step_seed(seed: int, step: int) -> int:
+    """The seed of all that is random within one step."""
+    return int(sha256(f"{seed} {step}")[:15], 16)

@@ -1,0 +1,151 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from translora import mini
+from translora.config import Config, TrainingConfig
+from translora.data.splits import read_splits
+from translora.data.tokens import tokenise
+from translora.errors import OutOfMemoryError
+from translora.model import memory
+from translora.model.load import load
+from translora.pipeline import _make_trainable
+from translora.training import preflight
+
+MEASURE = """
+import resource, sys
+import numpy as np
+import torch
+from translora import pipeline
+from translora.config import Config, TrainingConfig
+from translora.data.tokens import Batch
+from translora.model.hardware import used_memory_bytes
+from translora.model.load import load
+from translora.model.memory import step_bytes
+
+fast, method, checkpointing = sys.argv[1:]
+config = Config(fast=fast, method=method, training=TrainingConfig(gradient_checkpointing=checkpointing == "yes"))
+translator = load(config)
+pipeline._make_trainable(translator, config)
+trained = [p for p in translator.model.parameters() if p.requires_grad]
+
+def step(pairs, source, target):
+    ids, labels = torch.ones(pairs, source, dtype=torch.int64), torch.ones(pairs, target, dtype=torch.int64)
+    translator.model.train()
+    lengths = np.full(pairs, source), np.full(pairs, target)
+    torch.autograd.grad(translator.loss(Batch(ids, labels, *lengths)).objective, trained)
+
+predicted = step_bytes(translator, 40, 130, 130)
+step(1, 8, 8)
+before = used_memory_bytes(translator.device)
+step(40, 130, 130)
+print(predicted, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.parametrize(
+    ("fast", "method", "checkpointing"),
+    [("auto", "lora", "no"), ("auto", "full", "no"), ("auto", "lora", "yes"), ("off", "lora", "no")],
+)
+def test_the_prediction_is_near_what_a_step_takes(fast, method, checkpointing):
+    command = [sys.executable, "-c", MEASURE, fast, method, checkpointing]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    predicted, measured = map(int, done.stdout.split())
+    assert measured > 50e6
+    assert 0.75 < predicted / measured < 1.6
+
+
+def test_a_prediction_leaves_the_model_as_it_was():
+    translator = load(Config())
+    _make_trainable(translator, Config())
+    before = {name: p.clone() for name, p in translator.model.eval().named_parameters()}
+    assert memory.step_bytes(translator, 2, 8, 8) > 10_000
+    assert not translator.model.training
+    for name, parameter in translator.model.named_parameters():
+        assert torch.equal(parameter, before[name])
+        assert parameter.grad is None
+
+
+@pytest.fixture
+def job(corpus_file):
+    def make(**training):
+        config = Config(training=TrainingConfig(**training))
+        translator = load(config)
+        _make_trainable(translator, config)
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, validation_size=20, test_size=20))
+        source = dataclasses.replace(config.data.train, path=str(corpus_file))
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, train=source))
+        return translator, tokenise(read_splits(config).train, translator.tokenizer, translator.prompt, 256), config
+
+    return make
+
+
+def with_free(monkeypatch, gibibytes):
+    monkeypatch.setattr(preflight, "free_memory_bytes", lambda device: int(gibibytes * 2**30))
+
+
+def test_auto_takes_what_fits(monkeypatch, job):
+    arguments = job()
+    with_free(monkeypatch, 8)
+    roomy = preflight.check_memory(*arguments)
+    assert roomy.batch_tokens == 4096
+    with_free(monkeypatch, 0.15)
+    tight = preflight.check_memory(*arguments)
+    assert tight.batch_tokens < 4096
+    assert tight.peak_bytes < roomy.peak_bytes
+
+
+def test_a_stated_budget_that_does_not_fit_is_refused(monkeypatch, job):
+    with_free(monkeypatch, 0.15)
+    with pytest.raises(OutOfMemoryError, match=r"training.batch_tokens 4096: .* GiB are free: set training.batch_tok"):
+        preflight.check_memory(*job(batch_tokens=4096))
+
+
+def test_a_pair_that_does_not_fit_alone_is_refused(monkeypatch, job):
+    with_free(monkeypatch, 0.001)
+    with pytest.raises(OutOfMemoryError, match=r"a single pair of \d+ \+ \d+ tokens: .* set training.gradient_check"):
+        preflight.check_memory(*job())
+
+
+@pytest.mark.parametrize(
+    ("device", "training", "most"),
+    [
+        ("cpu", TrainingConfig(), 4096),
+        ("cpu", TrainingConfig(step_pairs=64), 4096),
+        ("cuda", TrainingConfig(), 4096),
+        ("cuda", TrainingConfig(step_tokens=9000), 16_384),
+    ],
+)
+def test_where_auto_begins(device, training, most):
+    assert preflight._most(device, training) == most
+
+
+def test_a_models_weights_alone_may_be_too_much(monkeypatch):
+    from translora.errors import ModelError
+    from translora.model import load as module
+
+    monkeypatch.setattr(module, "free_memory_bytes", lambda device: 10_000_000)
+    with pytest.raises(ModelError, match=r"model mini: its weights take 0.0 GiB .*: take a smaller model"):
+        load(Config())
+    assert mini.MODEL.is_dir()
+
+
+LIMITED = """
+import resource
+import torch
+from translora.model.memory import is_out_of_memory
+resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30))
+try:
+    torch.zeros(2**31)
+except (RuntimeError, MemoryError) as error:
+    print(is_out_of_memory(error))
+print(is_out_of_memory(RuntimeError("shapes do not match")))
+"""
+
+
+def test_a_real_lack_of_memory_is_known_as_one():
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
