@@ -20,6 +20,14 @@ from workload import LONGEST, SHAPES, flan_t5, matrix_rate, step_flops, workload
 from translora.config import Config, LoraConfig, TrainingConfig
 from translora.data.batching import Ints, epoch_batches, padding_share
 from translora.data.tokens import TokenisedCorpus
+from translora.families import Family
+from translora.model.hardware import choose_device, choose_dtype, keep_freed_memory, peak_memory_bytes
+from translora.model.load import Translator
+from translora.model.lora import attach
+from translora.model.loss import LossPath
+from translora.model.memory import Budget
+from translora.training.optimizer import build_optimizer
+from translora.training.step import Stepper
 
 BATCH = 16
 WARM_UP = 2
@@ -65,8 +73,6 @@ def figures(
     options: Any, model: Any, data: TokenisedCorpus, batches: list[Ints], seconds: list[float], rates: list[float]
 ) -> dict[str, Any]:
     """What a side measured over `batches`, which took `seconds` each."""
-    from translora.model.hardware import peak_memory_bytes
-
     pairs = np.concatenate(batches)
     source, target = data.source_lengths, data.target_lengths
     total, rate = sum(seconds), float(np.median(rates))
@@ -83,28 +89,27 @@ def figures(
     }
 
 
-def _translora(options: Any, data: TokenisedCorpus) -> dict[str, Any]:
-    """The step of translora on its own batches."""
-    from translora.families import Family
-    from translora.model.hardware import choose_device, choose_dtype, keep_freed_memory
-    from translora.model.load import Translator
-    from translora.model.lora import attach
-    from translora.model.memory import Budget
-    from translora.training.optimizer import build_optimizer
-    from translora.training.step import Stepper
-
-    keep_freed_memory()
+def stepper_of(options: Any, data: TokenisedCorpus, fast: bool = True) -> Stepper:
+    """The step of translora for a model of `options.shape`, by its own path or by that of transformers and PEFT."""
     device = choose_device("auto")
     family = Family("t5", lambda source, target: "")
     dtype = choose_dtype("auto", device, family)
-    model = flan_t5(options.shape, dropout=0.0)
+    if device.type == "cpu":
+        keep_freed_memory()
+    model = flan_t5(options.shape, dropout=0.0, width=getattr(options, "width", None))
     if options.method == "lora":
         model = attach(model, LoraConfig(rank=8, targets="q,v"), "flan-t5", seed=1)
     model = model.to(device)
     config = Config(training=TrainingConfig(batch_tokens=options.batch_tokens))
-    translator = Translator(model, None, family, "", "flan-t5", device, dtype, slow_because="")  # type: ignore[arg-type]
-    optimizer = build_optimizer(model, config.training)
-    stepper = Stepper(translator, data, optimizer, config, Budget(options.batch_tokens))
+    path: LossPath = "fast" if fast else "own"
+    translator = Translator(model, None, family, "", "flan-t5", device, dtype, path)  # type: ignore[arg-type]
+    return Stepper(translator, data, build_optimizer(model, config.training), config, Budget(options.batch_tokens))
+
+
+def _translora(options: Any, data: TokenisedCorpus) -> dict[str, Any]:
+    """The step of translora on its own batches."""
+    stepper = stepper_of(options, data)
+    device, dtype = stepper.translator.device, stepper.translator.dtype
     source, target = data.source_lengths, data.target_lengths
     every = epoch_batches(source, target, options.batch_tokens, seed=1, epoch=0)
     batches = evenly(every, lambda pairs: float(source[pairs].sum() / len(pairs)), options.steps)
@@ -117,7 +122,7 @@ def _translora(options: Any, data: TokenisedCorpus) -> dict[str, Any]:
         if step >= WARM_UP:
             seconds.append(time.perf_counter() - started)
     rates.append(matrix_rate(device, dtype))
-    return figures(options, model, data, batches, seconds, rates)
+    return figures(options, stepper.translator.model, data, batches, seconds, rates)
 
 
 def _trainer(options: Any, data: TokenisedCorpus) -> dict[str, Any]:

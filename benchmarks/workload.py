@@ -34,14 +34,20 @@ SHAPES = {
 """The shapes of google/flan-t5-small, -base and -large, and one for a quick try."""
 
 
-def flan_t5(shape: str, dropout: float) -> PreTrainedModel:
-    """A model of FLAN-T5's shape with random weights; its head is its own."""
+def flan_t5(shape: str, dropout: float, width: int | None = None) -> PreTrainedModel:
+    """A model of FLAN-T5's shape with random weights; its head is its own.
+
+    Another `width` keeps the layers and scales the feed-forward and the number of heads with it.
+    """
+    sizes = dict(SHAPES[shape])
+    if width:
+        sizes |= {"d_model": width, "d_ff": 2 * width, "num_heads": max(1, width // sizes["d_kv"])}
     config = T5Config(
         vocab_size=32_128,
         feed_forward_proj="gated-gelu",
         decoder_start_token_id=0,
         dropout_rate=dropout,
-        **SHAPES[shape],
+        **sizes,
     )
     torch.manual_seed(0)
     with quiet_transformers():

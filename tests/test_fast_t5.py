@@ -79,8 +79,8 @@ def part(batch, rows):
     return Batch(batch.input_ids[rows], batch.labels[rows], batch.source_lengths[rows], batch.target_lengths[rows])
 
 
-def measure(model, batch, smoothing, dtype, fast):
-    loss = batch_loss(model, batch, smoothing, dtype, fast)
+def measure(model, batch, smoothing, dtype, path):
+    loss = batch_loss(model, batch, smoothing, dtype, path)
     trained = [p for p in model.parameters() if p.requires_grad]
     return [loss.objective, loss.cross_entropy, *torch.autograd.grad(loss.objective, trained)]
 
@@ -99,8 +99,8 @@ def test_loss_and_gradients_are_those_of_transformers_and_peft(architecture, tar
         if checkpointing:
             checkpoint_activations(model)
         for smoothing in (0.0, 0.1):
-            ours = measure(model, example(), smoothing, dtype, fast=True)
-            theirs = measure(model, example(), smoothing, dtype, fast=False)
+            ours = measure(model, example(), smoothing, dtype, path="fast")
+            theirs = measure(model, example(), smoothing, dtype, path="own")
             assert_same(ours, theirs, TOLERANCE[dtype])
 
 
@@ -108,25 +108,26 @@ def test_loss_and_gradients_are_those_of_transformers_and_peft(architecture, tar
 def test_two_micro_batches_are_one(architecture):
     model, whole = build(architecture, "all-linear").double(), example()
     parts = [part(whole, rows) for rows in (slice(0, 2), slice(2, 5))]
-    one = measure(model, whole, 0.1, torch.float64, fast=True)
-    first, second = (measure(model, half, 0.1, torch.float64, fast=True) for half in parts)
+    one = measure(model, whole, 0.1, torch.float64, path="fast")
+    first, second = (measure(model, half, 0.1, torch.float64, path="fast") for half in parts)
     assert_same([a + b for a, b in zip(first, second, strict=True)], one, 1e-9)
 
 
 def test_without_padding_and_without_gradient():
     model, batch = build("flan-t5").double(), example(1)
-    assert_same(measure(model, batch, 0.0, torch.float64, True), measure(model, batch, 0.0, torch.float64, False), 1e-9)
+    ours, theirs = (measure(model, batch, 0.0, torch.float64, path) for path in ("fast", "own"))
+    assert_same(ours, theirs, 1e-9)
     with torch.inference_mode():
         model.eval()
-        ours, theirs = (batch_loss(model, batch, 0.0, torch.float64, fast).cross_entropy for fast in (True, False))
+        ours, theirs = (batch_loss(model, batch, 0.0, torch.float64, path).cross_entropy for path in ("fast", "own"))
     torch.testing.assert_close(ours, theirs)
 
 
 def test_long_sentences_take_the_tiled_attention(monkeypatch):
     monkeypatch.setattr("translora.model.packed._LONGEST_MATERIALISED", 4)
     model = build("umt5", "all-linear").double()
-    ours = measure(model, example(), 0.0, torch.float64, fast=True)
-    assert_same(ours, measure(model, example(), 0.0, torch.float64, fast=False), 1e-9)
+    ours = measure(model, example(), 0.0, torch.float64, path="fast")
+    assert_same(ours, measure(model, example(), 0.0, torch.float64, path="own"), 1e-9)
 
 
 def test_an_adapter_that_is_more_than_plain_lora_is_called_as_it_is():
@@ -137,16 +138,16 @@ def test_an_adapter_that_is_more_than_plain_lora_is_called_as_it_is():
         base = build("flan-t5", targets="")
         with quiet_transformers():
             model = get_peft_model(base, PeftLoraConfig(r=2, target_modules=targets, use_dora=True)).double().train()
-        ours = measure(model, example(), 0.0, torch.float64, fast=True)
-        assert_same(ours, measure(model, example(), 0.0, torch.float64, fast=False), 1e-9)
+        ours = measure(model, example(), 0.0, torch.float64, path="fast")
+        assert_same(ours, measure(model, example(), 0.0, torch.float64, path="own"), 1e-9)
 
 
 def test_an_adapter_that_is_off_does_nothing():
     model = build("flan-t5").double().eval()
     with torch.no_grad(), model.disable_adapter():
-        ours, theirs = (batch_loss(model, example(), 0.0, torch.float64, fast).objective for fast in (True, False))
+        ours, theirs = (batch_loss(model, example(), 0.0, torch.float64, path).objective for path in ("fast", "own"))
     torch.testing.assert_close(ours, theirs)
-    assert not torch.isclose(ours, batch_loss(model, example(), 0.0, torch.float64, True).objective)
+    assert not torch.isclose(ours, batch_loss(model, example(), 0.0, torch.float64, "fast").objective)
 
 
 def test_dropout_has_the_size_that_transformers_gives_it():
@@ -160,18 +161,18 @@ def test_dropout_has_the_size_that_transformers_gives_it():
     torch.manual_seed(5)
     with torch.no_grad():
         draws = {
-            fast: torch.stack([batch_loss(model, example(), 0.0, torch.float64, fast).objective for _ in range(150)])
-            for fast in (True, False)
+            path: torch.stack([batch_loss(model, example(), 0.0, torch.float64, path).objective for _ in range(150)])
+            for path in ("fast", "own")
         }
     error = sum(float(d.var()) / len(d) for d in draws.values()) ** 0.5
-    assert float(draws[True].std()) == pytest.approx(float(draws[False].std()), rel=0.4)
-    assert abs(float(draws[True].mean() - draws[False].mean())) < 4 * error
+    assert float(draws["fast"].std()) == pytest.approx(float(draws["own"].std()), rel=0.4)
+    assert abs(float(draws["fast"].mean() - draws["own"].mean())) < 4 * error
 
 
 def test_bfloat16_products_stay_near():
     model = build("flan-t5", "all-linear")
-    exact = measure(model, example(), 0.0, torch.float32, fast=True)
-    rough = measure(model, example(), 0.0, torch.bfloat16, fast=True)
+    exact = measure(model, example(), 0.0, torch.float32, path="fast")
+    rough = measure(model, example(), 0.0, torch.bfloat16, path="fast")
     assert rough[0].item() == pytest.approx(exact[0].item(), rel=0.01)
     assert all(t.dtype == torch.float32 for t in rough[2:])
     for our, their in zip(rough[2:], exact[2:], strict=True):

@@ -111,8 +111,8 @@ def _make_trainable(translator: Translator, config: Config) -> ParameterCount:
     """Insert the adapter or free every weight, as the method says; count what is trained."""
     if config.method == "lora":
         translator.model = attach(translator.model, config.lora, config.model, config.seed)
-    else:
-        translator.model.requires_grad_(config.method == "full")
+    elif config.method == "none":  # in full, what is frozen already (Marian's positions) stays so
+        translator.model.requires_grad_(False)
     if config.training.gradient_checkpointing:
         checkpoint_activations(translator.model)
     return count_parameters(translator.model)

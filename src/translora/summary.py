@@ -42,8 +42,16 @@ def show_start(translator: Translator, parameters: ParameterCount, splits: Split
             f"{config.method}: trains {parameters.trainable:,} of {parameters.total:,} parameters "
             f"({parameters.share:.2%})" + (f", {_lora_words(config)}" if config.method == "lora" else "")
         )
-        slow = translator.slow_because
-        terminal.notice(f"forward pass: the model's own ({slow})" if slow else "forward pass: fast")
+        terminal.notice(f"forward pass: {_path_words(translator)}")
+
+
+def _path_words(translator: Translator) -> str:
+    words = {
+        "fast": "fast",
+        "generic": "the model's own, with translora's head and loss",
+        "own": "the model's own",
+    }[translator.path]
+    return f"{words} ({translator.slow_because})" if translator.slow_because else words
 
 
 def show_memory(needs: Preflight, config: Config) -> None:

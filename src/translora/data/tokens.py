@@ -6,7 +6,7 @@ Knows tokenizers and tensors; knows no file format of corpora.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ IGNORED = -100
 """The label of padding, which cross-entropy leaves out."""
 
 _CHUNK = 10_000
-_ENCODING = "2"  # part of the cache's key: goes up when the rules of `encode` change
+_ENCODING = "3"  # part of the cache's key: goes up when the rules of `encode` change
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,8 @@ def tokenise(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, prompt: str, ma
 
     The result is cached under the hash of the texts, the tokenizer, the prompt and the limit.
     """
-    key = sha256(_ENCODING, corpus.content_hash(), tokenizer_hash(tokenizer), prompt, str(max_tokens))
+    languages = [str(getattr(tokenizer, side, "")) for side in ("src_lang", "tgt_lang")]
+    key = sha256(_ENCODING, corpus.content_hash(), tokenizer_hash(tokenizer), *languages, prompt, str(max_tokens))
     path = cache_folder() / "tokens" / f"{key}.arrow"
     if not path.exists():
         table = _tokenised_table(corpus, tokenizer, prompt, max_tokens)
@@ -142,20 +143,30 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
 
 def _tokenised_table(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, prompt: str, max_tokens: int) -> pa.Table:
     sources = _cut(encode(corpus.sources, tokenizer, prompt), tokenizer, max_tokens)
-    targets = _cut(encode(corpus.targets, tokenizer), tokenizer, max_tokens)
+    targets = _cut(encode(corpus.targets, tokenizer, target=True), tokenizer, max_tokens)
     metadata = {"truncated_sources": str(sources[1]), "truncated_targets": str(targets[1])}
     return pa.table({"source": sources[0], "target": targets[0]}, metadata=metadata)
 
 
-def encode(texts: list[str], tokenizer: PreTrainedTokenizerBase, prompt: str = "") -> Iterator[list[int]]:
+def encode(
+    texts: list[str], tokenizer: PreTrainedTokenizerBase, prompt: str = "", target: bool = False
+) -> Iterator[list[int]]:
     """The token ids of each of `texts` with `prompt` before it and the end token after it, however long.
+
+    Tokenizers with language codes add those of the source, or of the `target`.
 
     A text that spells a special token (`</s>` is also a tag of HTML) is read as text: a space is put inside it.
     """
     spelled = re.compile("|".join(re.escape(token) for token in _special_tokens(tokenizer)))
     for start in range(0, len(texts), _CHUNK):
         chunk = [prompt + spelled.sub(_spaced, text) for text in texts[start : start + _CHUNK]]
-        yield from tokenizer(chunk, verbose=False)["input_ids"]
+        yield from tokenizer(**{"text_target" if target else "text": chunk}, verbose=False)["input_ids"]
+
+
+def shortened(ids: list[int], most: int, special: Collection[int]) -> list[int]:
+    """The first of `ids`, and the special tokens that end them (the end token, and a language code with mBART)."""
+    ending = next(count for count, i in enumerate(reversed([-1, *ids])) if i not in special)
+    return [*ids[: most - ending], *ids[len(ids) - ending :]]
 
 
 def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
@@ -172,10 +183,10 @@ def _cut(encoded: Iterator[list[int]], tokenizer: PreTrainedTokenizerBase, max_t
     """The rows of `encoded`, cut to `max_tokens`, as one ragged array, and how many were cut."""
     rows: list[np.ndarray] = []
     truncated = 0
-    end = int(tokenizer.eos_token_id)
+    special = set(tokenizer.all_special_ids)
     for ids in encoded:
         if len(ids) > max_tokens:
-            ids = [*ids[: max_tokens - 1], end]
+            ids = shortened(ids, max_tokens, special)
             truncated += 1
         rows.append(np.asarray(ids, dtype=np.int32))
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)

@@ -25,11 +25,15 @@ from translora.model.packed import Layout, attention, gated_gelu, project, rms_n
 _MODEL_TYPES = ("t5", "mt5", "umt5")
 
 
+def is_t5(model: torch.nn.Module) -> bool:
+    """Whether `model` is of the T5 architecture."""
+    return cast(Any, model).config.model_type in _MODEL_TYPES
+
+
 def why_not(model: torch.nn.Module) -> str:
     """Why the fast path cannot take `model`; empty where it can."""
-    config = cast(Any, model).config
-    if config.model_type not in _MODEL_TYPES:
-        return f"the architecture is {config.model_type}, not T5"
+    if not is_t5(model):
+        return f"the architecture is {cast(Any, model).config.model_type}, not T5"
     if cast(Any, model).get_input_embeddings().weight.dtype == torch.float16:
         return "float16 needs the clamps of transformers' own forward pass"
     return ""

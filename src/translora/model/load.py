@@ -1,4 +1,4 @@
-"""Load a T5-architecture checkpoint from the hub, a folder, or the package itself, with its tokenizer and prompt.
+"""Load an encoder-decoder checkpoint from the hub, a folder, or the package itself, with its tokenizer and prompt.
 
 Weights come from safetensors only, remote code is never run, and nothing on disk is asked of the network.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +23,14 @@ from transformers.utils import logging as transformers_logging
 from translora import hub, mini
 from translora.config import Config
 from translora.data.tokens import Batch
-from translora.errors import ModelError
-from translora.families import Family, family_of
-from translora.model.fast_t5 import why_not
+from translora.errors import ConfigError, ModelError
+from translora.families import Family, family_of, model_language
+from translora.model.fast_t5 import is_t5, why_not
 from translora.model.hardware import choose_device, choose_dtype, free_memory_bytes, keep_freed_memory
-from translora.model.loss import BatchLoss, batch_loss
+from translora.model.loss import BatchLoss, LossPath, batch_loss
+
+_LANGUAGE_CODE = re.compile(r"[a-z]{2,3}_[A-Za-z]{2,4}")
+"""A code of NLLB or mBART, such as deu_Latn or de_DE."""
 
 
 @dataclass
@@ -43,12 +47,19 @@ class Translator:
     device: torch.device
     dtype: torch.dtype
     """The dtype of matrix products."""
+    path: LossPath = "own"
+    """How the loss and its gradient are computed."""
     slow_because: str = "not asked for"
-    """Why the model's own forward pass is taken in training and not that of `fast_t5`; empty where it is."""
+    """Why `path` is not fast; empty where it is."""
+
+    @property
+    def most_positions(self) -> int | None:
+        """The longest sequence that the model has positions for; None for T5, whose positions are relative."""
+        return getattr(self.model.config, "max_position_embeddings", None)
 
     def loss(self, batch: Batch, label_smoothing: float = 0.0) -> BatchLoss:
         """The loss of `batch`, which is moved to the model's device first; see `batch_loss`."""
-        return batch_loss(self.model, batch.to(self.device), label_smoothing, self.dtype, not self.slow_because)
+        return batch_loss(self.model, batch.to(self.device), label_smoothing, self.dtype, self.path)
 
 
 def load(config: Config) -> Translator:
@@ -70,11 +81,48 @@ def load(config: Config) -> Translator:
         weights = torch.float32 if config.method == "full" else dtype
         _check_weights_fit(config.model, folder, weights, device)
         model = _fresh(shape, config.seed) if config.init == "random" else _pretrained(folder, weights)
+        _set_languages(model, tokenizer, config.source, config.target)
     _set_dropout(model, config.training.dropout)
+    _freeze_sinusoids(model)
     model = model.to(device=device, dtype=weights).eval()
     prompt = family.prompt(config.source, config.target)
+    path, slow_because = _choose_path(model, config)
+    translator = Translator(model, tokenizer, family, prompt, config.model, device, dtype, path, slow_because)
+    _check_lengths(translator, config)
+    return translator
+
+
+def _check_lengths(translator: Translator, config: Config) -> None:
+    """Raise `ConfigError` for sequences that the model has no positions for."""
+    most = translator.most_positions
+    for name, length in (("data", config.data.max_tokens), ("decoding", config.decoding.max_tokens)):
+        if most and length > most:
+            raise ConfigError(f"{name}.max_tokens {length}: {translator.name} takes at most {most}: use {most} or less")
+
+
+def _choose_path(model: PreTrainedModel, config: Config) -> tuple[LossPath, str]:
+    """How to compute the loss, and why not by the fast path."""
     slow_because = why_not(model) if config.fast == "auto" else "fast is off"
-    return Translator(model, tokenizer, family, prompt, config.model, device, dtype, slow_because)
+    if not slow_because:
+        return "fast", ""
+    return "own" if config.fast == "off" or is_t5(model) else "generic", slow_because
+
+
+def _set_languages(model: PreTrainedModel, tokenizer: Any, source: str, target: str) -> None:
+    """Tell a tokenizer with language codes (NLLB, M2M100, mBART) its two, and the model what a translation starts with.
+
+    Raises `ModelError` for a language that the model lacks.
+    """
+    if not hasattr(tokenizer, "src_lang"):
+        return
+    named = getattr(tokenizer, "lang_code_to_id", {})
+    codes = list(named) or [token for token in tokenizer.all_special_tokens if _LANGUAGE_CODE.fullmatch(token)]
+    tokenizer.src_lang, tokenizer.tgt_lang = (model_language(language, codes) for language in (source, target))
+    first, last = tokenizer(text_target="")["input_ids"]
+    if last == tokenizer.eos_token_id:
+        model.generation_config.forced_bos_token_id = first
+    else:  # mBART writes the code after the end token, and starts with it
+        model.config.decoder_start_token_id = last
 
 
 def model_folder(name: str, revision: str = "") -> Path:
@@ -185,9 +233,19 @@ def checkpoint_activations(model: PreTrainedModel) -> None:
     (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
+def _freeze_sinusoids(model: PreTrainedModel) -> None:
+    """Positions that are computed and not learnt (Marian's) are no parameters, though transformers loads them so."""
+    for module in model.modules():
+        if type(module).__name__.endswith("SinusoidalPositionalEmbedding"):
+            module.requires_grad_(False)
+
+
 def _set_dropout(model: PreTrainedModel, rate: float) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = rate
-        elif hasattr(module, "key_value_proj_dim"):
-            module.dropout = rate
+        for name in ("dropout", "attention_dropout", "activation_dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, rate)
+        if isinstance(getattr(module, "layerdrop", None), float):
+            module.layerdrop = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from transformers import PreTrainedModel
@@ -12,6 +12,9 @@ from translora.data.tokens import IGNORED, Batch
 from translora.model.fast_t5 import decoder_states
 from translora.model.hardware import autocast
 from translora.model.packed import Layout, plain_layer
+
+LossPath = Literal["fast", "generic", "own"]
+"""`fast_t5`; the model's own forward pass with the head and loss of this file; all the model's own."""
 
 _LEAST_BLOCK = 128
 """Fewer tokens at a time than this make slow matrix products."""
@@ -33,18 +36,18 @@ def batch_loss(
     batch: Batch,
     label_smoothing: float = 0.0,
     dtype: torch.dtype = torch.float32,
-    fast: bool = False,
+    path: LossPath = "own",
 ) -> BatchLoss:
     """Teacher-forced loss of `batch`, summed over its target tokens, with matrix products in `dtype`.
 
     With smoothing e the objective is (1 - e) * cross-entropy + e * mean over the vocabulary of -log p
-    (Szegedy et al. 2016), as in `torch.nn.functional.cross_entropy`. `fast` takes the path of `fast_t5`.
+    (Szegedy et al. 2016), as in `torch.nn.functional.cross_entropy`.
     """
     decoder_ids = shift_right(batch.labels, model.config)
     device = batch.labels.device
     target = Layout(batch.target_lengths, batch.labels.shape[1], device)
     labels = batch.labels.flatten()[target.index]
-    if fast:
+    if path == "fast":
         source = Layout(batch.source_lengths, batch.input_ids.shape[1], device)
         states = decoder_states(
             model,
@@ -53,25 +56,39 @@ def batch_loss(
             dtype,
         )
         return head_loss(states, model.get_output_embeddings(), labels, label_smoothing)
+    inputs = {
+        "input_ids": batch.input_ids,
+        "attention_mask": batch.attention_mask,
+        "decoder_input_ids": decoder_ids,
+        "use_cache": False,
+    }
     with autocast(model.device, dtype):
-        logits = model(
-            input_ids=batch.input_ids,
-            attention_mask=batch.attention_mask,
-            decoder_input_ids=decoder_ids,
-            use_cache=False,
-        ).logits
-    return BatchLoss(*_CrossEntropy.apply(logits.flatten(0, 1)[target.index], labels, label_smoothing))
+        if path == "own":
+            logits = model(**inputs).logits.flatten(0, 1)[target.index]
+            return BatchLoss(*_CrossEntropy.apply(logits, labels, label_smoothing))
+        base: Any = cast(Any, model).get_base_model() if hasattr(model, "get_base_model") else model
+        states = base.model(**inputs).last_hidden_state.flatten(0, 1)[target.index]
+    bias = getattr(base, "final_logits_bias", None)
+    return head_loss(states, model.get_output_embeddings(), labels, label_smoothing, bias)
 
 
-def head_loss(states: torch.Tensor, head: torch.nn.Module, labels: torch.Tensor, smoothing: float = 0.0) -> BatchLoss:
+def head_loss(
+    states: torch.Tensor,
+    head: torch.nn.Module,
+    labels: torch.Tensor,
+    smoothing: float = 0.0,
+    bias: torch.Tensor | None = None,
+) -> BatchLoss:
     """The loss of the head `head` on `states` (tokens, width) against `labels` (tokens,), a block of tokens at a time.
 
-    The logits of a block and their gradient are made, used and dropped in the forward pass.
+    The logits of a block and their gradient are made, used and dropped in the forward pass. `bias` is added to the
+    logits, shape (1, vocabulary).
     """
     layer = plain_layer(head)
     if layer is None:
-        return BatchLoss(*_CrossEntropy.apply(head(states), labels, smoothing))
-    return BatchLoss(*_HeadLoss.apply(states, *layer, labels, smoothing))
+        logits = head(states) if bias is None else head(states) + bias
+        return BatchLoss(*_CrossEntropy.apply(logits, labels, smoothing))
+    return BatchLoss(*_HeadLoss.apply(states, *layer, bias, labels, smoothing))
 
 
 class _HeadLoss(torch.autograd.Function):
@@ -85,6 +102,7 @@ class _HeadLoss(torch.autograd.Function):
         a: torch.Tensor | None,
         b: torch.Tensor | None,
         scale: float,
+        bias: torch.Tensor | None,
         labels: torch.Tensor,
         smoothing: float,
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -98,7 +116,7 @@ class _HeadLoss(torch.autograd.Function):
         sums = []
         for start in range(0, len(labels), block):
             part = slice(start, start + block)
-            sums.append(_head_block(narrow, part, scale, labels[part], smoothing, grads))
+            sums.append(_head_block(narrow, part, scale, bias, labels[part], smoothing, grads))
         ctx.grads = [None if g is None or t is None else g.to(t.dtype) for g, t in zip(grads, tensors, strict=True)]
         objective, cross_entropy = torch.stack(sums).sum(0).unbind()
         cross_entropy = cross_entropy.clone()
@@ -109,13 +127,20 @@ class _HeadLoss(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """The gradients made in the forward pass, scaled in place: they serve once."""
         made, ctx.grads = ctx.grads, None
-        return *(None if grad is None else grad.mul_(gradients[0].to(grad.dtype)) for grad in made), None, None, None
+        return (
+            *(None if grad is None else grad.mul_(gradients[0].to(grad.dtype)) for grad in made),
+            None,
+            None,
+            None,
+            None,
+        )
 
 
 def _head_block(
     tensors: Sequence[torch.Tensor | None],
     part: slice,
     scale: float,
+    bias: torch.Tensor | None,
     labels: torch.Tensor,
     smoothing: float,
     grads: Sequence[torch.Tensor | None],
@@ -134,6 +159,8 @@ def _head_block(
         thin = torch.mm(states, a.t())
         logits.addmm_(thin, b.t(), alpha=scale)
     scores = logits.to(_wide(logits.dtype))
+    if bias is not None:
+        scores.add_(bias)
     wanted = any(grad is not None for grad in grads)
     sums = _smoothed_sums(scores, labels, smoothing, wanted)
     if wanted:

@@ -12,7 +12,7 @@ from transformers import GenerationConfig
 from translora import terminal
 from translora.config import DecodingConfig
 from translora.data.batching import Ints, batches_within, sorted_batches
-from translora.data.tokens import encode
+from translora.data.tokens import encode, shortened
 from translora.model.hardware import autocast
 from translora.model.load import Translator
 from translora.model.memory import Budget
@@ -29,12 +29,14 @@ def translate(
     """Translate each of `lines`; an empty line gives an empty line, and a translation never holds a line break.
 
     Lines are batched by length, longest first; `progress` is called with the number of lines of each finished batch.
+    A line that is longer than the model's positions reach is cut there.
     A translation ends after `decoding.max_ratio` times its source's tokens (plus ten) at the latest, and within
     `decoding.max_tokens`.
     """
+    tokenizer = translator.tokenizer
     results = [""] * len(lines)
     filled = [i for i, line in enumerate(lines) if line.strip()]
-    rows = list(encode([lines[i] for i in filled], translator.tokenizer, translator.prompt))
+    rows = [_within_limit(translator, row) for row in encode([lines[i] for i in filled], tokenizer, translator.prompt)]
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     alone = lengths, np.zeros_like(lengths)
     budget = Budget(max(1, decoding.batch_tokens // decoding.beams), terminal.notice)
@@ -51,6 +53,12 @@ def translate(
     return results
 
 
+def _within_limit(translator: Translator, row: list[int]) -> list[int]:
+    """`row`, cut where the model has no more positions (T5 always has)."""
+    most = translator.most_positions
+    return shortened(row, most, translator.tokenizer.all_special_ids) if most and len(row) > most else row
+
+
 @torch.inference_mode()
 def _generate(translator: Translator, rows: list[list[int]], decoding: DecodingConfig) -> list[str]:
     tokenizer, device = translator.tokenizer, translator.device
@@ -58,6 +66,7 @@ def _generate(translator: Translator, rows: list[list[int]], decoding: DecodingC
     inputs = torch.tensor([row + [tokenizer.pad_token_id] * (longest - len(row)) for row in rows], device=device)
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
     start = translator.model.config.decoder_start_token_id
+    language = getattr(translator.model.generation_config, "forced_bos_token_id", None)
     config = GenerationConfig(
         do_sample=False,
         num_beams=decoding.beams,
@@ -67,7 +76,10 @@ def _generate(translator: Translator, rows: list[list[int]], decoding: DecodingC
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         decoder_start_token_id=tokenizer.pad_token_id if start is None else start,
+        forced_bos_token_id=language,
+        bad_words_ids=getattr(translator.model.generation_config, "bad_words_ids", None),
     )
     with autocast(device, translator.dtype):
         output = translator.model.generate(input_ids=inputs, attention_mask=mask, generation_config=config)
-    return list(tokenizer.batch_decode(output, skip_special_tokens=True))
+    written = [[i for i in row if i != language] for row in output.tolist()]
+    return list(tokenizer.batch_decode(written, skip_special_tokens=True))

@@ -1,0 +1,57 @@
+"""Language codes: their English names, and which of a model's own codes means the same. Knows CLDR, by babel."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import lru_cache
+
+from translora.errors import ConfigError
+
+
+@lru_cache
+def language_name(code: str) -> str:
+    """The English name of a language code: `de` -> German, `zh-Hans` -> Simplified Chinese (CLDR).
+
+    Raises `ConfigError` for a code that CLDR does not know.
+    """
+    from babel import Locale, UnknownLocaleError
+
+    english = Locale("en")
+    known = english.languages.get(code.replace("-", "_"))
+    if known:
+        return str(known)
+    try:
+        name = str(Locale.parse(code, sep="-").get_display_name(english) or "")
+    except (UnknownLocaleError, ValueError, TypeError):
+        name = ""
+    if not name:
+        raise ConfigError(f"language {code!r} is not a known code: use codes such as de, en, pt-BR, zh-Hans")
+    return name
+
+
+def same_language(code: str, known: Collection[str]) -> str | None:
+    """The one of `known` (such as `deu_Latn`, `de_DE` or `de`) that means the BCP 47 code `code`; None without one.
+
+    Language and script must agree, whichever ISO 639 code the language is named by (CLDR's aliases and likely
+    subtags); of several territories, that of `code` goes first.
+    """
+    language, script, territory = _subtags(code)
+    fitting = [other for other in sorted(known) if _subtags(other)[:2] == (language, script)]
+    fitting.sort(key=lambda other: _subtags(other)[2] != territory)
+    return fitting[0] if fitting else None
+
+
+@lru_cache(maxsize=1024)
+def _subtags(code: str) -> tuple[str, str, str]:
+    """Language, script and territory of a code, what it leaves out filled in with what is likely."""
+    from babel.core import get_global, parse_locale
+
+    try:
+        language, territory, script = parse_locale(code.replace("-", "_"))[:3]
+    except ValueError:
+        return code, "", ""
+    language = get_global("language_aliases").get(language, language)
+    likely = get_global("likely_subtags")
+    full = next((likely[key] for key in (f"{language}_{territory}", language) if key in likely), "")
+    _, likely_territory, likely_script = parse_locale(full)[:3] if full else ("", "", "")
+    return language, script or likely_script or "", territory or likely_territory or ""
