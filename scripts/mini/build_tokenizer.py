@@ -1,10 +1,12 @@
 """Train the embedded base model's tokenizer and write its shape: an empty model folder, ready for training.
 
-    python scripts/mini/build_tokenizer.py --corpus A.tsv B.tsv ... -o FOLDER
+    python scripts/mini/build_tokenizer.py --base tatoeba/train.tsv.gz --corpus OTHER.tsv ... -o FOLDER
 
 A SentencePiece unigram vocabulary with byte fallback over both sides of all corpora (tab-separated, plain or .gz),
-stored as `tokenizer.json`, which plain transformers loads. Text is kept as it is, but for Unicode NFC and runs of
-white space: T5's own rules (NFKC) would make "..." of each ellipsis and cost BLEU.
+stored as `tokenizer.json`, which plain transformers loads. Only pieces that the base model's training text holds
+often enough to be learnt are kept: a piece that it never met has a random embedding, which a LoRA on the layers
+above cannot mend. So a word of another domain is spelled in several pieces, each of them known. Text is kept as it
+is, but for Unicode NFC and runs of white space: T5's own rules (NFKC) would make "..." of each ellipsis and cost BLEU.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import unicodedata
+from collections import Counter
 from pathlib import Path
 
 import sentencepiece
@@ -44,6 +47,24 @@ def train_sentencepiece(corpora: list[str], pieces: int, folder: Path) -> list[t
     return [(piece.piece, piece.score) for piece in model.pieces]
 
 
+def frequent(pieces: list[tuple[str, float]], corpus: str, least: int, most: int) -> list[tuple[str, float]]:
+    """The `most` likeliest of the pieces that occur `least` times in `corpus`; special and single characters stay."""
+    for _ in range(2):  # what is cut otherwise for want of a piece makes others more frequent
+        counts: Counter[int] = Counter()
+        tokenizer = build_tokenizer(pieces)
+        pairs = list(read(SourceConfig(path=corpus), "de", "en"))
+        for ids in tokenizer([text for pair in pairs for text in (pair.source, pair.target)])["input_ids"]:
+            counts.update(ids)
+        pieces = [piece for i, piece in enumerate(pieces) if _always(i, piece[0]) or counts[i] >= least]
+    always = [piece for i, piece in enumerate(pieces) if _always(i, piece[0])]
+    rest = sorted((piece for i, piece in enumerate(pieces) if not _always(i, piece[0])), key=lambda piece: -piece[1])
+    return always + rest[: most - len(always)]
+
+
+def _always(index: int, piece: str) -> bool:
+    return index < 3 or piece in LANGUAGE_TOKENS or piece.startswith("<0x") or len(piece) == 1
+
+
 def build_tokenizer(pieces: list[tuple[str, float]]) -> PreTrainedTokenizerFast:
     """SentencePiece's unigram segmentation in the form that `tokenizers` runs."""
     tokenizer = Tokenizer(Unigram(pieces, unk_id=2, byte_fallback=True))
@@ -63,12 +84,16 @@ def build_tokenizer(pieces: list[tuple[str, float]]) -> PreTrainedTokenizerFast:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", nargs="+", required=True, help="German and English, tab-separated")
+    parser.add_argument("--base", required=True, help="the base model's training pairs, German and English")
+    parser.add_argument("--corpus", nargs="+", default=[], help="pairs of other domains to cover, German and English")
     parser.add_argument("--pieces", type=int, default=8000)
+    parser.add_argument("--least", type=int, default=10, help="times that a piece must occur in the base's pairs")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the model folder")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        tokenizer = build_tokenizer(train_sentencepiece(arguments.corpus, arguments.pieces, Path(folder)))
+        corpora = [arguments.base, *arguments.corpus]
+        candidates = train_sentencepiece(corpora, 2 * arguments.pieces, Path(folder))
+    tokenizer = build_tokenizer(frequent(candidates, arguments.base, arguments.least, arguments.pieces))
     tokenizer.save_pretrained(arguments.output)
     shape = T5Config(
         vocab_size=len(tokenizer), d_model=256, d_kv=64, d_ff=768, num_heads=4, num_layers=4, num_decoder_layers=2,
