@@ -2,7 +2,8 @@
 
     python benchmarks/step_profile.py                            translora's, the embedded corpus as it is
     python benchmarks/step_profile.py --path own --lengths news  the forward pass of transformers and PEFT
-    python benchmarks/step_profile.py --width 2048 --length 16   one batch of sentences of one length in another width
+    python benchmarks/step_profile.py --width 1024 --length 16   sentences of one length, in a model of another width
+    python benchmarks/step_profile.py --grid                     a table over many lengths and widths
 
 "elsewhere" is what the wall clock shows and no operation does: Python, and the starting of operations. The shares are
 those of profiled steps, which are a little slower than the step whose time is shown.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -35,6 +37,8 @@ KINDS = {
     "optimiser": ("_fused_adamw", "_foreach"),
 }
 REST = "norms, gates, softmax of the head, sums"
+GRID_LENGTHS = (16, 32, 64, 128, 256, 512)
+GRID_WIDTHS = (256, 512, 1024)
 
 
 def main() -> None:
@@ -44,15 +48,20 @@ def main() -> None:
     parser.add_argument("--length", type=int, help="instead: sentences of this many tokens on either side")
     parser.add_argument("--method", choices=("lora", "full"), default="lora")
     parser.add_argument("--shape", choices=SHAPES, default="small")
-    parser.add_argument("--width", type=int, help="another model width, the rest in proportion")
+    parser.add_argument("--width", type=int, help="another model width, feed-forward and heads in proportion")
+    parser.add_argument("--grid", action="store_true")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     options = parser.parse_args()
-    figures = measure(options)
-    _show(figures, options)
+    if options.grid:
+        figures = [_cell(options, length, width) for width in GRID_WIDTHS for length in GRID_LENGTHS]
+        _show_grid(figures, options)
+    else:
+        figures = [measure(options)]
+        _show(figures[0], options)
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(figures if options.grid else figures[0], indent=2) + "\n", encoding="utf-8")
 
 
 def measure(options: Any) -> dict[str, Any]:
@@ -117,6 +126,27 @@ def _constant(length: int, tokens: int) -> TokenisedCorpus:
     rows = random.integers(2, 8000, (8 * max(1, tokens // (2 * length)), length)).tolist()
     column = pa.array(rows, pa.large_list(pa.int32()))
     return TokenisedCorpus(pa.table({"source": column, "target": column}), pad_id=0)
+
+
+def _cell(options: Any, length: int, width: int) -> dict[str, Any]:
+    """What `measure` gives for sentences of one length in a model of one width."""
+    options.length, options.width = length, width
+    figures = {"length": length, "width": width, **measure(options)}
+    print(f"width {width}, length {length}: {figures['real_tokens_per_second']:.0f} tokens/s", file=sys.stderr)
+    return figures
+
+
+def _show_grid(cells: list[dict[str, Any]], options: Any) -> None:
+    """Tokens a second and the share of the matrix rate for each length and width."""
+    table = Table(title=f"steps of {options.batch_tokens} tokens of the {options.path} path, {options.method}")
+    kinds = ("matrix products", "attention", "gather, scatter, copy", REST, "elsewhere")
+    for heading in ("width", "length", "tokens/s", "of matrix rate", *kinds):
+        table.add_column(heading, justify="right")
+    for cell in cells:
+        shares = (f"{cell['shares'].get(kind, 0.0):.0%}" for kind in kinds)
+        rate = f"{cell['real_tokens_per_second']:.0f}", f"{cell['share_of_matrix_rate']:.0%}"
+        table.add_row(str(cell["width"]), str(cell["length"]), *rate, *shares)
+    Console(width=130).print(table)
 
 
 def _show(figures: dict[str, Any], options: Any) -> None:

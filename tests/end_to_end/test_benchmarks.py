@@ -10,19 +10,31 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
+def run(*command):
+    done = subprocess.run([sys.executable, *command], cwd=FOLDER, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["fast", "own"])
+def test_the_step_profile_accounts_for_the_whole_step(tmp_path, path):
+    file = tmp_path / "figures.json"
+    options = ["--shape", "tiny", "--path", path, "--steps", "2", "--length", "16", "--json", str(file)]
+    assert "matrix products" in run("step_profile.py", *options)
+    figures = json.loads(file.read_text())
+    assert figures["shares"]["matrix products"] > 0.02
+    assert sum(figures["shares"].values()) == pytest.approx(1, abs=0.15)
+    assert figures["real_tokens_per_step"] == 2048
+
+
 @pytest.mark.slow
 def test_training_throughput_measures_every_side(tmp_path):
     file = tmp_path / "figures.json"
-    command = ["train_throughput.py", "--shape", "tiny", "--rounds", "1", "--steps", "1", "--lengths", "news"]
     sides = ["transformers_peft", "padded_128", "translora"]
-    done = subprocess.run(
-        [sys.executable, *command, "--method", "full", "--sides", *sides, "--json", str(file)],
-        cwd=FOLDER,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "pairs/s" in done.stdout
+    quick = ["--shape", "tiny", "--rounds", "1", "--steps", "1", "--lengths", "news"]
+    shown = run("train_throughput.py", *quick, "--method", "full", "--sides", *sides, "--json", str(file))
+    assert "pairs/s" in shown
     report = json.loads(file.read_text())
     assert list(report["sides"]) == sides
     for figures in report["sides"].values():
