@@ -14,7 +14,8 @@ import translora
 from translora.config import SourceConfig
 from translora.data.pairs import Corpus
 from translora.data.sources import read
-from translora.data.tokens import tokenise
+from translora.data.splits import read_splits
+from translora.data.tokens import encode, tokenise
 from translora.errors import ConfigError, ModelError
 from translora.model.load import load, quiet_transformers
 from translora.model.loss import batch_loss
@@ -25,7 +26,7 @@ SHAPE = {
     "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64,
     "encoder_attention_heads": 2, "decoder_attention_heads": 2, "max_position_embeddings": 256,
 }  # fmt: skip
-FAMILIES = ["nllb", "m2m100", "mbart", "mbart50", "marian", "marian-many"]
+FAMILIES = ["nllb", "m2m100", "mbart", "mbart50", "marian", "marian-many", "marian-two"]
 
 
 def trained(model, trainer, texts):
@@ -53,7 +54,8 @@ def mbart(folder, texts):
 
 
 def mbart50(folder, texts):
-    return transformers.MBart50Tokenizer(vocab=unigram(texts))
+    codes = transformers.models.mbart50.tokenization_mbart50.FAIRSEQ_LANGUAGE_CODES
+    return transformers.MBart50Tokenizer(vocab=[*unigram(texts), *((name, 0.0) for name in (*codes, "<mask>"))])
 
 
 def sentencepieces(folder, texts, first, last=()):
@@ -83,6 +85,17 @@ def marian_many(folder, texts):
     return marian(folder, texts, (">>deu<<", ">>eng<<"))
 
 
+def marian_two(folder, texts):
+    """One vocabulary a side."""
+    first = ["</s>", "<unk>", "<pad>"]
+    made = []
+    for side in (0, 1):
+        (folder / str(side)).mkdir()
+        made.append(sentencepieces(folder / str(side), texts[side::2], first))
+    (source, vocabulary), (target, other) = made
+    return transformers.MarianTokenizer(source, target, vocabulary, target_vocab_file=other, separate_vocabs=True)
+
+
 CONFIGS = {"nllb": "M2M100Config", "m2m100": "M2M100Config", "mbart": "MBartConfig", "mbart50": "MBartConfig"}
 
 
@@ -100,6 +113,8 @@ def folders(tmp_path_factory):
         start = tokenizer.pad_token_id if family.startswith("marian") else tokenizer.eos_token_id
         torch.manual_seed(0)
         with quiet_transformers():
+            if family == "marian-two":
+                tokens |= {"share_encoder_decoder_embeddings": False, "decoder_vocab_size": size + 8}
             config = kind(vocab_size=size, **SHAPE, **tokens, decoder_start_token_id=start, forced_eos_token_id=None)
             model = transformers.AutoModelForSeq2SeqLM.from_config(config)
             if hasattr(model, "final_logits_bias"):
@@ -172,6 +187,26 @@ def test_a_whole_run(folders, config, family, capsys):
     lines = translora.translate_lines(run.folder, ["Guten Tag", "", "Datei </s> öffnen __en__ " * 90])
     assert lines[1] == ""
     assert not any(code in line for line in lines for code in ("__en__", "en_XX", "eng_Latn", "</s>"))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_whole_model_is_saved_as_it_is(folders, config, family):
+    """The head too, be it tied to the source's embeddings, to the target's, or to none."""
+    config = dataclasses.replace(config, model=str(folders[family]), method="full")
+    run = translora.train(config)
+    kept, again = (load(dataclasses.replace(config, model=str(folder))) for folder in (folders[family], run.model))
+    assert kept.model.config.tie_word_embeddings == again.model.config.tie_word_embeddings
+    assert [name for name, _ in kept.model.named_parameters()] == [name for name, _ in again.model.named_parameters()]
+    after = (run.translations / "after.txt").read_text()
+    assert translora.translate_lines(run.folder, read_splits(config).test.sources) == after.split("\n")[:-1]
+
+
+@pytest.mark.parametrize("family", ["marian", "marian-many"])
+def test_a_text_that_begins_like_a_language_code_stays_text(folders, config, family):
+    tokenizer = load(dataclasses.replace(config, model=str(folders[family]))).tokenizer
+    (ids,) = encode([">>Datei<< speichern"], tokenizer)
+    (plain,) = encode(["Datei<< speichern"], tokenizer)
+    assert len(ids) > len(plain)
 
 
 @pytest.mark.parametrize("family", ["nllb", "m2m100", "mbart", "marian-many"])

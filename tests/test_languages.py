@@ -4,6 +4,7 @@ from translora.errors import ConfigError
 from translora.languages import language_name, same_language
 
 NLLB = ["deu_Latn", "eng_Latn", "zho_Hans", "zho_Hant", "srp_Cyrl", "arb_Arab", "por_Latn", "nob_Latn", "pes_Arab"]
+NLLB += ["kor_Hang", "twi_Latn", "aka_Latn", "prs_Arab"]
 MBART = ["de_DE", "en_XX", "zh_CN", "pt_XX", "fa_IR"]
 M2M100 = ["de", "en", "zh", "pt"]
 
@@ -36,6 +37,11 @@ def test_an_unknown_language_is_refused(code):
         ("fa", NLLB, "pes_Arab"),
         ("pt-BR", NLLB, "por_Latn"),
         ("nb", NLLB, "nob_Latn"),
+        ("no", NLLB, "nob_Latn"),
+        ("nb", ["no", "de"], "no"),
+        ("ko", NLLB, "kor_Hang"),
+        ("ko-Latn", NLLB, None),
+        ("tw", ["twi_Latn"], "twi_Latn"),
         ("de", MBART, "de_DE"),
         ("en", MBART, "en_XX"),
         ("zh", MBART, "zh_CN"),

@@ -29,16 +29,29 @@ def language_name(code: str) -> str:
     return name
 
 
+_MACROLANGUAGES = {"nb": "no", "pbt": "ps", "quy": "qu", "fuv": "ff", "ns": "nso"}
+"""The languages that models name where CLDR's aliases keep them apart from the wider one."""
+
+
 def same_language(code: str, known: Collection[str]) -> str | None:
     """The one of `known` (such as `deu_Latn`, `de_DE` or `de`) that means the BCP 47 code `code`; None without one.
 
     Language and script must agree, whichever ISO 639 code the language is named by (CLDR's aliases and likely
-    subtags); of several territories, that of `code` goes first.
+    subtags); a language's usual script agrees with the only one that the model has (NLLB's `kor_Hang` is CLDR's
+    `Kore`). Of several, the same name goes first, then the same territory.
     """
     language, script, territory = _subtags(code)
-    fitting = [other for other in sorted(known) if _subtags(other)[:2] == (language, script)]
-    fitting.sort(key=lambda other: _subtags(other)[2] != territory)
-    return fitting[0] if fitting else None
+    fitting = [other for other in sorted(known) if _subtags(other)[0] == language]
+    written = [other for other in fitting if _subtags(other)[1] == script]
+    if not written and len(fitting) == 1 and script == _subtags(language)[1]:
+        written = fitting
+    written.sort(key=lambda other: (_name(other) != _name(code), _subtags(other)[2] != territory))
+    return written[0] if written else None
+
+
+def _name(code: str) -> str:
+    """The first subtag."""
+    return code.replace("-", "_").split("_")[0].lower()
 
 
 @lru_cache(maxsize=1024)
@@ -51,6 +64,7 @@ def _subtags(code: str) -> tuple[str, str, str]:
     except ValueError:
         return code, "", ""
     language = get_global("language_aliases").get(language, language)
+    language = _MACROLANGUAGES.get(language, language)
     likely = get_global("likely_subtags")
     full = next((likely[key] for key in (f"{language}_{territory}", language) if key in likely), "")
     _, likely_territory, likely_script = parse_locale(full)[:3] if full else ("", "", "")

@@ -5,6 +5,7 @@ Knows tokenizers and tensors; knows no file format of corpora.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ IGNORED = -100
 """The label of padding, which cross-entropy leaves out."""
 
 _CHUNK = 10_000
+_LEADING_CODE = re.compile(r"^>>(?=.*<<)", re.DOTALL)
+"""What Marian's tokenizer takes for a language code, whatever it holds."""
 _ENCODING = "3"  # part of the cache's key: goes up when the rules of `encode` change
 
 
@@ -138,7 +141,9 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     """SHA-256 of all that decides how `tokenizer` cuts a text."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     rules = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
-    return sha256(type(tokenizer).__name__, rules)
+    models = [getattr(tokenizer, name, None) for name in ("sp_model", "spm_source", "spm_target")]
+    pieces = [hashlib.sha256(model.serialized_model_proto()).hexdigest() for model in models if model is not None]
+    return sha256(type(tokenizer).__name__, rules, *pieces, repr(getattr(tokenizer, "target_encoder", "")))
 
 
 def _tokenised_table(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, prompt: str, max_tokens: int) -> pa.Table:
@@ -155,11 +160,14 @@ def encode(
 
     Tokenizers with language codes add those of the source, or of the `target`.
 
-    A text that spells a special token (`</s>` is also a tag of HTML) is read as text: a space is put inside it.
+    A text that spells a special token (`</s>` is also a tag of HTML) is read as text: a space is put inside it, or
+    before it.
     """
     spelled = re.compile("|".join(re.escape(token) for token in _special_tokens(tokenizer)))
     for start in range(0, len(texts), _CHUNK):
-        chunk = [prompt + spelled.sub(_spaced, text) for text in texts[start : start + _CHUNK]]
+        chunk = [
+            prompt + _LEADING_CODE.sub(" >>", spelled.sub(_spaced, text)) for text in texts[start : start + _CHUNK]
+        ]
         yield from tokenizer(**{"text_target" if target else "text": chunk}, verbose=False)["input_ids"]
 
 

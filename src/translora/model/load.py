@@ -121,7 +121,10 @@ def _set_languages(model: PreTrainedModel, tokenizer: Any, source: str, target: 
     first, last = tokenizer(text_target="")["input_ids"]
     if last == tokenizer.eos_token_id:
         model.generation_config.forced_bos_token_id = first
+        if model.config.decoder_start_token_id is None:
+            model.config.decoder_start_token_id = last
     else:  # mBART writes the code after the end token, and starts with it
+        model.generation_config.forced_bos_token_id = None
         model.config.decoder_start_token_id = last
 
 
@@ -222,9 +225,15 @@ def _mark_untied(model: PreTrainedModel) -> None:
 
     transformers 5 sets `tie_word_embeddings` on every T5, though FLAN-T5, T5 1.1 and mT5 have a head of their own.
     """
-    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
-    if head is not None and head.weight is not embedding.weight:
+    head = model.get_output_embeddings()
+    if head is not None and all(head.weight is not embedding.weight for embedding in _embeddings(model)):
         model.config.tie_word_embeddings = False
+
+
+def _embeddings(model: PreTrainedModel) -> list[torch.nn.Module]:
+    """The embeddings of either side: Marian may have two vocabularies, and ties the head to the target's."""
+    decoder: Any = model.get_decoder()
+    return [model.get_input_embeddings(), decoder.get_input_embeddings()]
 
 
 def checkpoint_activations(model: PreTrainedModel) -> None:
@@ -245,7 +254,7 @@ def _set_dropout(model: PreTrainedModel, rate: float) -> None:
         if isinstance(module, torch.nn.Dropout):
             module.p = rate
         for name in ("dropout", "attention_dropout", "activation_dropout"):
-            if isinstance(getattr(module, name, None), float):
+            if isinstance(getattr(module, name, None), (int, float)):
                 setattr(module, name, rate)
-        if isinstance(getattr(module, "layerdrop", None), float):
+        if hasattr(module, "layerdrop"):
             module.layerdrop = 0.0

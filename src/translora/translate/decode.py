@@ -81,5 +81,6 @@ def _generate(translator: Translator, rows: list[list[int]], decoding: DecodingC
     )
     with autocast(device, translator.dtype):
         output = translator.model.generate(input_ids=inputs, attention_mask=mask, generation_config=config)
-    written = [[i for i in row if i != language] for row in output.tolist()]
+    codes = {language, *getattr(tokenizer, "lang_code_to_id", {}).values()}  # not always among the special tokens
+    written = [[i for i in row if i not in codes] for row in output.tolist()]
     return list(tokenizer.batch_decode(written, skip_special_tokens=True))
