@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 import os
 import signal
 from pathlib import Path
@@ -8,8 +9,9 @@ import pytest
 import yaml
 
 import translora
-from translora.errors import ConfigError, DataError, InterruptedRunError
+from translora.errors import ConfigError, DataError, InterruptedRunError, TrainingError
 from translora.evaluate import bleu
+from translora.model.load import Translator
 from translora.runs import Run
 from translora.training.step import Stepper
 
@@ -123,3 +125,23 @@ def test_bad_data_leaves_no_run_behind(tiny_config, tmp_path):
     with pytest.raises(DataError, match=r"gone.tsv"):
         translora.train(dataclasses.replace(tiny_config, data=data))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_not_finite_names_the_pairs_and_keeps_the_last_checkpoint(tiny_config, monkeypatch):
+    real = Translator.loss
+
+    def poisoned(self, *arguments):
+        loss = real(self, *arguments)
+        if self.model.training and Run(Path(tiny_config.output)).checkpoints.exists():
+            return loss._replace(cross_entropy=loss.cross_entropy * math.nan)
+        return loss
+
+    monkeypatch.setattr(Translator, "loss", poisoned)
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 5, on training pairs .*; the first of them is '"):
+        translora.train(tiny_config)
+    run = Run(Path(tiny_config.output))
+    assert not run.finished
+    monkeypatch.undo()
+    assert translora.train(tiny_config).summary["steps"] == 8
+    steps = [json.loads(line)["step"] for line in run.metrics.read_text().splitlines() if '"loss"' in line]
+    assert steps == list(range(1, 9))

@@ -16,7 +16,7 @@ from translora.config import Config
 from translora.data.pairs import Corpus
 from translora.data.splits import Splits, read_splits
 from translora.data.tokens import TokenisedCorpus, tokenise
-from translora.errors import ConfigError
+from translora.errors import ConfigError, NotFiniteError, TrainingError
 from translora.evaluate import Scores, evaluate
 from translora.files import atomic_folder, write_json, write_lines
 from translora.model.load import Translator, checkpoint_activations, load, quiet_transformers
@@ -132,15 +132,19 @@ def _train_model(
             stream.write(json.dumps({**figures, "time": round(time.time(), 3)}) + "\n")
             stream.flush()
 
-        return fit(
-            translator,
-            examples,
-            config,
-            Checkpoints(run.checkpoints),
-            lambda: validate(translator, splits.validation, held_out, config, batch_tokens),
-            record,
-            batch_tokens,
-        )
+        try:
+            return fit(
+                translator,
+                examples,
+                config,
+                Checkpoints(run.checkpoints),
+                lambda: validate(translator, splits.validation, held_out, config, batch_tokens),
+                record,
+                batch_tokens,
+            )
+        except NotFiniteError as error:
+            first = splits.train[error.first_pair]
+            raise TrainingError(f"{error}; the first of them is {first.source[:60]!r}, {first.target[:60]!r}") from error
 
 
 def _save_model(translator: Translator, run: Run) -> None:
