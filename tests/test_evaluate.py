@@ -34,7 +34,7 @@ def test_the_tokenizer_follows_the_target_language():
     assert [bleu_tokenizer(code) for code in ("en", "zh-Hans", "ja", "ko", "vi")] == [
         "13a", "zh", "ja-mecab", "ko-mecab", "13a",
     ]  # fmt: skip
-    assert "tok:zh" in bleu(["你好吗"], ["你好"], "zh").signature
+    assert "tok:zh" in evaluate(["你好吗"], ["你好"], "zh").bleu.signature
 
 
 @pytest.mark.parametrize(("hypotheses", "message"), [(["a"], "1 hypotheses for 3"), ([], "0 hypotheses for 3")])
@@ -46,3 +46,19 @@ def test_sides_of_different_lengths_are_refused(hypotheses, message):
 def test_nothing_to_score():
     with pytest.raises(DataError, match="no pairs"):
         evaluate([], [], "en")
+
+
+def test_several_references(tmp_path):
+    more = ["The house is great.", "It is not raining, is it?", "Save the file now."]
+    two = evaluate(HYPOTHESES, REFERENCES, "en", more)
+    assert two.bleu.score > evaluate(HYPOTHESES, REFERENCES, "en").bleu.score
+    assert "nrefs:2" in two.bleu.signature
+    assert bleu(HYPOTHESES, REFERENCES, "en") == evaluate(HYPOTHESES, REFERENCES, "en").bleu.score
+
+
+def test_the_interval_holds_the_score():
+    scores = evaluate(HYPOTHESES * 30, REFERENCES * 30, "en")
+    for score in (scores.bleu, scores.chrf, scores.ter):
+        low, high = score.interval
+        assert low < score.score < high
+        assert high - low < 20

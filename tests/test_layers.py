@@ -11,8 +11,8 @@ import translora
 
 SOURCE = Path(translora.__file__).parent
 ORDER = [
-    "errors", "files", "config", "families", "recipe", "terminal", "progress", "hub", "mini", "data", "model",
-    "translate", "evaluate", "runs", "training", "summary", "pipeline", "cli",
+    "errors", "files", "config", "languages", "families", "recipe", "terminal", "progress", "hub", "mini", "data",
+    "model", "translate", "evaluate", "significance", "runs", "training", "summary", "report", "pipeline", "cli",
 ]  # fmt: skip
 
 

@@ -96,6 +96,8 @@ def test_what_is_not_finite_changes_no_weight(tiny_config, value):
     first = next(p for p in poisoned.translator.model.parameters() if p.requires_grad)
     first.register_hook(lambda gradient: gradient * value)
     before = {name: weight.clone() for name, weight in trained_weights(poisoned.translator.model).items()}
-    with pytest.raises(NotFiniteError, match=r"gradient's norm is (nan|inf) at step 5, on training pairs 1, 2, .*\(12"):
+    with pytest.raises(
+        NotFiniteError, match=r"gradient's norm is (nan|inf) at step 5, on training pairs 1, 2, .*\(12 in all"
+    ):
         poisoned.step(4, PAIRS)
     assert_close(before, trained_weights(poisoned.translator.model))

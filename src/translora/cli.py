@@ -65,7 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--split", default="", help="the split of a data set, such as test[:500]")
     evaluate.add_argument("--data-name", default="", help="the configuration of a hub data set, such as de-en")
     evaluate.add_argument("-o", "--output", default="", help="also write the translations to this file")
+    evaluate.add_argument("--explain", action="store_true", help="show what other ways of counting BLEU would say")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    report = _add(commands, "report", _report, "write the report of finished runs again")
+    report.add_argument("runs", nargs="+", metavar="RUN", help="a run folder")
     translate = _add(commands, "translate", _translate, "one line in, one line out, in order")
     _add_model(translate)
     translate.add_argument("input", nargs="?", default="-", help="a text file; - or nothing reads standard input")
@@ -130,7 +133,7 @@ def _train(arguments: argparse.Namespace, flags: list[str]) -> None:
 def _evaluate(arguments: argparse.Namespace, flags: list[str]) -> None:
     from translora.config import SourceConfig
     from translora.data.sources import read_corpus
-    from translora.evaluate import evaluate
+    from translora.evaluate import evaluate, explain_bleu
     from translora.files import write_lines
     from translora.pipeline import open_translator
     from translora.training.validation import translate_merged
@@ -148,7 +151,21 @@ def _evaluate(arguments: argparse.Namespace, flags: list[str]) -> None:
         print(json.dumps(scores.as_dict()))
         return
     for name, score in (("BLEU", scores.bleu), ("chrF2++", scores.chrf), ("TER", scores.ter)):
-        print(f"{name} = {score.score:.2f}  {score.signature}")
+        low, high = score.interval
+        print(f"{name} = {score.score:.2f} (95% confidence: {low:.2f} to {high:.2f})  {score.signature}")
+    if arguments.explain:
+        for figure, what in explain_bleu(hypotheses, pairs.targets, config.target):
+            print(f"{figure:6.2f}  {what}")
+
+
+def _report(arguments: argparse.Namespace, flags: list[str]) -> None:
+    from pathlib import Path
+
+    from translora.report.page import write_report
+    from translora.runs import Run
+
+    for folder in arguments.runs:
+        print(write_report(Run(Path(folder))))
 
 
 def _translate(arguments: argparse.Namespace, flags: list[str]) -> None:

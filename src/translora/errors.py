@@ -6,8 +6,7 @@ exception is a defect of translora and keeps its traceback.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from itertools import islice
+from collections.abc import Callable, Sequence
 
 _SHOWN = 8
 
@@ -43,15 +42,20 @@ class TrainingError(TransloraError):
 class NotFiniteError(TrainingError):
     """A loss or gradient that is infinite or no number; weights and checkpoints are as they were before the step."""
 
-    def __init__(self, what: str, step: int, pairs: Collection[int]) -> None:
-        """`pairs` are the indices of the step's training pairs, from 0."""
-        shown = ", ".join(str(i + 1) for i in islice(pairs, _SHOWN))
-        shown += f", ... ({len(pairs)} pairs)" if len(pairs) > _SHOWN else ""
+    def __init__(
+        self, what: str, step: int, pairs: Sequence[int], name: Callable[[int], str] = lambda pair: str(pair + 1)
+    ) -> None:
+        """`pairs` are the indices of the step's training pairs, from 0; `name` says what to call one."""
+        shown = ", ".join(map(name, pairs[:_SHOWN])) + (f", ... ({len(pairs)} in all)" if len(pairs) > _SHOWN else "")
         super().__init__(
             f"{what} at step {step + 1}, on training pairs {shown}: "
             f"lower training.learning_rate, raise training.warmup_steps, or use dtype float32"
         )
-        self.first_pair = next(iter(pairs))
+        self._parts = what, step, pairs
+
+    def naming(self, name: Callable[[int], str]) -> NotFiniteError:
+        """The same error with its pairs called by `name`."""
+        return NotFiniteError(*self._parts, name)
 
 
 class OutOfMemoryError(TrainingError):

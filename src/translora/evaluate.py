@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from translora.errors import DataError
+
+_SAMPLES = 1000
+_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,8 @@ class Score:
     """On sacreBLEU's scale of 0 to 100 (TER: 0 is best, and it may pass 100)."""
     signature: str
     """sacreBLEU's signature: what another must do to get the same figure."""
+    interval: tuple[float, float]
+    """The 95% confidence interval, by bootstrap resampling of the pairs (1,000 samples)."""
 
 
 @dataclass(frozen=True)
@@ -38,30 +44,73 @@ def bleu_tokenizer(target: str) -> str:
     return {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}.get(target.split("-")[0].lower(), "13a")
 
 
-def bleu(hypotheses: Sequence[str], references: Sequence[str], target: str) -> Score:
+def metrics(target: str, references: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """SacreBLEU's metrics with the settings that are used here, by the names of `Scores`, ready for `references`.
+
+    `references` holds one list a set of references.
+    """
+    from sacrebleu.metrics import BLEU, CHRF, TER
+
+    lists = [list(lines) for lines in references]
+    return {
+        "bleu": BLEU(tokenize=bleu_tokenizer(target), references=lists),
+        "chrf": CHRF(word_order=2, references=lists),
+        "ter": TER(references=lists),
+    }
+
+
+def bleu(hypotheses: Sequence[str], references: Sequence[str], target: str) -> float:
     """Corpus BLEU on detokenised text; raises `DataError` where the two differ in length or are empty."""
     from sacrebleu.metrics import BLEU
 
-    _check(hypotheses, references)
-    return _score(BLEU(tokenize=bleu_tokenizer(target)), hypotheses, references)
+    check_pairs(hypotheses, references)
+    return float(BLEU(tokenize=bleu_tokenizer(target)).corpus_score(list(hypotheses), [list(references)]).score)
 
 
-def evaluate(hypotheses: Sequence[str], references: Sequence[str], target: str) -> Scores:
-    """All three metrics; raises `DataError` where the two differ in length or are empty."""
-    from sacrebleu.metrics import CHRF, TER
+def evaluate(hypotheses: Sequence[str], references: Sequence[str], target: str, *more: Sequence[str]) -> Scores:
+    """All three metrics; `more` are further references of each pair.
 
-    first = bleu(hypotheses, references, target)
-    chrf = _score(CHRF(word_order=2), hypotheses, references)
-    return Scores(first, chrf, _score(TER(), hypotheses, references), len(hypotheses))
+    Raises `DataError` where the lists differ in length or are empty.
+    """
+    check_pairs(hypotheses, references, *more)
+    scores = {name: _score(metric, hypotheses) for name, metric in metrics(target, [references, *more]).items()}
+    return Scores(**scores, pairs=len(hypotheses))
 
 
-def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:
-    if len(hypotheses) != len(references):
-        raise DataError(f"{len(hypotheses)} hypotheses for {len(references)} references: they must pair up")
+def explain_bleu(hypotheses: Sequence[str], references: Sequence[str], target: str) -> list[tuple[float, str]]:
+    """BLEU of the same translations counted in ways that are met in the wild, each with what it does.
+
+    From corpus BLEU, step by step, to what the course lesson prints: the mean over one batch of 16 of sentence BLEU on
+    words split at spaces.
+    """
+    from sacrebleu.metrics import BLEU
+
+    check_pairs(hypotheses, references)
+    logging.getLogger("sacrebleu").setLevel(logging.ERROR)  # it warns of what is shown here on purpose
+    words = BLEU(tokenize="none", smooth_method="none")
+    sentences = [words.sentence_score(a, [b]).score for a, b in zip(hypotheses, references, strict=True)]
+    return [
+        (bleu(hypotheses, references, target), "corpus BLEU: n-grams counted over all pairs, sacreBLEU's tokens"),
+        (float(words.corpus_score(list(hypotheses), [list(references)]).score), "the same on words split at spaces"),
+        (sum(sentences) / len(sentences), "mean of sentence BLEU: a sentence without a common 4-gram counts 0"),
+        (
+            sum(sentences[:_BATCH]) / len(sentences[:_BATCH]),
+            f"the same over the first {_BATCH} pairs only, as the lesson",
+        ),
+    ]
+
+
+def check_pairs(hypotheses: Sequence[str], *references: Sequence[str]) -> None:
+    """Raise `DataError` where the lists differ in length or are empty."""
+    for lines in references:
+        if len(hypotheses) != len(lines):
+            raise DataError(f"{len(hypotheses)} hypotheses for {len(lines)} references: they must pair up")
     if not hypotheses:
         raise DataError("nothing to score: there are no pairs")
 
 
-def _score(metric: Any, hypotheses: Sequence[str], references: Sequence[str]) -> Score:
-    result = metric.corpus_score(list(hypotheses), [list(references)])
-    return Score(float(result.score), str(metric.get_signature()))
+def _score(metric: Any, hypotheses: Sequence[str]) -> Score:
+    signature = str(metric.get_signature())  # before the samples, which are no part of the score
+    result = metric.corpus_score(list(hypotheses), None, n_bootstrap=_SAMPLES)
+    middle, half = float(result._mean), float(result._ci)
+    return Score(float(result.score), signature, (middle - half, middle + half))

@@ -16,12 +16,14 @@ from translora.config import Config
 from translora.data.pairs import Corpus
 from translora.data.splits import Splits, read_splits
 from translora.data.tokens import TokenisedCorpus, tokenise
-from translora.errors import ConfigError, NotFiniteError, TrainingError
+from translora.errors import ConfigError, NotFiniteError
 from translora.evaluate import Scores, evaluate
 from translora.files import atomic_folder, write_json, write_lines
 from translora.model.load import Translator, checkpoint_activations, load, quiet_transformers
 from translora.model.lora import ParameterCount, attach, count_parameters, load_adapter, merged_copy
+from translora.report.page import write_report
 from translora.runs import Run, adapter_folder, begin_run, find_run
+from translora.significance import Comparison, paired_test
 from translora.training import canary
 from translora.training.checkpoint import Checkpoints, TrainingState
 from translora.training.loop import fit
@@ -58,8 +60,10 @@ def train(config: Config, overwrite: bool = False) -> Run:
         state = _train_model(translator, splits, examples, config, run, needs.batch_tokens)
         _save_model(translator, run)
     after = _scored(translator, splits.test, config, run, "after") if state.step else before
-    figures = summary.build(config, translator, parameters, splits, examples, needs, state, before, after)
+    change = _compared(run, splits.test, config) if before and state.step else None
+    figures = summary.build(config, translator, parameters, splits, examples, needs, state, before, after, change)
     write_json(run.summary_file, figures)
+    write_report(run)
     summary.show_end(run)
     return run
 
@@ -143,8 +147,7 @@ def _train_model(
                 batch_tokens,
             )
         except NotFiniteError as error:
-            first = splits.train[error.first_pair]
-            raise TrainingError(f"{error}; the first of them is {first.source[:60]!r}, {first.target[:60]!r}") from error
+            raise error.naming(lambda pair: splits.train[pair].origin) from error
 
 
 def _save_model(translator: Translator, run: Run) -> None:
@@ -162,10 +165,15 @@ def _scored(translator: Translator, test: Corpus, config: Config, run: Run, labe
     """Translate the test pairs into `translations/LABEL.txt` and score them; an existing whole file is used again."""
     file = run.translations / f"{label}.txt"
     if file.exists():
-        hypotheses = file.read_text(encoding="utf-8").split("\n")[:-1]
+        hypotheses = run.translated(label)
     else:
         hypotheses = translate_merged(translator, test.sources, config, f"translate test pairs, {label}")
         write_lines(run.translations / "source.txt", [" ".join(text.split()) for text in test.sources])
         write_lines(run.translations / "reference.txt", [" ".join(text.split()) for text in test.targets])
         write_lines(file, hypotheses)
     return evaluate(hypotheses, test.targets, config.target)
+
+
+def _compared(run: Run, test: Corpus, config: Config) -> dict[str, Comparison]:
+    """The translations after against those before."""
+    return paired_test(run.translated("before"), run.translated("after"), [test.targets], config.target)

@@ -52,10 +52,19 @@ class Run:
         """`source.txt`, `reference.txt`, `before.txt` and `after.txt` of the test pairs, aligned by line."""
         return self.folder / "translations"
 
+    def translated(self, label: str) -> list[str]:
+        """The lines of one of the files in `translations`, such as `after`."""
+        return (self.translations / f"{label}.txt").read_text(encoding="utf-8").split("\n")[:-1]
+
     @property
     def summary_file(self) -> Path:
         """The figures of a finished run."""
         return self.folder / "summary.json"
+
+    @property
+    def report(self) -> Path:
+        """The figures, plots and texts of a finished run on one page."""
+        return self.folder / "report.html"
 
     @cached_property
     def config(self) -> Config:

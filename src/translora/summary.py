@@ -15,6 +15,7 @@ from translora.model import hardware
 from translora.model.load import Translator
 from translora.model.lora import ParameterCount
 from translora.runs import Run
+from translora.significance import SIGNIFICANT, Comparison
 from translora.training.checkpoint import TrainingState, ValidationRow
 from translora.training.preflight import Preflight
 
@@ -78,6 +79,7 @@ def build(
     state: TrainingState,
     before: Scores | None,
     after: Scores | None,
+    change: dict[str, Comparison] | None,
 ) -> dict[str, Any]:
     """The content of `summary.json`; scores are null where nothing was scored (a fresh model before training)."""
     return {
@@ -90,6 +92,7 @@ def build(
         "signature": after.bleu.signature if after else None,
         "scores_before": before.as_dict() if before else None,
         "scores_after": after.as_dict() if after else None,
+        "p_values": {key: comparison.p_value for key, comparison in change.items()} if change else None,
         "total_parameters": parameters.total,
         "trainable_parameters": parameters.trainable,
         "train_pairs": len(splits.train),
@@ -134,29 +137,44 @@ def show_end(run: Run) -> None:
         )
     _show_scores(figures)
     _show_examples(run)
-    terminal.results.print(f"run folder: {run.folder}", soft_wrap=True)
+    terminal.results.print(f"run folder: {run.folder}, report: {run.report}", soft_wrap=True)
 
 
 def _show_scores(figures: dict[str, Any]) -> None:
-    before, after = figures["scores_before"], figures["scores_after"]
+    before, after, p_values = figures["scores_before"], figures["scores_after"], figures["p_values"]
     names = {"bleu": "BLEU", "chrf": "chrF2++", "ter": "TER (lower is better)"}
     rows = []
     for key, name in names.items():
-        old = f"{before[key]['score']:.1f}" if before else "-"
         change = f"{after[key]['score'] - before[key]['score']:+.1f}" if before else "-"
-        rows.append([name, old, f"{after[key]['score']:.1f}", change])
-    terminal.show_table(f"Scores on {figures['test_pairs']:,} test pairs", ["", "before", "after", "change"], rows)
+        p_value = f"{p_values[key]:.3f}" if p_values else "-"
+        rows.append([name, _score_words(before and before[key]), _score_words(after[key]), change, p_value])
+    title = f"Scores on {figures['test_pairs']:,} test pairs (in brackets: 95% confidence)"
+    terminal.show_table(title, ["", "before", "after", "change", "p"], rows)
     for key in names:
         terminal.results.print(f"{names[key].split(' ')[0]}: {after[key]['signature']}", soft_wrap=True)
-    terminal.results.print()
+    terminal.results.print(f"\n{verdict(figures)}\n", soft_wrap=True)
+
+
+def _score_words(score: dict[str, Any] | None) -> str:
+    """A score and its confidence interval."""
+    return f"{score['score']:.1f} ({score['interval'][0]:.1f} to {score['interval'][1]:.1f})" if score else "-"
+
+
+def verdict(figures: dict[str, Any]) -> str:
+    """Whether training helped, in one sentence."""
+    if not figures["p_values"]:
+        return f"BLEU is {figures['bleu_after']:.1f}: there is nothing to compare it with."
+    change, p_value = figures["bleu_after"] - figures["bleu_before"], figures["p_values"]["bleu"]
+    words = f"p = {p_value:.3f}, paired bootstrap on {figures['test_pairs']:,} pairs"
+    if p_value >= SIGNIFICANT:
+        return f"No significant difference: BLEU changed by {change:+.1f} ({words})."
+    return f"Training {'helped' if change > 0 else 'did harm'}: BLEU changed by {change:+.1f} ({words})."
 
 
 def _show_examples(run: Run) -> None:
     files = {"source": "source", "reference": "reference", "before": "before", "after": "after"}
     texts = {
-        label: (run.translations / f"{file}.txt").read_text(encoding="utf-8").split("\n")[:-1]
-        for label, file in files.items()
-        if (run.translations / f"{file}.txt").exists()
+        label: run.translated(file) for label, file in files.items() if (run.translations / f"{file}.txt").exists()
     }
     total = len(texts["source"])
     chosen = random.Random(run.config.seed).sample(range(total), min(_EXAMPLES, total))

@@ -45,4 +45,4 @@ def validate(
     scored = pairs.head(config.training.validation_pairs or len(pairs))
     hypotheses = translate_merged(translator, scored.sources, config, "validate")
     loss = corpus_loss(translator, tokens, batch_tokens)
-    return Validation(loss, bleu(hypotheses, scored.targets, config.target).score)
+    return Validation(loss, bleu(hypotheses, scored.targets, config.target))

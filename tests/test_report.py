@@ -1,0 +1,108 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+import translora
+from translora.errors import DataError
+from translora.report.changes import by_length, marked_words, most_changed
+from translora.report.page import write_report
+from translora.report.plots import bar_plot, line_plot
+from translora.runs import Run
+
+
+@pytest.fixture
+def run(tiny_config):
+    return translora.train(tiny_config)
+
+
+class Strict(HTMLParser):
+    """Collects tags and fails on one that is left open or asks for something outside the file."""
+
+    VOID = ("meta", "br", "link", "img")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        for name, value in attributes:
+            outside = name in ("src", "href", "xlink:href", "action") and not str(value).startswith("#")
+            assert not outside, f"{tag} asks for {value}"
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_a_run_has_its_report(run):
+    page = run.report.read_text(encoding="utf-8")
+    parser = Strict()
+    parser.feed(page)
+    assert not parser.open
+    assert parser.tags.count("svg") >= 2
+    figures = run.summary
+    assert f"{figures['bleu_after']:.1f}" in page
+    assert figures["scores_after"]["bleu"]["signature"] in page
+    for text in ("BLEU changed by", "How to get the same", "max_tokens: ", "torch "):
+        assert text in page
+    assert not re.search(r"url\((?!#)|@import|<script", page)
+    assert page.count("<title") >= 3  # the page's own and a description in each plot
+
+
+def test_a_report_is_the_same_again(run):
+    first = run.report.read_text(encoding="utf-8")
+    run.report.unlink()
+    assert write_report(run).read_text(encoding="utf-8") == first
+
+
+def test_a_run_that_has_not_finished(tmp_path):
+    with pytest.raises(DataError, match="the run has not finished: start the same command again"):
+        write_report(Run(tmp_path))
+
+
+def test_markup_in_a_text_stays_text(run):
+    for name in ("source", "reference", "before", "after"):
+        file = run.translations / f"{name}.txt"
+        lines = file.read_text(encoding="utf-8").split("\n")
+        file.write_text("\n".join(["<script>alert(1)</script> & co", *lines[1:]]), encoding="utf-8")
+    (run.translations / "after.txt").write_text(
+        "\n".join(["<b>x</b>", *run.translated("after")[1:], ""]), encoding="utf-8"
+    )
+    assert "<script>alert" not in write_report(run).read_text(encoding="utf-8")
+
+
+def test_words_that_differ_are_marked():
+    assert marked_words("the <red> house", "the blue house") == "the <mark>&lt;red&gt;</mark> house"
+    assert marked_words("", "the house") == ""
+
+
+def test_what_changed_most():
+    references = ["one two three four", "red green blue", "same same"]
+    before, after = ["one two", "red green blue", "same same"], ["one two three four", "red", "same same"]
+    best, worst = most_changed(["a", "b", "c"], references, before, after)
+    assert [change.number for change in best] == [1]
+    assert [change.number for change in worst] == [2]
+    assert best[0].change > 0 > worst[0].change
+
+
+def test_buckets_of_few_pairs_are_left_out():
+    sources = ["a b"] * 6 + ["a b c d e f g"] * 4
+    (bucket,) = by_length(sources, sources, [sources], "en")
+    assert (bucket.name, bucket.pairs) == ("1 to 5 words", 6)
+
+
+def test_plots_take_the_colour_of_the_page_and_say_what_they_show():
+    for plot in (
+        line_plot({"a": ([1, 2], [3.0, 4.0])}, "step", "loss", "It rises."),
+        bar_plot(["short", "long"], {"before": [1.0, 2.0], "after": [3.0, 4.0]}, "BLEU", "It rises."),
+    ):
+        assert plot.startswith('<svg role="img"')
+        assert "<title>It rises.</title>" in plot
+        assert "currentColor" in plot
+        assert "http" not in plot.replace("http://www.w3.org/", "")

@@ -1,0 +1,47 @@
+import re
+import subprocess
+import sys
+
+import pytest
+
+from translora.config import SourceConfig
+from translora.data.sources import read_corpus
+from translora.errors import DataError
+from translora.significance import paired_test
+
+TARGETS = read_corpus(SourceConfig(path="mini", split="test", limit=150), "de", "en").targets
+WORSE = [" ".join(text.split()[:-1]) or text for text in TARGETS]
+BOTH = [text if i % 2 else worse for i, (text, worse) in enumerate(zip(TARGETS, WORSE, strict=True))]
+OTHER = [worse if i % 2 else text for i, (text, worse) in enumerate(zip(TARGETS, WORSE, strict=True))]
+
+
+@pytest.mark.parametrize(("method", "name"), [("bootstrap", "bs"), ("randomisation", "ar")])
+def test_a_clear_difference_and_none(method, name):
+    clear = paired_test(WORSE, TARGETS, [TARGETS], "en", method, samples=200)
+    assert list(clear) == ["bleu", "chrf", "ter"]
+    assert all(comparison.significant for comparison in clear.values())
+    assert clear["bleu"].system == pytest.approx(100)
+    assert clear["bleu"].baseline < 95
+    assert f"|{name}:200|" in clear["bleu"].signature
+    none = paired_test(BOTH, OTHER, [TARGETS], "en", method, samples=200)
+    assert not none["bleu"].significant
+
+
+def test_p_values_are_those_of_the_sacrebleu_command(tmp_path):
+    for name, lines in (("ref", TARGETS), ("one", BOTH), ("two", OTHER)):
+        (tmp_path / name).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    files = [tmp_path / "ref", "-i", tmp_path / "one", tmp_path / "two"]
+    command = [sys.executable, "-m", "sacrebleu", *files, "-m", "bleu", "-w", "4", "-f", "text"]
+    command += ["--paired-bs", "--paired-bs-n", "200"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    ours = paired_test(BOTH, OTHER, [TARGETS], "en", samples=200)["bleu"]
+    assert f"{ours.system:.4f}" in printed
+    (p_value,) = re.findall(r"p = ([0-9.]+)", printed)
+    assert f"{ours.p_value:.4f}" == p_value
+
+
+def test_lists_that_do_not_pair_up():
+    with pytest.raises(DataError, match="2 hypotheses for 1 references"):
+        paired_test(["a", "b"], ["a", "b"], [["a"]], "en")
+    with pytest.raises(DataError, match="no pairs"):
+        paired_test([], [], [[]], "en")
