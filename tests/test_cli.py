@@ -83,11 +83,12 @@ def test_evaluate_prints_scores_or_one_json_object(tiny_model, corpus_file, caps
     assert call("evaluate", tiny_model, "--data", few, "--json", "-o", hypotheses) == 0
     scores = json.loads(capsys.readouterr().out)
     assert scores.keys() == {"bleu", "chrf", "ter", "pairs"}
-    assert scores["bleu"].keys() == {"score", "signature"}
+    assert scores["bleu"].keys() == {"score", "signature", "interval"}
     assert scores["pairs"] == len(hypotheses.read_text().splitlines()) == 5
     assert call("evaluate", tiny_model, "--data", few) == 0
     printed = capsys.readouterr().out
-    assert f"BLEU = {scores['bleu']['score']:.2f}  {scores['bleu']['signature']}" in printed
+    assert f"BLEU = {scores['bleu']['score']:.2f} (95% confidence: " in printed
+    assert scores["bleu"]["signature"] in printed
 
 
 def test_the_installed_command_runs():

@@ -16,8 +16,10 @@ def translator(tiny_config):
 
 
 @pytest.mark.parametrize("beams", [1, 3])
-def test_each_line_is_translated_as_if_alone(translator, beams):
-    decoding = DecodingConfig(beams=beams, max_tokens=12)
+@pytest.mark.parametrize("limits", [{"max_tokens": 12}, {"max_ratio": 1.0}])
+def test_each_line_is_translated_as_if_alone(translator, beams, limits):
+    """Also a random model's translations, which only end at their limits."""
+    decoding = DecodingConfig(beams=beams, **limits)
     together = translate(translator, LINES, decoding)
     alone = [translate(translator, [line], decoding)[0] for line in LINES]
     assert together == alone

@@ -48,7 +48,7 @@ def test_a_run_folder_holds_what_it_should(run, tiny_config, capsys):
 @pytest.mark.parametrize("part", ["", "adapter"])
 def test_a_run_and_its_adapter_translate_as_the_run_did(run, tiny_model, part):
     found = translora.translate_lines(run.folder / part, lines(run, "source"))
-    assert [text.split()[:2] for text in found] == [text.split()[:2] for text in lines(run, "after")]
+    assert all(text.startswith(cut) for text, cut in zip(found, lines(run, "after"), strict=True))  # cut at 8 tokens
 
 
 def test_full_fine_tuning_leaves_a_whole_model(tiny_config):
@@ -57,7 +57,9 @@ def test_full_fine_tuning_leaves_a_whole_model(tiny_config):
     source = lines(run, "source")
     assert translora.translate_lines(run.folder, source) == lines(run, "after")
     from_model = translora.translate_lines(run.model, source[:2])
-    assert [text.split()[:2] for text in from_model] == [text.split()[:2] for text in lines(run, "after")[:2]]
+    assert all(
+        text.startswith(cut) for text, cut in zip(from_model, lines(run, "after"), strict=False)
+    )  # cut at 8 tokens
 
 
 def test_method_none_only_scores(tiny_config):

@@ -62,6 +62,9 @@ def test_a_report_is_the_same_again(run):
 
 
 def test_a_run_that_has_not_finished(tmp_path):
+    with pytest.raises(DataError, match="no run folder: give one that translora train wrote"):
+        write_report(Run(tmp_path))
+    (tmp_path / "config.yaml").touch()
     with pytest.raises(DataError, match="the run has not finished: start the same command again"):
         write_report(Run(tmp_path))
 

@@ -7,7 +7,8 @@ import pytest
 from translora.config import SourceConfig
 from translora.data.sources import read_corpus
 from translora.errors import DataError
-from translora.significance import paired_test
+from translora.evaluate import evaluate
+from translora.significance import compared_scores, paired_test
 
 TARGETS = read_corpus(SourceConfig(path="mini", split="test", limit=150), "de", "en").targets
 WORSE = [" ".join(text.split()[:-1]) or text for text in TARGETS]
@@ -20,8 +21,16 @@ def test_a_clear_difference_and_none(method, name):
     clear = paired_test(WORSE, TARGETS, [TARGETS], "en", method, samples=200)
     assert list(clear) == ["bleu", "chrf", "ter"]
     assert all(comparison.significant for comparison in clear.values())
-    assert clear["bleu"].system == pytest.approx(100)
-    assert clear["bleu"].baseline < 95
+    assert clear["bleu"].system.score == pytest.approx(100)
+    assert clear["bleu"].baseline.score < 95
+    before, after = compared_scores(clear, len(TARGETS))
+    for scores, lines in ((before, WORSE), (after, TARGETS)):
+        alone = evaluate(lines, TARGETS, "en")
+        assert scores.pairs == alone.pairs
+        for key in clear:
+            ours, theirs = getattr(scores, key), getattr(alone, key)
+            assert (ours.score, ours.signature) == (pytest.approx(theirs.score), theirs.signature)
+            assert ours.interval == pytest.approx(theirs.interval, abs=1.5)
     assert f"|{name}:200|" in clear["bleu"].signature
     none = paired_test(BOTH, OTHER, [TARGETS], "en", method, samples=200)
     assert not none["bleu"].significant
@@ -35,7 +44,7 @@ def test_p_values_are_those_of_the_sacrebleu_command(tmp_path):
     command += ["--paired-bs", "--paired-bs-n", "200"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     ours = paired_test(BOTH, OTHER, [TARGETS], "en", samples=200)["bleu"]
-    assert f"{ours.system:.4f}" in printed
+    assert f"{ours.system.score:.4f}" in printed
     (p_value,) = re.findall(r"p = ([0-9.]+)", printed)
     assert f"{ours.p_value:.4f}" == p_value
 

@@ -24,6 +24,11 @@ class Score:
     interval: tuple[float, float]
     """The 95% confidence interval, by bootstrap resampling of the pairs (1,000 samples)."""
 
+    @classmethod
+    def around(cls, score: Any, signature: str, middle: Any, half: Any) -> Score:
+        """A score whose interval has the given middle and half width."""
+        return cls(float(score), signature, (float(middle) - float(half), float(middle) + float(half)))
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -72,9 +77,15 @@ def evaluate(hypotheses: Sequence[str], references: Sequence[str], target: str, 
 
     Raises `DataError` where the lists differ in length or are empty.
     """
+    from sacrebleu.significance import PairedTest
+
     check_pairs(hypotheses, references, *more)
-    scores = {name: _score(metric, hypotheses) for name, metric in metrics(target, [references, *more]).items()}
-    return Scores(**scores, pairs=len(hypotheses))
+    chosen = metrics(target, [references, *more])
+    signatures = [str(metric.get_signature()) for metric in chosen.values()]  # of the score, without the samples
+    _, results = PairedTest([("system", list(hypotheses))], chosen, None, "bs", _SAMPLES)()
+    found = [result for name, (result,) in results.items() if name != "System"]
+    bleu, chrf, ter = (Score.around(a.score, name, a.mean, a.ci) for a, name in zip(found, signatures, strict=True))
+    return Scores(bleu, chrf, ter, pairs=len(hypotheses))
 
 
 def explain_bleu(hypotheses: Sequence[str], references: Sequence[str], target: str) -> list[tuple[float, str]]:
@@ -107,10 +118,3 @@ def check_pairs(hypotheses: Sequence[str], *references: Sequence[str]) -> None:
             raise DataError(f"{len(hypotheses)} hypotheses for {len(lines)} references: they must pair up")
     if not hypotheses:
         raise DataError("nothing to score: there are no pairs")
-
-
-def _score(metric: Any, hypotheses: Sequence[str]) -> Score:
-    signature = str(metric.get_signature())  # before the samples, which are no part of the score
-    result = metric.corpus_score(list(hypotheses), None, n_bootstrap=_SAMPLES)
-    middle, half = float(result._mean), float(result._ci)
-    return Score(float(result.score), signature, (middle - half, middle + half))

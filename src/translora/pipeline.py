@@ -17,13 +17,14 @@ from translora.data.pairs import Corpus
 from translora.data.splits import Splits, read_splits
 from translora.data.tokens import TokenisedCorpus, tokenise
 from translora.errors import ConfigError, NotFiniteError
-from translora.evaluate import Scores, evaluate
+from translora.evaluate import evaluate
 from translora.files import atomic_folder, write_json, write_lines
 from translora.model.load import Translator, checkpoint_activations, load, quiet_transformers
 from translora.model.lora import ParameterCount, attach, count_parameters, load_adapter, merged_copy
 from translora.report.page import write_report
 from translora.runs import Run, adapter_folder, begin_run, find_run
-from translora.significance import Comparison, paired_test
+from translora.significance import compared_scores, paired_test
+from translora.summary import Results
 from translora.training import canary
 from translora.training.checkpoint import Checkpoints, TrainingState
 from translora.training.loop import fit
@@ -54,15 +55,16 @@ def train(config: Config, overwrite: bool = False) -> Run:
     needs = check_memory(translator, examples, config)
     summary.show_memory(needs, config)
     begin_run(run, config, overwrite)
-    before = _scored(translator, splits.test, config, run, "before") if config.init == "pretrained" else None
+    if config.init == "pretrained":
+        _translate_test(translator, splits.test, config, run, "before")
     state = TrainingState()
     if config.method != "none":
         state = _train_model(translator, splits, examples, config, run, needs.batch_tokens)
         _save_model(translator, run)
-    after = _scored(translator, splits.test, config, run, "after") if state.step else before
-    change = _compared(run, splits.test, config) if before and state.step else None
-    figures = summary.build(config, translator, parameters, splits, examples, needs, state, before, after, change)
-    write_json(run.summary_file, figures)
+    if config.method != "none" or config.init == "random":
+        _translate_test(translator, splits.test, config, run, "after")
+    results = _results(run, splits.test, config)
+    write_json(run.summary_file, summary.build(config, translator, parameters, splits, examples, needs, state, results))
     write_report(run)
     summary.show_end(run)
     return run
@@ -161,19 +163,24 @@ def _save_model(translator: Translator, run: Run) -> None:
         translator.tokenizer.save_pretrained(folder)
 
 
-def _scored(translator: Translator, test: Corpus, config: Config, run: Run, label: str) -> Scores:
-    """Translate the test pairs into `translations/LABEL.txt` and score them; an existing whole file is used again."""
+def _translate_test(translator: Translator, test: Corpus, config: Config, run: Run, label: str) -> None:
+    """Translate the test pairs into `translations/LABEL.txt`, where it is not there already."""
     file = run.translations / f"{label}.txt"
     if file.exists():
-        hypotheses = run.translated(label)
-    else:
-        hypotheses = translate_merged(translator, test.sources, config, f"translate test pairs, {label}")
-        write_lines(run.translations / "source.txt", [" ".join(text.split()) for text in test.sources])
-        write_lines(run.translations / "reference.txt", [" ".join(text.split()) for text in test.targets])
-        write_lines(file, hypotheses)
-    return evaluate(hypotheses, test.targets, config.target)
+        return
+    hypotheses = translate_merged(translator, test.sources, config, f"translate test pairs, {label}")
+    write_lines(run.translations / "source.txt", [" ".join(text.split()) for text in test.sources])
+    write_lines(run.translations / "reference.txt", [" ".join(text.split()) for text in test.targets])
+    write_lines(file, hypotheses)
 
 
-def _compared(run: Run, test: Corpus, config: Config) -> dict[str, Comparison]:
-    """The translations after against those before."""
-    return paired_test(run.translated("before"), run.translated("after"), [test.targets], config.target)
+def _results(run: Run, test: Corpus, config: Config) -> Results:
+    """The scores of the test pairs, and where they were translated before training too, whether they differ."""
+    if config.init == "random":
+        return Results(None, evaluate(run.translated("after"), test.targets, config.target), None)
+    if config.method == "none":
+        scores = evaluate(run.translated("before"), test.targets, config.target)
+        return Results(scores, scores, None)
+    comparisons = paired_test(run.translated("before"), run.translated("after"), [test.targets], config.target)
+    before, after = compared_scores(comparisons, len(test))
+    return Results(before, after, {key: comparison.p_value for key, comparison in comparisons.items()})

@@ -82,6 +82,8 @@ class Run:
         try:
             return dict(json.loads(self.summary_file.read_text(encoding="utf-8")))
         except FileNotFoundError as error:
+            if not self.config_file.exists():
+                raise DataError(f"{self.folder}: no run folder: give one that translora train wrote") from error
             raise DataError(f"{self.folder}: the run has not finished: start the same command again") from error
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from translora.evaluate import check_pairs, metrics
+from translora.evaluate import Score, Scores, check_pairs, metrics
 
 Method = Literal["bootstrap", "randomisation"]
 _SACREBLEU_NAME = {"bootstrap": "bs", "randomisation": "ar"}
@@ -18,14 +18,14 @@ SIGNIFICANT = 0.05
 class Comparison:
     """One metric of two systems on the same test set."""
 
-    baseline: float
+    baseline: Score
     """The score of the first system."""
-    system: float
+    system: Score
     """The score of the second system."""
     p_value: float
     """How probable a difference as large is if the two are equally good."""
     signature: str
-    """sacreBLEU's signature, the test's settings included."""
+    """SacreBLEU's signature, the test's settings included."""
 
     @property
     def significant(self) -> bool:
@@ -53,13 +53,23 @@ def paired_test(
     for hypotheses in (baseline, system):
         check_pairs(hypotheses, *references)
     chosen = metrics(target, references)
+    plain = {key: str(metric.get_signature()) for key, metric in chosen.items()}
     systems = [("baseline", list(baseline)), ("system", list(system))]
-    test = PairedTest(systems, chosen, None, test_type=_SACREBLEU_NAME[method], n_samples=samples)
+    for_intervals = 0 if method == "randomisation" else -1  # 0: as many as sacreBLEU takes; bootstrap has its own
+    test = PairedTest(systems, chosen, None, _SACREBLEU_NAME[method], samples, for_intervals)
     signatures, results = test()
     by_name = dict(zip(chosen, (name for name in results if name != "System"), strict=True))
-    return {key: _comparison(results[name], signatures[name]) for key, name in by_name.items()}
+    return {key: _comparison(results[name], plain[key], str(signatures[name])) for key, name in by_name.items()}
 
 
-def _comparison(results: Sequence[Any], signature: Any) -> Comparison:
-    first, second = results
-    return Comparison(float(first.score), float(second.score), float(second.p_value), str(signature))
+def _comparison(results: Sequence[Any], plain: str, signature: str) -> Comparison:
+    first, second = (Score.around(result.score, plain, result.mean, result.ci) for result in results)
+    return Comparison(first, second, float(results[1].p_value), signature)
+
+
+def compared_scores(comparisons: Mapping[str, Comparison], pairs: int) -> tuple[Scores, Scores]:
+    """The scores of either system out of what `paired_test` returned for `pairs` pairs."""
+    return (
+        Scores(**{key: comparison.baseline for key, comparison in comparisons.items()}, pairs=pairs),
+        Scores(**{key: comparison.system for key, comparison in comparisons.items()}, pairs=pairs),
+    )

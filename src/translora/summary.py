@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from translora import __version__, terminal
 from translora.config import Config
@@ -15,11 +15,21 @@ from translora.model import hardware
 from translora.model.load import Translator
 from translora.model.lora import ParameterCount
 from translora.runs import Run
-from translora.significance import SIGNIFICANT, Comparison
+from translora.significance import SIGNIFICANT
 from translora.training.checkpoint import TrainingState, ValidationRow
 from translora.training.preflight import Preflight
 
 _EXAMPLES = 5
+
+
+class Results(NamedTuple):
+    """The scores of the test pairs."""
+
+    before: Scores | None
+    """Of the base model; None for a fresh one."""
+    after: Scores
+    p_values: dict[str, float] | None
+    """Of the difference, by metric; None where there is none."""
 
 
 def show_start(translator: Translator, parameters: ParameterCount, splits: Splits, config: Config) -> None:
@@ -77,22 +87,21 @@ def build(
     examples: TokenisedCorpus,
     needs: Preflight,
     state: TrainingState,
-    before: Scores | None,
-    after: Scores | None,
-    change: dict[str, Comparison] | None,
+    results: Results,
 ) -> dict[str, Any]:
     """The content of `summary.json`; scores are null where nothing was scored (a fresh model before training)."""
+    before, after = results.before, results.after
     return {
         "base_model": config.model,
         "method": config.method,
         "bleu_before": before.bleu.score if before else None,
-        "bleu_after": after.bleu.score if after else None,
+        "bleu_after": after.bleu.score,
         "chrf_before": before.chrf.score if before else None,
-        "chrf_after": after.chrf.score if after else None,
-        "signature": after.bleu.signature if after else None,
+        "chrf_after": after.chrf.score,
+        "signature": after.bleu.signature,
         "scores_before": before.as_dict() if before else None,
-        "scores_after": after.as_dict() if after else None,
-        "p_values": {key: comparison.p_value for key, comparison in change.items()} if change else None,
+        "scores_after": after.as_dict(),
+        "p_values": results.p_values,
         "total_parameters": parameters.total,
         "trainable_parameters": parameters.trainable,
         "train_pairs": len(splits.train),
@@ -148,7 +157,7 @@ def _show_scores(figures: dict[str, Any]) -> None:
         change = f"{after[key]['score'] - before[key]['score']:+.1f}" if before else "-"
         p_value = f"{p_values[key]:.3f}" if p_values else "-"
         rows.append([name, _score_words(before and before[key]), _score_words(after[key]), change, p_value])
-    title = f"Scores on {figures['test_pairs']:,} test pairs (in brackets: 95% confidence)"
+    title = f"Scores on {figures['test_pairs']:,} test pairs (±: 95% confidence)"
     terminal.show_table(title, ["", "before", "after", "change", "p"], rows)
     for key in names:
         terminal.results.print(f"{names[key].split(' ')[0]}: {after[key]['signature']}", soft_wrap=True)
@@ -156,8 +165,8 @@ def _show_scores(figures: dict[str, Any]) -> None:
 
 
 def _score_words(score: dict[str, Any] | None) -> str:
-    """A score and its confidence interval."""
-    return f"{score['score']:.1f} ({score['interval'][0]:.1f} to {score['interval'][1]:.1f})" if score else "-"
+    """A score and half of its confidence interval."""
+    return f"{score['score']:.1f} ± {(score['interval'][1] - score['interval'][0]) / 2:.1f}" if score else "-"
 
 
 def verdict(figures: dict[str, Any]) -> str:

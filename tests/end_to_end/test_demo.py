@@ -64,7 +64,8 @@ def test_peft_and_transformers_alone_give_the_same_translations(demo):
     sources = lines(run, "source")[:40]
     for source, expected in zip(sources, lines(run, "after"), strict=False):
         inputs = tokenizer("<2en> " + source, return_tensors="pt")
-        output = model.generate(**inputs, max_new_tokens=256, do_sample=False)
+        most = 3 * inputs["input_ids"].shape[1] + 10
+        output = model.generate(**inputs, max_new_tokens=most, do_sample=False)
         assert " ".join(tokenizer.decode(output[0], skip_special_tokens=True).split()) == expected
 
 

@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 
 from translora import summary
 from translora.files import atomic_file
+from translora.languages import language_name
 from translora.report.changes import by_length, most_changed
 from translora.report.plots import bar_plot, line_plot
 from translora.runs import Run
@@ -42,9 +43,9 @@ def _environment() -> Environment:
 
 
 def _content(run: Run) -> dict[str, Any]:
-    figures = run.summary
+    figures, languages = run.summary, (run.config.source, run.config.target)
     return {
-        "title": f"{figures['base_model']}: {run.config.source} to {run.config.target}, {figures['method']}",
+        "title": f"{figures['base_model']}: {' to '.join(map(language_name, languages))}, {figures['method']}",
         "verdict": summary.verdict(figures),
         "figures": figures,
         "metrics": _METRICS,

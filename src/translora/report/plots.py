@@ -34,7 +34,8 @@ def bar_plot(groups: Sequence[str], series: Mapping[str, Sequence[float]], y_lab
         bars = axes.bar(places, values, width * 0.92, label=name, color=colour)
         axes.bar_label(bars, fmt="%.1f", color=_INK, fontsize=8)
     axes.set_xticks(range(len(groups)), groups)
-    axes.legend(frameon=False, labelcolor=_INK)
+    axes.margins(y=0.18)
+    axes.legend(frameon=False, labelcolor=_INK, ncols=len(series), loc="upper right")
     return _svg(figure, description)
 
 

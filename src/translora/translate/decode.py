@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from translora import terminal
 from translora.config import DecodingConfig
@@ -63,6 +63,7 @@ def _within_limit(translator: Translator, row: list[int]) -> list[int]:
 def _generate(translator: Translator, rows: list[list[int]], decoding: DecodingConfig) -> list[str]:
     tokenizer, device = translator.tokenizer, translator.device
     longest = max(map(len, rows))
+    limits = [_limit(len(row), decoding) for row in rows]
     inputs = torch.tensor([row + [tokenizer.pad_token_id] * (longest - len(row)) for row in rows], device=device)
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
     start = translator.model.config.decoder_start_token_id
@@ -70,7 +71,7 @@ def _generate(translator: Translator, rows: list[list[int]], decoding: DecodingC
     config = GenerationConfig(
         do_sample=False,
         num_beams=decoding.beams,
-        max_new_tokens=min(decoding.max_tokens, math.ceil(decoding.max_ratio * longest) + _SPARE_TOKENS),
+        max_new_tokens=max(limits) + 1,  # the end of sequence
         length_penalty=decoding.length_penalty if decoding.beams > 1 else None,
         early_stopping=decoding.beams > 1,
         pad_token_id=tokenizer.pad_token_id,
@@ -80,7 +81,29 @@ def _generate(translator: Translator, rows: list[list[int]], decoding: DecodingC
         bad_words_ids=getattr(translator.model.generation_config, "bad_words_ids", None),
     )
     with autocast(device, translator.dtype):
-        output = translator.model.generate(input_ids=inputs, attention_mask=mask, generation_config=config)
+        output = translator.model.generate(
+            input_ids=inputs,
+            attention_mask=mask,
+            generation_config=config,
+            logits_processor=LogitsProcessorList([_OwnLimits(limits, decoding.beams, tokenizer.eos_token_id)]),
+        )
     codes = {language, *getattr(tokenizer, "lang_code_to_id", {}).values()}  # not always among the special tokens
     written = [[i for i in row if i not in codes] for row in output.tolist()]
     return list(tokenizer.batch_decode(written, skip_special_tokens=True))
+
+
+class _OwnLimits(LogitsProcessor):
+    """Ends each row at its own limit, so that a translation that never ends is the same in every batch."""
+
+    def __init__(self, limits: list[int], beams: int, end: int) -> None:
+        self.limits, self.end = torch.tensor(limits).repeat_interleave(beams), end
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        over = (self.limits < input_ids.shape[1]).to(scores.device)  # the first token is the decoder's start
+        scores[over] = -math.inf
+        scores[over, self.end] = 0.0
+        return scores
+
+
+def _limit(tokens: int, decoding: DecodingConfig) -> int:
+    return min(decoding.max_tokens, math.ceil(decoding.max_ratio * tokens) + _SPARE_TOKENS)
