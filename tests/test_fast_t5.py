@@ -18,8 +18,8 @@ from transformers.models.umt5.modeling_umt5 import UMT5LayerNorm
 from translora.config import LoraConfig
 from translora.data.tokens import IGNORED, Batch
 from translora.model.fast_t5 import why_not
-from translora.model.load import checkpoint_activations, give_own_head, quiet_transformers
-from translora.model.lora import attach
+from translora.model.load import checkpoint_activations, give_own_head
+from translora.model.lora import attach, freeze
 from translora.model.loss import batch_loss
 
 SHAPE = {
@@ -130,16 +130,20 @@ def test_long_sentences_take_the_tiled_attention(monkeypatch):
     assert_same(ours, measure(model, example(), 0.0, torch.float64, path="own"), 1e-9)
 
 
-def test_an_adapter_that_is_more_than_plain_lora_is_called_as_it_is():
-    from peft import LoraConfig as PeftLoraConfig
-    from peft import get_peft_model
+@pytest.mark.parametrize("options", [{"dora": True}, {"rslora": True}, {"init": "pissa"}], ids=lambda o: next(iter(o)))
+def test_every_kind_of_adapter_has_the_same_gradients(options):
+    for targets in ("q,wo", "v,lm_head"):
+        if targets == "q,wo" or options != {"init": "pissa"}:
+            model = build("flan-t5", targets, **options).double()
+            ours, theirs = (measure(model, example(), 0.0, torch.float64, path) for path in ("fast", "own"))
+            assert_same(ours, theirs, 1e-9)
 
-    for targets in (["q", "wo"], ["v", "lm_head"]):
-        base = build("flan-t5", targets="")
-        with quiet_transformers():
-            model = get_peft_model(base, PeftLoraConfig(r=2, target_modules=targets, use_dora=True)).double().train()
-        ours = measure(model, example(), 0.0, torch.float64, path="fast")
-        assert_same(ours, measure(model, example(), 0.0, torch.float64, path="own"), 1e-9)
+
+@pytest.mark.parametrize("parts", [["encoder"], ["decoder"], ["embeddings"], ["encoder", "decoder"]])
+def test_frozen_parts_leave_the_other_gradients_as_they_are(parts):
+    model = build("umt5", targets="").double()
+    freeze(model, parts)
+    assert_same(*(measure(model, example(), 0.0, torch.float64, path) for path in ("fast", "own")), 1e-9)
 
 
 def test_an_adapter_that_is_off_does_nothing():

@@ -1,12 +1,13 @@
 import pytest
 import torch
 from peft import PeftModel
+from peft.tuners.lora import LoraLayer
 from transformers import AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
 
 from translora.config import Config, LoraConfig
 from translora.errors import ConfigError
 from translora.model.load import give_own_head, load, quiet_transformers
-from translora.model.lora import attach, count_parameters, load_adapter, merged_copy
+from translora.model.lora import attach, count_parameters, freeze, load_adapter, merged_copy, save_adapter
 
 
 @pytest.fixture
@@ -77,3 +78,56 @@ def test_peft_alone_loads_a_saved_adapter(model, tiny_model, tmp_path):
 def test_targets_and_rank_are_checked(model):
     with pytest.raises(ConfigError, match="query is no layer of this model"):
         attach(model, LoraConfig(targets="query"), "tiny", seed=1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"rslora": True}, {"dora": True}, {"init": "pissa"}, {"init": "pissa", "rslora": True}],
+    ids=lambda options: "+".join(options),
+)
+def test_every_kind_of_adapter_starts_as_no_change_and_is_loaded_by_peft_alone(model, tiny_model, tmp_path, options):
+    before = run(model)
+    adapted = attach(model, LoraConfig(rank=2, targets="q,v,wo", **options), str(tiny_model), seed=3)
+    torch.testing.assert_close(run(adapted), before, rtol=1e-4, atol=1e-4)
+    initial = None
+    if "init" in options:
+        initial = tmp_path / "initial"
+        save_adapter(adapted, initial)
+    perturb(adapted)
+    save_adapter(adapted, tmp_path / "adapter", initial)
+    with quiet_transformers():
+        alone = PeftModel.from_pretrained(AutoModelForSeq2SeqLM.from_pretrained(tiny_model), tmp_path / "adapter")
+    torch.testing.assert_close(run(alone.eval()), run(adapted), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(run(merged_copy(adapted)), run(adapted), rtol=1e-3, atol=1e-3)
+
+
+def test_rslora_scales_by_the_root_of_the_rank(model):
+    adapted = attach(model, LoraConfig(rank=16, alpha=8, rslora=True), "tiny", seed=3)
+    assert {m.scaling["default"] for m in adapted.modules() if isinstance(m, LoraLayer)} == {2.0}
+
+
+@pytest.mark.parametrize(
+    ("parts", "left"),
+    [
+        (["encoder"], ["decoder", "lm_head", "shared"]),
+        (["decoder", "embeddings"], ["encoder"]),
+        (["encoder", "decoder"], ["lm_head", "shared"]),
+    ],
+)
+def test_frozen_parts_are_not_trained(model, parts, left):
+    freeze(model, parts)
+    assert sorted({name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}) == left
+
+
+def test_frozen_parts_get_no_adapter(model):
+    adapted = attach(model, LoraConfig(rank=2, targets="all-linear,embeddings"), "tiny", 3, ["encoder", "embeddings"])
+    adapters = [name for name, p in adapted.named_parameters() if p.requires_grad]
+    assert adapters
+    assert all(".decoder.block." in name for name in adapters)
+
+
+def test_what_cannot_be_combined_is_named(model):
+    with pytest.raises(ConfigError, match="leave embeddings out"):
+        attach(model, LoraConfig(init="pissa", targets="q,embeddings"), "tiny", seed=1)
+    with pytest.raises(ConfigError, match="leaves none of lora.targets 'lm_head'"):
+        attach(model, LoraConfig(targets="lm_head"), "tiny", 1, ["embeddings"])

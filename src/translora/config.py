@@ -64,6 +64,14 @@ class LoraConfig:
     """Dropout on the adapter's input."""
     b_rate: float = 1.0
     """The learning rate of B as a multiple of A's; above 1 is LoRA+ (Hayou et al. 2024, arXiv:2402.12354)."""
+    rslora: bool = False
+    """Scale by alpha / sqrt(rank) instead, so that high ranks learn as fast (Kalajdzievski 2023, arXiv:2312.03732)."""
+    dora: bool = False
+    """Learn the length of each weight's columns apart from their direction (DoRA, Liu et al. 2024,
+    arXiv:2402.09353)."""
+    init: Literal["zero", "pissa"] = "zero"
+    """Begin as no change at all, or from the largest singular values of each weight (PiSSA, Meng et al. 2024,
+    arXiv:2404.02948); it is saved as an ordinary adapter of twice the rank."""
     targets: str = "q,v"
     """Which layers, with commas: module names, or `attention` (q, k, v, o), `feed-forward`, `all-linear` (both), and
     `embeddings` (the input embeddings and the head: for texts whose words the base has hardly seen)."""
@@ -103,6 +111,8 @@ class TrainingConfig:
     """Clip the gradient's norm to this; 0 leaves it."""
     dropout: float = 0.0
     """Dropout inside the model itself; 0 by default, for dropout in a frozen base costs time and adds noise."""
+    freeze: tuple[Literal["embeddings", "encoder", "decoder"], ...] = ()
+    """Parts of the model that stay as they are: `embeddings` (and the head), `encoder`, `decoder`."""
     gradient_checkpointing: bool = False
     """Compute activations twice to save memory."""
     evaluate_every: int = 0

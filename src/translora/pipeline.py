@@ -20,7 +20,15 @@ from translora.errors import ConfigError, NotFiniteError
 from translora.evaluate import evaluate
 from translora.files import atomic_folder, write_json, write_lines
 from translora.model.load import Translator, checkpoint_activations, load, quiet_transformers
-from translora.model.lora import ParameterCount, attach, count_parameters, load_adapter, merged_copy
+from translora.model.lora import (
+    ParameterCount,
+    attach,
+    count_parameters,
+    freeze,
+    load_adapter,
+    merged_copy,
+    save_adapter,
+)
 from translora.report.page import write_report
 from translora.runs import Run, adapter_folder, begin_run, find_run
 from translora.significance import compared_scores, paired_test
@@ -32,11 +40,12 @@ from translora.training.preflight import check_memory
 from translora.training.validation import translate_merged, validate
 
 
-def train(config: Config, overwrite: bool = False) -> Run:
+def train(config: Config, overwrite: bool = False, score: bool = True) -> Run:
     """Do the whole job that `config` describes and return its run folder.
 
     Goes on where an earlier, interrupted call with the same configuration stopped; a finished run is shown again.
-    `overwrite` deletes an earlier run in the folder first.
+    `overwrite` deletes an earlier run in the folder first. Without `score` the job ends when the model is trained;
+    a later call translates and scores the test pairs.
 
     Raises a `TransloraError` for whatever the user can mend.
     """
@@ -55,12 +64,17 @@ def train(config: Config, overwrite: bool = False) -> Run:
     needs = check_memory(translator, examples, config)
     summary.show_memory(needs, config)
     begin_run(run, config, overwrite)
-    if config.init == "pretrained":
+    if _has_initial(config):
+        with atomic_folder(run.initial_adapter) as folder:
+            save_adapter(translator.model, folder)
+    if config.init == "pretrained" and score:
         _translate_test(translator, splits.test, config, run, "before")
     state = TrainingState()
     if config.method != "none":
         state = _train_model(translator, splits, examples, config, run, needs.batch_tokens)
         _save_model(translator, run)
+    if not score:
+        return run
     if config.method != "none" or config.init == "random":
         _translate_test(translator, splits.test, config, run, "after")
     results = _results(run, splits.test, config)
@@ -116,9 +130,11 @@ def open_translator(name: str | Path, source: str = "", target: str = "", beams:
 def _make_trainable(translator: Translator, config: Config) -> ParameterCount:
     """Insert the adapter or free every weight, as the method says; count what is trained."""
     if config.method == "lora":
-        translator.model = attach(translator.model, config.lora, config.model, config.seed)
+        translator.model = attach(translator.model, config.lora, config.model, config.seed, config.training.freeze)
     elif config.method == "none":  # in full, what is frozen already (Marian's positions) stays so
         translator.model.requires_grad_(False)
+    else:
+        freeze(translator.model, config.training.freeze)
     if config.training.gradient_checkpointing:
         checkpoint_activations(translator.model)
     return count_parameters(translator.model)
@@ -155,12 +171,17 @@ def _train_model(
 def _save_model(translator: Translator, run: Run) -> None:
     model = translator.model
     if isinstance(model, PeftModel):
-        with atomic_folder(run.adapter) as folder, quiet_transformers():
-            model.save_pretrained(folder, save_embedding_layers=False)
+        with atomic_folder(run.adapter) as folder:
+            save_adapter(model, folder, run.initial_adapter if _has_initial(run.config) else None)
         return
     with atomic_folder(run.model) as folder, quiet_transformers():
         model.save_pretrained(folder)
         translator.tokenizer.save_pretrained(folder)
+
+
+def _has_initial(config: Config) -> bool:
+    """Whether the adapter has to be kept as it was before training."""
+    return config.method == "lora" and config.lora.init == "pissa"
 
 
 def _translate_test(translator: Translator, test: Corpus, config: Config, run: Run, label: str) -> None:

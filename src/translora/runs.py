@@ -43,6 +43,11 @@ class Run:
         return self.folder / "checkpoints"
 
     @property
+    def initial_adapter(self) -> Path:
+        """The adapter before training, where the trained one cannot be saved without it (`lora.init: pissa`)."""
+        return self.checkpoints / "initial"
+
+    @property
     def metrics(self) -> Path:
         """One JSON object a line: each step's and each validation's figures."""
         return self.folder / "metrics.jsonl"

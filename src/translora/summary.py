@@ -117,7 +117,7 @@ def build(
         "pairs_per_second": state.pairs / state.seconds if state.seconds else None,
         "batch_tokens": state.batch_tokens,
         "predicted_memory_bytes": needs.peak_bytes,
-        "peak_memory_bytes": hardware.peak_memory_bytes(translator.device),
+        "peak_memory_bytes": state.peak_memory_bytes or hardware.peak_memory_bytes(translator.device),
         "hardware": hardware.describe(translator.device),
         "dtype": str(translator.dtype)[6:],
         "table": [asdict(row) for row in state.rows],

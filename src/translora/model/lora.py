@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,20 +52,49 @@ def adaptable_layers(model: torch.nn.Module) -> Collection[str]:
     return names - {"shared", "relative_attention_bias"}
 
 
-def attach(model: PreTrainedModel, config: LoraConfig, base_name: str, seed: int) -> PreTrainedModel:
-    """Freeze `model` and insert a fresh adapter, which starts as no change at all (B is zero).
+_PARTS = {
+    "embeddings": re.compile(r"(.*\.)?(shared|embed_tokens|lm_head)(\..*)?"),
+    "encoder": re.compile(r"(.*\.)?encoder\.(?!embed_tokens).*"),
+    "decoder": re.compile(r"(.*\.)?decoder\.(?!embed_tokens).*"),
+}
+"""The names of the modules and parameters of the parts that `training.freeze` knows."""
 
-    `base_name` is recorded in the adapter as its base model.
+
+def freeze(model: torch.nn.Module, parts: Collection[str]) -> None:
+    """Train nothing in `parts` (`embeddings`, with the head, `encoder`, `decoder`) of `model`."""
+    for name, parameter in model.named_parameters():
+        if any(_PARTS[part].fullmatch(name) for part in parts):
+            parameter.requires_grad_(False)
+
+
+def attach(
+    model: PreTrainedModel, config: LoraConfig, base_name: str, seed: int, frozen: Collection[str] = ()
+) -> PreTrainedModel:
+    """Freeze `model` and insert a fresh adapter, which starts as no change at all, in all parts but `frozen`.
+
+    `base_name` is recorded in the adapter as its base model. With PiSSA the base's weights become what the adapter
+    leaves of them, so that the two together are still the model as it was.
 
     Raises `ConfigError` for a rank or targets that the model cannot take.
     """
     if config.rank < 1:
         raise ConfigError(f"lora.rank {config.rank}: use 1 or more (8 is usual)")
     targets = lora_targets(config.targets, adaptable_layers(model))
+    if config.init == "pissa" and any(name in _TIED_LAYERS for name in targets):
+        raise ConfigError("lora.init pissa: it takes linear layers apart: leave embeddings out of lora.targets")
+    excluded = "|".join(f"({_PARTS[part].pattern})" for part in frozen)
+    if excluded and not any(
+        name.rsplit(".", 1)[-1] in targets and not re.fullmatch(excluded, name) for name, _ in model.named_modules()
+    ):
+        raise ConfigError(f"training.freeze leaves none of lora.targets {config.targets!r} to train: name other layers")
     settings = PeftLoraConfig(
         r=config.rank,
         lora_alpha=config.alpha or 2 * config.rank,
         lora_dropout=config.dropout,
+        use_rslora=config.rslora,
+        use_dora=config.dora,
+        init_lora_weights="pissa" if config.init == "pissa" else True,
+        exclude_modules=excluded or None,
         target_modules=targets,
         task_type=TaskType.SEQ_2_SEQ_LM,
         base_model_name_or_path=base_name,
@@ -91,6 +121,21 @@ def merged_copy(model: PreTrainedModel) -> PreTrainedModel:
             base.weight = torch.nn.Parameter(base.weight.detach().clone(), requires_grad=False)
     with quiet_transformers():
         return cast(PreTrainedModel, merged.merge_and_unload().eval())
+
+
+def save_adapter(model: PreTrainedModel, folder: Path, initial: Path | None = None) -> None:
+    """Write the adapter into `folder`, in PEFT's format.
+
+    A PiSSA adapter belongs to changed base weights: with `initial`, the folder of the adapter as it was before
+    training, it is written as an ordinary one of twice the rank that fits the base as it came.
+    """
+    with quiet_transformers():
+        if initial is None:
+            model.save_pretrained(folder, save_embedding_layers=False)
+        else:
+            model.save_pretrained(
+                folder, save_embedding_layers=False, path_initial_model_for_weight_conversion=str(initial)
+            )
 
 
 def load_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:

@@ -54,6 +54,8 @@ class TrainingState:
     """Training time since the last validation."""
     batch_tokens: int = 0
     """Padded tokens computed at a time, as the memory allowed; 0 before the first step."""
+    peak_memory_bytes: int = 0
+    """The most memory that training has taken."""
     best_bleu: float = -1.0
     best_step: int = 0
     stale: int = 0

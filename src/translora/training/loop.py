@@ -14,6 +14,7 @@ from translora.config import Config
 from translora.data.batching import Ints
 from translora.data.tokens import TokenisedCorpus
 from translora.errors import InterruptedRunError
+from translora.model.hardware import peak_memory_bytes
 from translora.model.load import Translator
 from translora.model.memory import Budget
 from translora.progress import meter
@@ -68,6 +69,7 @@ def fit(
             progress.advance(counted=len(pairs), note=f"loss {loss / tokens:.3f}")
             record({"step": step + 1, "loss": loss / tokens, "learning_rate": rate, "target_tokens": tokens})
             if plan.validates_after(step):
+                state.peak_memory_bytes = max(state.peak_memory_bytes, peak_memory_bytes(translator.device))
                 _validated(state, validate(), plan, checkpoints, model, record)
                 checkpoints.save_last(model, optimizer, state)
             if stop:
