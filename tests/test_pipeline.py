@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import translora
+from translora.config import SourceConfig
 from translora.errors import ConfigError, DataError, InterruptedRunError, TrainingError
 from translora.evaluate import bleu
 from translora.model.load import Translator
@@ -67,6 +68,15 @@ def test_method_none_only_scores(tiny_config):
     assert run.summary["bleu_before"] == run.summary["bleu_after"]
     assert run.summary["trainable_parameters"] == 0
     assert run.summary["table"] == []
+
+
+def test_method_none_needs_no_training_pairs(tiny_config, corpus_file):
+    data = dataclasses.replace(
+        tiny_config.data, train=SourceConfig(), test=SourceConfig(path=str(corpus_file), limit=9)
+    )
+    run = translora.train(dataclasses.replace(tiny_config, method="none", data=data))
+    assert run.summary["test_pairs"] == 9
+    assert run.summary["train_pairs"] == 0
 
 
 def test_a_fresh_model_has_no_score_before(tiny_config):

@@ -6,8 +6,8 @@ import pytest
 import translora
 from translora.errors import DataError
 from translora.report.changes import by_length, marked_words, most_changed
-from translora.report.page import write_report
 from translora.report.plots import bar_plot, line_plot
+from translora.report.run import write_report
 from translora.runs import Run
 
 

@@ -59,6 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--overwrite", action="store_true", help="delete what the run folder holds first")
     train.add_argument("-h", "--help", action=_TrainHelp, help="show this message with every field, and exit")
     commands.choices["demo"].add_argument("--overwrite", action="store_true", help="delete an earlier demo run first")
+    train.add_argument("--train-only", action="store_true", help="end when the model is trained, without scores")
+    compare = _add(commands, "compare", _compare, "train several ways on equal terms and compare them", flags=True)
+    compare.add_argument("recipe", help="a YAML file, or the name of a packaged recipe; any field is a flag too")
+    compare.add_argument("--seeds", type=int, default=0, help="train the chosen rates with so many seeds")
+    compare.add_argument("--overwrite", action="store_true", help="delete an earlier comparison in the folder first")
     evaluate = _add(commands, "evaluate", _evaluate, "translate a data set and score it")
     _add_model(evaluate)
     evaluate.add_argument("--data", required=True, help="a file or folder of pairs, a hub data set, or mini")
@@ -114,7 +119,7 @@ class _TrainHelp(argparse.Action):
 
 
 def _demo(arguments: argparse.Namespace, flags: list[str]) -> None:
-    arguments.recipe = "demo"
+    arguments.recipe, arguments.train_only = "demo", False
     _train(arguments, flags)
 
 
@@ -127,7 +132,24 @@ def _train(arguments: argparse.Namespace, flags: list[str]) -> None:
 
     from translora.pipeline import train
 
-    train(config, overwrite=arguments.overwrite)
+    train(config, overwrite=arguments.overwrite, score=not arguments.train_only)
+
+
+def _compare(arguments: argparse.Namespace, flags: list[str]) -> None:
+    import dataclasses
+    import shlex
+
+    from translora.recipe import load_comparison
+
+    config, comparison = load_comparison(arguments.recipe, flags)
+    if arguments.seeds:
+        comparison = dataclasses.replace(comparison, seeds=arguments.seeds)
+
+    from translora.compare.comparison import compare
+
+    seeds = [f"--seeds={arguments.seeds}"] if arguments.seeds else []
+    command = shlex.join(["translora", "compare", arguments.recipe, *seeds, *flags])
+    compare(config, comparison, command, overwrite=arguments.overwrite)
 
 
 def _evaluate(arguments: argparse.Namespace, flags: list[str]) -> None:
@@ -161,7 +183,7 @@ def _evaluate(arguments: argparse.Namespace, flags: list[str]) -> None:
 def _report(arguments: argparse.Namespace, flags: list[str]) -> None:
     from pathlib import Path
 
-    from translora.report.page import write_report
+    from translora.report.run import write_report
     from translora.runs import Run
 
     for folder in arguments.runs:

@@ -6,7 +6,7 @@ Loads no torch, so that `--help` is quick.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class DataConfig:
     """Pairs cut from train where no validation split is given."""
     test_size: int = 500
     """Pairs cut from train where no test split is given."""
+    seed: int = 0
+    """The seed of what is cut from train and joined; 0: the run's own."""
     max_tokens: int = 256
     """Longest source and longest target in tokens; longer ones are cut off, counted and reported."""
     join_share: float = 0.0
@@ -173,3 +175,18 @@ class Config:
     """Everything random follows from it."""
     output: str = "runs/translora"
     """The run folder."""
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """What `translora compare` trains: the section `compare` of a recipe."""
+
+    variants: dict[str, dict[str, Any]] = field(default_factory=lambda: {"lora": {}, "full": {"method": "full"}})
+    """Names, each with the fields in which it differs from the recipe, nested as there; `rates` beside them are the
+    learning rates to try. The untouched model is always compared too."""
+    rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3)
+    """The learning rates to try, where a variant states none; the one of the best validation BLEU is taken."""
+    seeds: int = 1
+    """How many seeds to train the chosen rate with, from the recipe's on."""
+    equal_time: Literal["shortest", "longest", "off"] = "shortest"
+    """Also train each variant for the time that the quickest (or slowest) of them took."""

@@ -29,7 +29,7 @@ from translora.model.lora import (
     merged_copy,
     save_adapter,
 )
-from translora.report.page import write_report
+from translora.report.run import write_report
 from translora.runs import Run, adapter_folder, begin_run, find_run
 from translora.significance import compared_scores, paired_test
 from translora.summary import Results

@@ -11,10 +11,11 @@ from typing import Any
 
 import yaml
 
-from translora.config import Config
+from translora.config import CompareConfig, Config
 from translora.errors import ConfigError
 from translora.files import write_text
 
+_SECTION = "compare"
 PACKAGED = Path(__file__).parent / "recipes"
 """The recipes that come with the package; `train NAME` finds them by name."""
 
@@ -22,17 +23,28 @@ PACKAGED = Path(__file__).parent / "recipes"
 def load_config(recipe: str | Path | None = None, flags: Sequence[str] = ()) -> Config:
     """The configuration of a recipe file (or the name of a packaged one), with flags such as `--lora.rank=16` on top.
 
+    A section `compare` is left to `load_comparison`.
+
     Raises `ConfigError`, naming file and line or the flag, for unknown fields and values of a wrong type.
     """
+    return load_comparison(recipe, flags)[0]
+
+
+def load_comparison(recipe: str | Path | None = None, flags: Sequence[str] = ()) -> tuple[Config, CompareConfig]:
+    """The configuration of a recipe and its section `compare`; see `load_config`."""
     from jsonargparse import ArgumentError
 
     parser = build_parser()
     path = find_recipe(recipe) if recipe is not None else None
-    values = parser.get_defaults()
+    values, comparison = parser.get_defaults(), CompareConfig()
     if path is not None:
         fields, lines = _read_yaml(path)
+        section = fields.pop(_SECTION, None)
         try:
             values = parser.parse_object(fields)
+            if section is not None:
+                checked = _parser_of(CompareConfig).parse_object({_SECTION: section})
+                comparison = CompareConfig(**vars(checked[_SECTION]))
         except ArgumentError as error:
             raise ConfigError(_located(error, path, lines)) from error
     try:
@@ -41,7 +53,36 @@ def load_config(recipe: str | Path | None = None, flags: Sequence[str] = ()) -> 
         raise ConfigError(f"{_one_line(error)}: see translora train --help") from error
     config = Config(**vars(parser.instantiate(values)))
     check_values(config)
-    return config
+    return config, comparison
+
+
+def changed(config: Config, fields: dict[str, Any]) -> Config:
+    """`config` with `fields`, nested as in a recipe, in place of its own.
+
+    Raises `ConfigError` for unknown fields and values of a wrong type.
+    """
+    from jsonargparse import ArgumentError
+
+    for name, _ in _leaves(fields):
+        _check_name(name)
+    _check_sections(fields, _sections())
+    parser = build_parser()
+    try:
+        values = parser.parse_object(_merged(_plain(config), fields))
+    except ArgumentError as error:
+        raise ConfigError(_one_line(error)) from error
+    result = Config(**vars(parser.instantiate(values)))
+    check_values(result)
+    return result
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """`old` with the values of `new`, section by section."""
+    inner = {
+        key: _merged(old[key], value) if isinstance(value, dict) and isinstance(old.get(key), dict) else value
+        for key, value in new.items()
+    }
+    return {**old, **inner}
 
 
 def find_recipe(recipe: str | Path) -> Path:
@@ -58,11 +99,15 @@ def find_recipe(recipe: str | Path) -> Path:
 
 def build_parser() -> Any:
     """The parser of all fields as flags; its help lists them with their docstrings."""
+    return _parser_of(Config, None)
+
+
+def _parser_of(fields: type, section: str | None = _SECTION) -> Any:
     from jsonargparse import ArgumentParser, set_parsing_settings
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(prog="translora train RECIPE.yaml", exit_on_error=False)
-    parser.add_class_arguments(Config, None)
+    parser.add_class_arguments(fields, section)
     return parser
 
 
@@ -77,6 +122,11 @@ def changed_fields(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
 
 
+def field_names(fields: dict[str, Any]) -> list[str]:
+    """The dotted names of nested fields."""
+    return [name for name, _ in _leaves(fields)]
+
+
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
@@ -89,6 +139,22 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _sections() -> dict[str, Any]:
+    """All that a recipe may hold, nested, with its defaults."""
+    return {**_plain(Config()), _SECTION: _plain(CompareConfig())}
+
+
+def _check_sections(fields: dict[str, Any], known: dict[str, Any], place: str = "", prefix: str = "") -> None:
+    """Raise `ConfigError` where `fields` has a single value for what is a section in `known`."""
+    for name, value in fields.items():
+        inner = known.get(name)
+        if isinstance(inner, dict) and not isinstance(value, dict):
+            some = ", ".join(list(inner)[:2])
+            raise ConfigError(f"{place}{prefix}{name}: a section with fields such as {some}, not {value!r}")
+        if isinstance(inner, dict):
+            _check_sections(value, inner, place, f"{prefix}{name}.")
 
 
 def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
@@ -108,8 +174,10 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         raise ConfigError(f"{path}:1: a recipe is a list of fields, such as model: mini")
     lines: dict[str, int] = {}
     for name, line in _named_lines(tree):
-        _check_name(name, f"{path}:{line}")
+        if not name.startswith(f"{_SECTION}.variants."):  # each is checked where it is put on the recipe
+            _check_name(name, f"{path}:{line}: ")
         lines[name] = line
+    _check_sections(fields, _sections(), f"{path}: ")
     return fields, lines
 
 
@@ -122,12 +190,12 @@ def _named_lines(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str
         yield from _named_lines(value, f"{name}.")
 
 
-def _check_name(name: str, place: str) -> None:
-    known = [field for leaf, _ in _leaves(_plain(Config())) for field in _prefixes(leaf)]
+def _check_name(name: str, place: str = "") -> None:
+    known = [field for leaf, _ in _leaves(_sections()) for field in _prefixes(leaf)]
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]}?" if close else "see translora train --help"
-        raise ConfigError(f"{place}: unknown field {name}: {hint}")
+        raise ConfigError(f"{place}unknown field {name}: {hint}")
 
 
 def _prefixes(name: str) -> list[str]:

@@ -61,6 +61,10 @@ class Run:
         """The lines of one of the files in `translations`, such as `after`."""
         return (self.translations / f"{label}.txt").read_text(encoding="utf-8").split("\n")[:-1]
 
+    def final_translations(self) -> list[str]:
+        """The test pairs as the run's model translates them in the end."""
+        return self.translated("before" if self.config.method == "none" else "after")
+
     @property
     def summary_file(self) -> Path:
         """The figures of a finished run."""
@@ -75,6 +79,16 @@ class Run:
     def config(self) -> Config:
         """The configuration of the run; raises `ConfigError` where the file is missing or broken."""
         return load_config(self.config_file)
+
+    @property
+    def trained(self) -> bool:
+        """Whether the run has its adapter or model."""
+        return self.adapter.exists() or self.model.exists()
+
+    def validation_bleu(self) -> list[float]:
+        """The BLEU of each validation so far."""
+        figures = [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+        return [figure["validation_bleu"] for figure in figures if "validation_bleu" in figure]
 
     @property
     def finished(self) -> bool:

@@ -47,7 +47,8 @@ def read_splits(config: Config) -> Splits:
             f"test: lower data.validation_size and data.test_size, or name these splits"
         )
     order = list(range(len(train)))
-    random.Random(config.seed).shuffle(order)
+    seed = data.seed or config.seed
+    random.Random(seed).shuffle(order)
     cut_validation, cut_test, rest = order[: sizes[0]], order[sizes[0] : sum(sizes)], sorted(order[sum(sizes) :])
     if validation is None:
         validation = train.take(sorted(cut_validation))
@@ -57,7 +58,7 @@ def read_splits(config: Config) -> Splits:
     if not len(kept):
         raise DataError(f"{data.train.path}: every training pair occurs in validation or test: give other splits")
     if data.join_share:
-        kept = kept + joined(kept, data.join_share, data.join_most, config.seed)
+        kept = kept + joined(kept, data.join_share, data.join_most, seed)
     return Splits(kept, validation, test, empty, len(dropped), tuple(pair.origin for pair in dropped.head(5)))
 
 

@@ -1,111 +1,35 @@
-"""Put a run's figures, plots and texts on one page."""
+"""What every report has in common: one self-contained HTML file out of a template, with the versions at its end."""
 
 from __future__ import annotations
 
 import importlib.resources
-import json
 import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from translora import summary
-from translora.files import atomic_file
-from translora.languages import language_name
-from translora.report.changes import by_length, most_changed
-from translora.report.plots import bar_plot, line_plot
-from translora.runs import Run
+from translora import __version__
+from translora.files import write_text
 
-_METRICS = {"bleu": "BLEU", "chrf": "chrF2++", "ter": "TER"}
+METRICS = {"bleu": "BLEU", "chrf": "chrF2++", "ter": "TER"}
 _LIBRARIES = ("torch", "transformers", "peft", "sacrebleu", "tokenizers")
 
 
-def write_report(run: Run) -> Path:
-    """Write `report.html` into the folder of a finished run and return its path.
-
-    Raises `DataError` where the run has not finished.
-    """
-    page = _environment().get_template("page.html").render(**_content(run))
-    with atomic_file(run.report) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return run.report
-
-
-def _environment() -> Environment:
-    from jinja2 import FunctionLoader
-
+def write_page(path: Path, template: str, content: dict[str, Any]) -> None:
+    """Write `template`, filled with `content` (`title` and `verdict` at least), to `path`."""
     folder = importlib.resources.files(__package__)
     loader = FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8"))
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-
-
-def _content(run: Run) -> dict[str, Any]:
-    figures, languages = run.summary, (run.config.source, run.config.target)
-    return {
-        "title": f"{figures['base_model']}: {' to '.join(map(language_name, languages))}, {figures['method']}",
-        "verdict": summary.verdict(figures),
-        "figures": figures,
-        "metrics": _METRICS,
-        "plots": _plots(run),
-        "config": run.config_file.read_text(encoding="utf-8"),
-        "command": f"translora train {run.config_file} --output {run.folder}-again",
-        "versions": _versions(),
-        **_texts(run),
-    }
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    write_text(path, environment.get_template(template).render(**content, versions=_versions()))
 
 
 def _versions() -> dict[str, str]:
     """What the report was made with."""
     machine = {"Python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
-    return {**machine, **{name: version(name) for name in _LIBRARIES}, "cores": str(os.cpu_count())}
-
-
-def _plots(run: Run) -> dict[str, str]:
-    """Loss and validation BLEU over the steps; nothing for a run without training."""
-    if not run.summary["steps"]:
-        return {}
-    rows = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
-    training = sorted({row["step"]: row["loss"] for row in rows if "loss" in row}.items())
-    checks = {row["step"]: row for row in rows if "validation_bleu" in row}
-    steps = sorted(checks)
-    losses, scores = ([checks[step][name] for step in steps] for name in ("validation_loss", "validation_bleu"))
-    smooth = _means(training, every=max(1, len(training) // 60))
-    first, last = smooth[1][0], smooth[1][-1]
-    return {
-        "loss": line_plot(
-            {"training": smooth, "validation": (steps, losses)},
-            "step",
-            "nats a target token",
-            f"Training loss falls from {first:.2f} to {last:.2f}, validation loss ends at {losses[-1]:.2f}.",
-        ),
-        "bleu": line_plot(
-            {"BLEU": (steps, scores)},
-            "step",
-            "validation BLEU",
-            f"Validation BLEU goes from {scores[0]:.1f} to {scores[-1]:.1f}; its best is {max(scores):.1f}.",
-        ),
-    }
-
-
-def _means(points: list[tuple[int, float]], every: int) -> tuple[list[float], list[float]]:
-    """The means of runs of `every` points."""
-    groups = [points[i : i + every] for i in range(0, len(points), every)]
-    return [sum(x for x, _ in g) / len(g) for g in groups], [sum(y for _, y in g) / len(g) for g in groups]
-
-
-def _texts(run: Run) -> dict[str, Any]:
-    """BLEU by source length, and the pairs that changed most."""
-    names = [name for name in ("before", "after") if (run.translations / f"{name}.txt").exists()]
-    sources, references, *systems = (run.translated(name) for name in ("source", "reference", *names))
-    buckets = by_length(sources, references, systems, run.config.target)
-    lengths = ""
-    if buckets:
-        series = {name: [bucket.scores[i] for bucket in buckets] for i, name in enumerate(names)}
-        words = "; ".join(f"{b.name}: {', then '.join(f'{score:.1f}' for score in b.scores)}" for b in buckets)
-        groups = [f"{bucket.name}\n({bucket.pairs} pairs)" for bucket in buckets]
-        lengths = bar_plot(groups, series, "BLEU", f"BLEU by source length. {words}.")
-    best, worst = most_changed(sources, references, systems[0], systems[1]) if len(systems) > 1 else ([], [])
-    return {"lengths": lengths, "best": best, "worst": worst}
+    libraries = {name: version(name) for name in _LIBRARIES}
+    return {"translora": __version__, **machine, **libraries, "cores": str(os.cpu_count())}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 _INK = "#010203"
 """Stands for the page's own text colour."""
-_SERIES = ("#2f7ed8", "#d9822b", "#3c9d5b", "#9b59b6")
-"""Colours that read on white and on black."""
+_SERIES = ("#2f7ed8", "#d9822b", "#3c9d5b", "#9b59b6", "#c9463d", "#1f9e9e", "#8a8a3a", "#c2649a")
+"""Colours that read on white and on black; further series begin anew."""
 
 
 def line_plot(
@@ -18,24 +19,32 @@ def line_plot(
 ) -> str:
     """Lines by name, each as its x and y values; a series of few points shows them."""
     figure, axes = _axes(x_label, y_label)
-    for colour, (name, (xs, ys)) in zip(_SERIES, series.items(), strict=False):
+    for colour, (name, (xs, ys)) in zip(cycle(_SERIES), series.items(), strict=False):
         axes.plot(xs, ys, label=name, color=colour, linewidth=1.4, marker="o" if len(xs) < 40 else "", markersize=4)
     if len(series) > 1:
         axes.legend(frameon=False, labelcolor=_INK)
     return _svg(figure, description)
 
 
-def bar_plot(groups: Sequence[str], series: Mapping[str, Sequence[float]], y_label: str, description: str) -> str:
-    """Bars side by side for each of `groups`, one of every series."""
+def bar_plot(
+    groups: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    y_label: str,
+    description: str,
+    labels: bool = True,
+) -> str:
+    """Bars side by side for each of `groups`, one of every series, with their values where `labels`."""
     figure, axes = _axes("", y_label)
     width = 0.8 / len(series)
-    for number, (colour, (name, values)) in enumerate(zip(_SERIES, series.items(), strict=False)):
+    for number, (colour, (name, values)) in enumerate(zip(cycle(_SERIES), series.items(), strict=False)):
         places = [i - 0.4 + width * (number + 0.5) for i in range(len(groups))]
         bars = axes.bar(places, values, width * 0.92, label=name, color=colour)
-        axes.bar_label(bars, fmt="%.1f", color=_INK, fontsize=8)
+        if labels:
+            axes.bar_label(bars, fmt="%.1f", color=_INK, fontsize=8)
     axes.set_xticks(range(len(groups)), groups)
     axes.margins(y=0.18)
-    axes.legend(frameon=False, labelcolor=_INK, ncols=len(series), loc="upper right")
+    if len(series) > 1:
+        axes.legend(frameon=False, labelcolor=_INK, ncols=min(4, len(series)), loc="upper right", fontsize=8)
     return _svg(figure, description)
 
 

@@ -31,6 +31,8 @@ def check_memory(translator: Translator, examples: TokenisedCorpus, config: Conf
 
     Raises `OutOfMemoryError`, with advice, where the recipe does not fit.
     """
+    if config.method == "none":
+        return Preflight(STEP_BUDGET, used_memory_bytes(translator.device))
     longest = int(examples.source_lengths.max()), int(examples.target_lengths.max())
     wanted = config.training.batch_tokens
     tokens = _most(translator.device.type, config.training) if wanted == "auto" else wanted

@@ -1,0 +1,123 @@
+"""The whole comparison: check it, do its runs, write `compare.json` and `report.html`, print the tables."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from translora import terminal
+from translora.compare import results
+from translora.compare.variants import Variant, read_variants
+from translora.compare.work import Outcome, run_equal_time, run_untouched, run_variant
+from translora.config import CompareConfig, Config
+from translora.errors import ConfigError, TrainingError
+from translora.files import write_json
+from translora.report.comparison import write_comparison
+
+RESULT_FILE = "compare.json"
+
+
+def compare(config: Config, comparison: CompareConfig, recipe: str, overwrite: bool = False) -> dict[str, Any]:
+    """Train and score every variant, and return the content of `compare.json`.
+
+    Each run is a run folder below `config.output`. What an earlier, interrupted call has done is not done again.
+    `recipe` is what the result names as its recipe; `overwrite` deletes an earlier comparison first.
+
+    Raises `ConfigError` before anything is trained, `InterruptedRunError` after Ctrl-C or SIGTERM, and `TrainingError`
+    at the end where a variant failed; the others are written and shown all the same.
+    """
+    variants = read_variants(config, comparison)
+    folder = Path(config.output)
+    if (folder / "config.yaml").exists():
+        raise ConfigError(f"{folder} holds a run: choose another --output for the comparison")
+    if overwrite and (folder / RESULT_FILE).exists():
+        shutil.rmtree(folder)
+    outcomes = _outcomes(variants, config, comparison, folder)
+    result = results.build(outcomes, recipe)
+    write_json(folder / RESULT_FILE, result)
+    write_comparison(folder / "report.html", result, {o.name: o.runs[0] for o in outcomes if o.runs})
+    show(result)
+    terminal.results.print(f"comparison: {folder / RESULT_FILE}, report: {folder / 'report.html'}", soft_wrap=True)
+    failed = [outcome for outcome in outcomes if outcome.error]
+    if failed:
+        reasons = "; ".join(f"{outcome.name}: {outcome.error}" for outcome in failed)
+        raise TrainingError(f"{len(failed)} of {len(variants)} variants failed: {reasons}")
+    return result
+
+
+def _outcomes(variants: list[Variant], config: Config, comparison: CompareConfig, folder: Path) -> list[Outcome]:
+    """All runs, one after the other: the untouched model, each variant, then each for the same time."""
+    untouched = run_untouched(config, folder) if config.init == "pretrained" else None
+    outcomes = [run_variant(variant, folder, comparison.seeds, untouched) for variant in variants]
+    done = [(variant, outcome) for variant, outcome in zip(variants, outcomes, strict=True) if outcome.runs]
+    for outcome in outcomes:
+        _warn_of_edge(outcome)
+    if comparison.equal_time != "off" and len(done) > 1:
+        seconds = [outcome.runs[0].summary["train_seconds"] for _, outcome in done]
+        limit = min(seconds) if comparison.equal_time == "shortest" else max(seconds)
+        for variant, outcome in done:
+            run_equal_time(variant, outcome, folder, limit, untouched)
+    return [*([untouched] if untouched else []), *outcomes]
+
+
+def _warn_of_edge(outcome: Outcome) -> None:
+    """A best rate at the end of the grid says that the grid is too small."""
+    if len(outcome.rates) > 1 and outcome.rate in (min(outcome.rates), max(outcome.rates)):
+        terminal.notice(f"{outcome.name}: the best rate, {outcome.rate:g}, is at the end of those tried: try more")
+
+
+def show(result: dict[str, Any]) -> None:
+    """The tables of costs and scores, and the verdict."""
+    variants = [variant for variant in result["variants"] if not variant["error"]]
+    whole = max((variant["trainable_parameters"] for variant in variants), default=0)
+    terminal.show_table(
+        "Costs (means over the seeds)",
+        ["", "rate", "trained", "of most", "on disk", "peak memory", "seconds", "pairs/s"],
+        [_cost_cells(variant, whole) for variant in variants],
+    )
+    terminal.show_table(
+        f"Scores on {result['test_pairs']:,} test pairs (±: 95% confidence; over seeds: lowest to highest)",
+        ["", "BLEU", "over seeds", "chrF2++", "TER", "BLEU in equal time"],
+        [_score_cells(variant) for variant in variants],
+    )
+    if result["p_values"]:
+        pairs = [(a, b, found) for a, others in result["p_values"].items() for b, found in others.items()]
+        terminal.show_table(
+            "p of the difference (paired bootstrap; over seeds: the highest)",
+            ["", "BLEU", "chrF2++", "TER"],
+            [[f"{a}, {b}", *(f"{max(found[key]):.3f}" for key in results.METRICS)] for a, b, found in pairs],
+        )
+    for name, signature in result["signatures"].items():
+        terminal.results.print(f"{name}: {signature}", soft_wrap=True)
+    terminal.results.print(f"\n{result['verdict']}\n", soft_wrap=True)
+
+
+def _cost_cells(variant: dict[str, Any], whole: int) -> list[str]:
+    name, trained = variant["name"], variant["trainable_parameters"]
+    if not trained:
+        return [name, *"-------"]
+    return [
+        name,
+        f"{variant['learning_rate']:g}" if variant["learning_rate"] else "-",
+        f"{trained:,}",
+        f"{trained / whole:.1%}",
+        f"{variant['adapter_bytes'] / 2**20:.1f} MiB",
+        f"{variant['peak_memory_bytes'] / 2**30:.2f} GiB",
+        f"{variant['train_seconds']:.0f}",
+        f"{variant['pairs_per_second']:.0f}",
+    ]
+
+
+def _score_cells(variant: dict[str, Any]) -> list[str]:
+    bleu, equal = variant["bleu"], variant["equal_time"]
+    half = (bleu["interval"][1] - bleu["interval"][0]) / 2
+    seeds = f"{min(bleu['per_seed']):.1f} to {max(bleu['per_seed']):.1f}" if len(bleu["per_seed"]) > 1 else "-"
+    return [
+        variant["name"],
+        f"{bleu['mean']:.1f} ± {half:.1f}",
+        seeds,
+        f"{variant['chrf']['mean']:.1f}",
+        f"{variant['ter']['mean']:.1f}",
+        f"{equal['bleu']:.1f}" if equal else "-",
+    ]
