@@ -20,16 +20,16 @@ def build(outcomes: Sequence[Outcome], recipe: str) -> dict[str, Any]:
     between runs of different test pairs.
     """
     variants = [_figures(outcome) for outcome in outcomes]
+    complete = [variant for variant in variants if variant["bleu"]]
     done = [outcome for outcome in outcomes if outcome.runs]
     p_values = _p_values(done)
     first = done[0].runs[0].summary if done else {}
-    ratios = _ratios([variant for variant in variants if not variant["error"]])
     return {
         "variants": variants,
         "p_values": p_values,
         "signatures": {key: first["scores_after"][key]["signature"] for key in METRICS} if done else {},
-        "ratios": ratios,
-        "verdict": _verdict([variant for variant in variants if not variant["error"]], p_values, ratios),
+        "ratios": _ratios(complete),
+        "verdict": verdict(complete, p_values),
         "hardware": first.get("hardware", ""),
         "recipe": recipe,
         "test_pairs": first.get("test_pairs", 0),
@@ -141,11 +141,7 @@ def _ratios(variants: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     }
 
 
-def _verdict(
-    variants: Sequence[dict[str, Any]],
-    p_values: dict[str, dict[str, dict[str, list[float]]]],
-    ratios: dict[str, dict[str, float]],
-) -> str:
+def verdict(variants: Sequence[dict[str, Any]], p_values: dict[str, dict[str, dict[str, list[float]]]]) -> str:
     """Which is better, by how much and at what cost: the best adapter and full fine-tuning, else the best two."""
     trained = sorted((v for v in variants if v["method"] != "none"), key=lambda v: -float(v["bleu"]["mean"]))
     adapters = [v for v in trained if v["method"] == "lora"]

@@ -1,0 +1,227 @@
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import translora
+from translora.compare import results
+from translora.compare.comparison import show
+from translora.compare.variants import read_variants
+from translora.compare.work import Outcome
+from translora.config import CompareConfig, Config
+from translora.errors import ConfigError
+from translora.recipe import load_comparison
+from translora.report.comparison import write_comparison
+
+RECIPE = """
+model: {model}
+output: out
+data:
+  train: {{path: {corpus}}}
+  validation_size: 20
+  test_size: 40
+training: {{max_steps: 6, batch_tokens: 600, evaluate_every: 3}}
+decoding: {{max_tokens: 8}}
+compare:
+  rates: [1e-3, 1e-2]
+  variants:
+    lora: {{lora: {{rank: 4}}}}
+    full: {{method: full, rates: [1e-3]}}
+"""
+
+
+def variants(fields, **options):
+    return read_variants(Config(), CompareConfig(variants={"one": fields}, **options))
+
+
+def test_a_variant_is_the_recipe_with_its_own_fields():
+    (one,) = variants({"lora": {"rank": 4, "rslora": True}, "training": {"epochs": 2}}, rates=(1e-3,))
+    expected = Config()
+    assert one.config.lora == dataclasses.replace(expected.lora, rank=4, rslora=True)
+    assert one.config.training == dataclasses.replace(expected.training, epochs=2)
+    assert one.rates == (1e-3,)
+    (other,) = variants({"rates": ["1e-4", 3e-4, 3e-4]})
+    assert other.rates == (1e-4, 3e-4)
+
+
+def test_a_run_has_its_own_seed_but_the_pairs_of_all():
+    (one,) = variants({"method": "full"})
+    config = one.run_config("folder", 1e-4, seed=7)
+    assert (config.seed, config.data.seed, config.training.learning_rate) == (7, Config().seed, 1e-4)
+
+
+MISTAKES = [
+    ({"lora": {"rnk": 4}}, "unknown field lora.rnk: did you mean lora.rank"),
+    ({"method": "lorra"}, "method: must be one of 'lora', 'full', 'none', not lorra"),
+    ({"method": "none"}, "it trains nothing"),
+    ({"method": "full", "lora": {"rank": 4}}, "lora.rank has no effect with method full"),
+    ({"training": {"learning_rate": 1e-3}}, "name the rates to try as rates"),
+    ({"seed": 3}, "has the same seed for all"),
+    ({"decoding": {"beams": 4}}, "has the same decoding for all"),
+    ({"data": {"test": {"path": "x.tsv"}}}, "has the same data.test for all"),
+    ({"data": {"train": {"limit": 5}}}, "would change the pairs cut from it"),
+    ({"rates": 3}, "rates: must be a list of numbers"),
+    ({"rates": []}, "name at least one rate"),
+    ({"rates": [-1]}, "all above 0"),
+    ({"lora": {"rank": 0}}, "lora.rank: must be at least 1"),
+    ({"training": {"freeze": ["head"]}}, "training.freeze"),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), MISTAKES, ids=[message[:24] for _, message in MISTAKES])
+def test_what_cannot_be_compared_is_named_before_anything_runs(fields, message):
+    with pytest.raises(ConfigError, match="compare.variants.one") as caught:
+        variants(fields)
+    assert message in str(caught.value)
+
+
+def test_mistakes_in_the_section_itself(tmp_path):
+    same = {"a": {"lora": {"rank": 4}}, "b": {"lora": {"rank": 4}}}
+    with pytest.raises(ConfigError, match=r"compare.variants.b: the same as a"):
+        read_variants(Config(), CompareConfig(variants=same))
+    for section in ({"variants": {"untouched": {}}}, {"variants": {"../up": {}}}, {"variants": {}}, {"seeds": 0}):
+        with pytest.raises(ConfigError):
+            read_variants(Config(), CompareConfig(**section))
+    file = tmp_path / "recipe.yaml"
+    for text, message in (("seed: 3", "did you mean compare.seeds"), ("seeds: many", "must be a whole number")):
+        file.write_text(f"compare:\n  {text}\n")
+        with pytest.raises(ConfigError, match=f"recipe.yaml:2: .*{message}"):
+            load_comparison(file)
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory, tiny_model, corpus_file):
+    """A finished comparison of the untouched model, LoRA with two seeds, and full fine-tuning; one has failed."""
+    folder = tmp_path_factory.mktemp("compare")
+    (folder / "recipe.yaml").write_text(RECIPE.format(model=tiny_model, corpus=corpus_file))
+    config, comparison = load_comparison(folder / "recipe.yaml")
+    lora, full = read_variants(config, comparison)
+    data = dataclasses.replace(config.data, seed=1)
+    untouched = dataclasses.replace(config, method="none", output=str(folder / "untouched"), data=data)
+    runs = {
+        name: [translora.train(variant.run_config(folder / f"{name}-{seed}", 1e-2, seed)) for seed in seeds]
+        for name, variant, seeds in (("lora", lora, (1, 2)), ("full", full, (1,)))
+    }
+    return [
+        Outcome("untouched", "none", [translora.train(untouched)]),
+        Outcome("lora", "lora", runs["lora"], {1e-3: None, 1e-2: 4.2}, 1e-2, equal_time=runs["lora"][0]),
+        Outcome("full", "full", runs["full"], {1e-3: 5.0}, 1e-3),
+        Outcome("broken", "lora", error="lora.targets 'query': no layer"),
+    ]
+
+
+def test_the_result_has_every_figure(outcomes):
+    result = results.build(outcomes, "translora compare recipe.yaml")
+    json.dumps(result, allow_nan=False)
+    untouched, lora, full, broken = result["variants"]
+    assert untouched["train_seconds"] is untouched["adapter_bytes"] is untouched["learning_rate"] is None
+    assert untouched["trainable_parameters"] == 0
+    scores = [run.summary["bleu_after"] for run in outcomes[1].runs]
+    assert lora["bleu"]["per_seed"] == scores
+    assert lora["bleu"]["mean"] == pytest.approx(sum(scores) / 2)
+    assert lora["seeds"] == [1, 2]
+    assert lora["rates"] == {"0.001": None, "0.01": 4.2}
+    assert lora["equal_time"]["bleu"] == scores[0]
+    assert full["adapter_bytes"] > 10 * lora["adapter_bytes"] > 0
+    assert [point["step"] for point in full["curve"]] == [3, 6]
+    assert broken["error"]
+    assert broken["bleu"] is None
+    assert {a: set(others) for a, others in result["p_values"].items()} == {
+        "untouched": {"lora", "full"}, "lora": {"full"},
+    }  # fmt: skip
+    assert [len(result["p_values"]["lora"]["full"][key]) for key in results.METRICS] == [2, 2, 2]
+    assert list(result["ratios"]) == ["lora"]
+    assert result["ratios"]["lora"]["trainable_parameters"] == pytest.approx(
+        lora["trainable_parameters"] / full["trainable_parameters"]
+    )
+    assert set(result["signatures"]) == set(results.METRICS)
+
+
+def test_its_tables_and_its_page(outcomes, tmp_path, capsys):
+    result = results.build(outcomes, "translora compare recipe.yaml")
+    show(result)
+    printed = capsys.readouterr().out
+    assert "untouched" in printed
+    assert result["verdict"][:30] in printed
+    page = tmp_path / "report.html"
+    write_comparison(page, result, {outcome.name: outcome.runs[0] for outcome in outcomes if outcome.runs})
+    text = page.read_text(encoding="utf-8")
+    assert "broken failed: lora.targets" in text
+    assert text.count("<svg") == 3
+    assert f"{result['variants'][1]['bleu']['mean']:.1f} ±" in text
+
+
+def figures(name, method, *bleu, parameters=100, seconds=10.0, memory=2**30):
+    mean = sum(bleu) / len(bleu)
+    return {
+        "name": name, "method": method, "bleu": {"mean": mean, "per_seed": list(bleu)},
+        "trainable_parameters": parameters, "train_seconds": seconds, "peak_memory_bytes": memory,
+    }  # fmt: skip
+
+
+VERDICTS = [
+    ([20.0], [18.7], [0.002], "full is better than lora by 1.3 BLEU (p = 0.002), with 20 x the trained parameters"),
+    ([20.0], [19.9], [0.4], "No significant difference between full (20.0 BLEU) and lora (19.9): p = 0.400, with 20 x"),
+    ([18.0], [19.0], [0.01], "lora is better than full by 1.0 BLEU (p = 0.010), with 5.0% of the trained parameters"),
+    ([20.0, 18.0], [19.0, 19.5], [0.01, 0.01], "No significant difference"),  # the seeds disagree
+    ([20.0, 20.0], [19.0, 19.5], [0.01, 0.2], "No significant difference"),  # one seed says chance
+    ([20.0, 20.0], [19.0, 19.0], [0.01, 0.02], "p = 0.010 to 0.020 over 2 seeds"),
+]
+
+
+@pytest.mark.parametrize(("full", "lora", "p_values", "verdict"), VERDICTS)
+def test_the_verdict(full, lora, p_values, verdict):
+    compared = [figures("full", "full", *full, parameters=2000), figures("lora", "lora", *lora)]
+    found = results.verdict(compared, {"full": {"lora": {"bleu": p_values}}})
+    assert verdict in found
+    assert found.endswith(".")
+
+
+def test_the_verdict_where_little_is_there():
+    untouched = figures("untouched", "none", 3.0, parameters=0, seconds=None, memory=None)
+    lora = figures("lora", "lora", 9.0)
+    p_values = {"untouched": {"lora": {"bleu": [0.001]}}}
+    assert results.verdict([untouched, lora], p_values) == "lora is better than untouched by 6.0 BLEU (p = 0.001)."
+    assert results.verdict([untouched], {}) == "There is nothing to compare."
+    assert "cannot be compared" in results.verdict([lora, figures("b", "lora", 3.0)], {})
+
+
+def compare(folder, *flags, **options):
+    command = [sys.executable, "-m", "translora.cli", "compare", "recipe.yaml", *flags]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+@pytest.mark.slow
+def test_a_comparison_stopped_and_taken_up_with_one_variant_that_fails(tmp_path, tiny_model, corpus_file):
+    recipe = RECIPE.format(model=tiny_model, corpus=corpus_file) + "    broken: {lora: {targets: query}}\n"
+    (tmp_path / "recipe.yaml").write_text(recipe)
+    process = compare(tmp_path)
+    while not list(tmp_path.glob("out/lora/*/*/checkpoints/last")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGTERM)
+    _, printed = process.communicate()
+    assert process.returncode == 143
+    assert printed.splitlines()[-1].startswith("translora: stopped in lora, rate 0.001, seed 1")
+    assert not (tmp_path / "out" / "compare.json").exists()
+
+    out, printed = compare(tmp_path).communicate()
+    assert "1 of 3 variants failed: broken: lora.targets 'query'" in printed.splitlines()[-1]
+    assert "is better than" in out or "No significant difference" in out
+    result = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert [variant["name"] for variant in result["variants"]] == ["untouched", "lora", "full", "broken"]
+    assert len(result["variants"][1]["rates"]) == 2
+    assert result["variants"][1]["equal_time"]
+    assert result["recipe"] == "translora compare recipe.yaml"
+    assert (tmp_path / "out" / "report.html").exists()
+
+    written = {file: file.stat().st_mtime_ns for file in tmp_path.glob("out/**/metrics.jsonl")}
+    again = compare(tmp_path)
+    out, _ = again.communicate()
+    assert again.returncode == 1
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.glob("out/**/metrics.jsonl")} == written
