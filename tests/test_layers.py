@@ -12,8 +12,8 @@ import translora
 SOURCE = Path(translora.__file__).parent
 ORDER = [
     "errors", "files", "config", "languages", "families", "recipe", "terminal", "progress", "hub", "mini", "data",
-    "model", "translate", "evaluate", "significance", "runs", "training", "summary", "report", "pipeline",
-    "compare", "cli",
+    "model", "translate", "evaluate", "significance", "comet", "runs", "training", "summary", "report", "pipeline",
+    "evaluation", "compare", "cli",
 ]  # fmt: skip
 
 

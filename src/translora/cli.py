@@ -64,16 +64,24 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("recipe", help="a YAML file, or the name of a packaged recipe; any field is a flag too")
     compare.add_argument("--seeds", type=int, default=0, help="train the chosen rates with so many seeds")
     compare.add_argument("--overwrite", action="store_true", help="delete an earlier comparison in the folder first")
-    evaluate = _add(commands, "evaluate", _evaluate, "translate a data set and score it")
-    _add_model(evaluate)
-    evaluate.add_argument("--data", required=True, help="a file or folder of pairs, a hub data set, or mini")
-    evaluate.add_argument("--split", default="", help="the split of a data set, such as test[:500]")
+    evaluate = _add(commands, "evaluate", _evaluate, "score a model or a file of translations on a test set")
+    _add_model(evaluate, required=False)
+    evaluate.add_argument("--data", default="", help="the pairs: a file, a folder, a hub data set, or mini")
+    evaluate.add_argument("--split", default="test", help="the split of a data set, such as test[:500]")
     evaluate.add_argument("--data-name", default="", help="the configuration of a hub data set, such as de-en")
+    evaluate.add_argument("--hypotheses", default="", help="score the lines of this file instead of translating")
+    evaluate.add_argument("--references", nargs="+", default=[], help="files of further references, one a line")
+    evaluate.add_argument("--baseline", default="", help="a file of other translations: is there a difference?")
+    evaluate.add_argument(
+        "--test", choices=["bootstrap", "randomisation"], default="bootstrap", help="how to test the difference"
+    )
     evaluate.add_argument("-o", "--output", default="", help="also write the translations to this file")
+    evaluate.add_argument("--comet", action="store_true", help="also score by COMET, a program apart")
     evaluate.add_argument("--explain", action="store_true", help="show what other ways of counting BLEU would say")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    report = _add(commands, "report", _report, "write the report of finished runs again")
+    report = _add(commands, "report", _report, "write the report of a run again, or of several side by side")
     report.add_argument("runs", nargs="+", metavar="RUN", help="a run folder")
+    report.add_argument("-o", "--output", default="report.html", help="the page of several runs (default: report.html)")
     translate = _add(commands, "translate", _translate, "one line in, one line out, in order")
     _add_model(translate)
     translate.add_argument("input", nargs="?", default="-", help="a text file; - or nothing reads standard input")
@@ -96,8 +104,9 @@ def _add(
     return parser
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="a run folder, a PEFT adapter folder, a model folder, a hub name, or mini")
+def _add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    what = "a run folder, a PEFT adapter folder, a model folder, a hub name, or mini"
+    parser.add_argument("model", nargs=None if required else "?", default="", help=what)
     parser.add_argument("--source", default="", help="source language code (default: the run's, else de)")
     parser.add_argument("--target", default="", help="target language code (default: the run's, else en)")
     parser.add_argument("--beams", type=int, default=0, help="beam size (default: the run's, else 1, greedy)")
@@ -153,41 +162,33 @@ def _compare(arguments: argparse.Namespace, flags: list[str]) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace, flags: list[str]) -> None:
-    from translora.config import SourceConfig
-    from translora.data.sources import read_corpus
-    from translora.evaluate import evaluate, explain_bleu
-    from translora.files import write_lines
-    from translora.pipeline import open_translator
-    from translora.training.validation import translate_merged
+    import dataclasses
 
-    translator, config = open_translator(arguments.model, arguments.source, arguments.target, arguments.beams)
-    data = SourceConfig(path=arguments.data, split=arguments.split or "test", name=arguments.data_name)
-    pairs = read_corpus(data, config.source, config.target)
-    hypotheses = translate_merged(translator, pairs.sources, config, "translate")
-    if arguments.output:
-        from pathlib import Path
+    from translora.evaluation import Request, explained, printed, run_evaluation
 
-        write_lines(Path(arguments.output), hypotheses)
-    scores = evaluate(hypotheses, pairs.targets, config.target)
+    given = vars(arguments)
+    fields = {field.name: given[field.name] for field in dataclasses.fields(Request)}
+    evaluation = run_evaluation(Request(**{**fields, "references": tuple(arguments.references)}))
     if arguments.json:
-        print(json.dumps(scores.as_dict()))
+        print(json.dumps(evaluation.as_dict()))
         return
-    for name, score in (("BLEU", scores.bleu), ("chrF2++", scores.chrf), ("TER", scores.ter)):
-        low, high = score.interval
-        print(f"{name} = {score.score:.2f} (95% confidence: {low:.2f} to {high:.2f})  {score.signature}")
-    if arguments.explain:
-        for figure, what in explain_bleu(hypotheses, pairs.targets, config.target):
-            print(f"{figure:6.2f}  {what}")
+    print(*printed(evaluation), *(explained(evaluation) if arguments.explain else []), sep="\n")
 
 
 def _report(arguments: argparse.Namespace, flags: list[str]) -> None:
     from pathlib import Path
 
-    from translora.report.run import write_report
     from translora.runs import Run
 
-    for folder in arguments.runs:
-        print(write_report(Run(Path(folder))))
+    runs = [Run(Path(folder)) for folder in arguments.runs]
+    if len(runs) == 1:
+        from translora.report.run import write_report
+
+        print(write_report(runs[0]))
+        return
+    from translora.compare.comparison import side_by_side
+
+    print(side_by_side(runs, Path(arguments.output)))
 
 
 def _translate(arguments: argparse.Namespace, flags: list[str]) -> None:

@@ -49,6 +49,17 @@ def bleu_tokenizer(target: str) -> str:
     return {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}.get(target.split("-")[0].lower(), "13a")
 
 
+def require_tokenizer(target: str) -> None:
+    """Raise `DataError` where BLEU for a target language needs a tokenizer that is not installed."""
+    from sacrebleu.metrics import BLEU
+
+    language = target.split("-")[0].lower()
+    try:
+        BLEU(tokenize=bleu_tokenizer(target))
+    except (ImportError, RuntimeError) as error:
+        raise DataError(f"BLEU of {target} needs MeCab to find words: pip install 'translora[{language}]'") from error
+
+
 def metrics(target: str, references: Sequence[Sequence[str]]) -> dict[str, Any]:
     """SacreBLEU's metrics with the settings that are used here, by the names of `Scores`, ready for `references`.
 
@@ -57,6 +68,7 @@ def metrics(target: str, references: Sequence[Sequence[str]]) -> dict[str, Any]:
     from sacrebleu.metrics import BLEU, CHRF, TER
 
     lists = [list(lines) for lines in references]
+    require_tokenizer(target)
     return {
         "bleu": BLEU(tokenize=bleu_tokenizer(target), references=lists),
         "chrf": CHRF(word_order=2, references=lists),

@@ -17,7 +17,7 @@ from translora.data.pairs import Corpus
 from translora.data.splits import Splits, read_splits
 from translora.data.tokens import TokenisedCorpus, tokenise
 from translora.errors import ConfigError, NotFiniteError
-from translora.evaluate import evaluate
+from translora.evaluate import evaluate, require_tokenizer
 from translora.files import atomic_folder, write_json, write_lines
 from translora.model.load import Translator, checkpoint_activations, load, quiet_transformers
 from translora.model.lora import (
@@ -54,6 +54,7 @@ def train(config: Config, overwrite: bool = False, score: bool = True) -> Run:
         terminal.notice(f"{run.folder}: this run has finished; --overwrite does it again")
         summary.show_end(run)
         return run
+    require_tokenizer(config.target)
     splits = read_splits(config)
     translator = load(config)
     parameters = _make_trainable(translator, config)

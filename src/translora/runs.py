@@ -59,7 +59,11 @@ class Run:
 
     def translated(self, label: str) -> list[str]:
         """The lines of one of the files in `translations`, such as `after`."""
-        return (self.translations / f"{label}.txt").read_text(encoding="utf-8").split("\n")[:-1]
+        file = self.translations / f"{label}.txt"
+        try:
+            return file.read_text(encoding="utf-8").split("\n")[:-1]
+        except FileNotFoundError as error:
+            raise DataError(f"{file} is missing: the run folder is incomplete: train it again") from error
 
     def final_translations(self) -> list[str]:
         """The test pairs as the run's model translates them in the end."""
@@ -85,9 +89,18 @@ class Run:
         """Whether the run has its adapter or model."""
         return self.adapter.exists() or self.model.exists()
 
+    def figures(self) -> list[dict[str, Any]]:
+        """Each step's and each validation's figures; raises `DataError` where the file is missing or damaged."""
+        try:
+            return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+        except FileNotFoundError as error:
+            raise DataError(f"{self.metrics} is missing: the run folder is incomplete: train it again") from error
+        except ValueError as error:
+            raise DataError(f"{self.metrics} is damaged ({error}): train the run again") from error
+
     def validation_bleu(self) -> list[float]:
         """The BLEU of each validation so far."""
-        figures = [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+        figures = self.figures()
         return [figure["validation_bleu"] for figure in figures if "validation_bleu" in figure]
 
     @property
@@ -104,6 +117,8 @@ class Run:
             if not self.config_file.exists():
                 raise DataError(f"{self.folder}: no run folder: give one that translora train wrote") from error
             raise DataError(f"{self.folder}: the run has not finished: start the same command again") from error
+        except ValueError as error:
+            raise DataError(f"{self.summary_file} is damaged ({error}): train the run again") from error
 
 
 def find_run(config: Config, overwrite: bool = False) -> Run:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from translora.config import CompareConfig, Config
 from translora.errors import ConfigError, TrainingError
 from translora.files import write_json
 from translora.report.comparison import write_comparison
+from translora.runs import Run
 
 RESULT_FILE = "compare.json"
 
@@ -44,6 +47,26 @@ def compare(config: Config, comparison: CompareConfig, recipe: str, overwrite: b
         reasons = "; ".join(f"{outcome.name}: {outcome.error}" for outcome in failed)
         raise TrainingError(f"{len(failed)} of {len(variants)} variants failed: {reasons}")
     return result
+
+
+def side_by_side(runs: Sequence[Run], page: Path) -> Path:
+    """Write the page of several finished runs, each by the name of its folder; their tables are printed too.
+
+    Raises `DataError` where one has not finished, and `ConfigError` where one is named twice.
+    """
+    names = [str(run.folder) for run in runs]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"{max(names, key=names.count)} is named twice: name each run once")
+    outcomes = [
+        Outcome(
+            name, run.config.method, [run], rate=run.config.training.learning_rate if run.summary["steps"] else None
+        )
+        for name, run in zip(names, runs, strict=True)
+    ]
+    result = results.build(outcomes, shlex.join(["translora", "report", *names]))
+    write_comparison(page, result, dict(zip(names, runs, strict=True)))
+    show(result)
+    return page
 
 
 def _outcomes(variants: list[Variant], config: Config, comparison: CompareConfig, folder: Path) -> list[Outcome]:

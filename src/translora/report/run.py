@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ def _plots(run: Run) -> dict[str, str]:
     """Loss and validation BLEU over the steps; nothing for a run without training."""
     if not run.summary["steps"]:
         return {}
-    rows = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
+    rows = run.figures()
     training = sorted({row["step"]: row["loss"] for row in rows if "loss" in row}.items())
     checks = {row["step"]: row for row in rows if "validation_bleu" in row}
     steps = sorted(checks)

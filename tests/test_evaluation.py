@@ -1,0 +1,115 @@
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+
+from translora.comet import CometError, comet
+from translora.errors import ConfigError, DataError
+from translora.evaluation import Request, explained, printed, run_evaluation
+
+REFERENCE = ["The house is wonderful.", "It isn't raining, is it?", "Save the file – now.", "Close it."]
+SECOND = ["The house is great.", "It is not raining, is it?", "Save the file now.", "Shut it."]
+HYPOTHESES = ["The house is nice.", "It is not raining, is it?", "Store the file now.", "Close it."]
+BASELINE = ["House nice.", "Rain?", "Store file.", "Close."]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Files of one line a sentence, and a corpus with the first references."""
+    texts = {"hyp": HYPOTHESES, "ref": REFERENCE, "second": SECOND, "base": BASELINE, "short": HYPOTHESES[:2]}
+    for name, lines in texts.items():
+        (tmp_path / name).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    (tmp_path / "empty").touch()
+    (tmp_path / "pairs.tsv").write_text("".join(f"Quelle {i}\t{line}\n" for i, line in enumerate(REFERENCE)))
+    return tmp_path
+
+
+def request(files, **fields):
+    paths = {"hypotheses", "baseline", "data"}
+    given = {key: str(files / value) if key in paths and value else value for key, value in fields.items()}
+    references = tuple(str(files / name) for name in fields.get("references", ()))
+    return Request(**{**given, "references": references})
+
+
+def sacrebleu(files, *arguments):
+    command = [sys.executable, "-m", "sacrebleu", *map(str, arguments), "-w", "8", "-b"]
+    return subprocess.run(command, cwd=files, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_several_references_are_scored_as_sacrebleu_does(files):
+    evaluation = run_evaluation(request(files, hypotheses="hyp", references=["ref", "second"]))
+    assert f"{evaluation.scores.bleu.score:.8f}" == sacrebleu(files, "ref", "second", "-i", "hyp")
+    assert evaluation.scores.bleu.signature.startswith("nrefs:2|")
+    also = run_evaluation(request(files, hypotheses="hyp", data="pairs.tsv", references=["second"]))
+    assert also.scores == evaluation.scores
+    alone = run_evaluation(request(files, hypotheses="hyp", references=["ref"]))
+    assert f"{alone.scores.bleu.score:.8f}" == sacrebleu(files, "ref", "-i", "hyp")
+
+
+@pytest.mark.parametrize("test", ["bootstrap", "randomisation"])
+def test_a_baseline_is_tested_against(files, test):
+    evaluation = run_evaluation(request(files, hypotheses="hyp", references=["ref"], baseline="base", test=test))
+    assert evaluation.comparison["bleu"].baseline.score < evaluation.scores.bleu.score
+    lines = printed(evaluation)
+    assert len(lines) == 6
+    assert "difference (p = " in lines[1]
+    as_json = json.loads(json.dumps(evaluation.as_dict()))
+    assert as_json["baseline"]["ter"]["p_value"] == evaluation.comparison["ter"].p_value
+    assert set(as_json) == {"bleu", "chrf", "ter", "pairs", "baseline"}
+
+
+def test_bleu_is_explained_on_the_same_output(files):
+    evaluation = run_evaluation(request(files, hypotheses="hyp", references=["ref"]))
+    first, *others = explained(evaluation)
+    assert first.split()[0] == f"{evaluation.scores.bleu.score:.2f}"
+    assert len(others) == 3
+
+
+MISTAKES = [
+    ({}, "give a model to translate with, or --hypotheses"),
+    ({"model": "mini", "hypotheses": "hyp"}, "one of the two"),
+    ({"model": "mini"}, "give --data, the pairs to translate"),
+    ({"hypotheses": "hyp"}, "give --data or --references"),
+    ({"hypotheses": "hyp", "references": ["ref"], "comet": True}, "--comet reads the sources too"),
+    ({"hypotheses": "hyp", "references": ["short"]}, "short: 2 lines for 4 of .*hyp: line by line"),
+    ({"hypotheses": "short", "data": "pairs.tsv"}, "short: 2 lines for 4 of .*pairs.tsv"),
+    ({"hypotheses": "hyp", "references": ["ref"], "baseline": "short"}, "short: 2 lines for 4 of references"),
+    ({"hypotheses": "empty", "references": ["ref"]}, "empty: no lines in it"),
+    ({"hypotheses": "gone", "references": ["ref"]}, "gone: No such file"),
+    ({"hypotheses": "hyp", "references": ["gone"]}, "gone: No such file"),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), MISTAKES, ids=[message[:28] for _, message in MISTAKES])
+def test_mistakes(files, fields, message):
+    with pytest.raises((ConfigError, DataError), match=message):
+        run_evaluation(request(files, **fields))
+
+
+def test_comet_says_how_to_get_it(files, monkeypatch):
+    monkeypatch.setenv("PATH", str(files))
+    monkeypatch.delenv("TRANSLORA_COMET", raising=False)
+    with pytest.raises(CometError, match="COMET is not installed: install it in an environment of its own"):
+        run_evaluation(request(files, hypotheses="hyp", data="pairs.tsv", comet=True))
+    monkeypatch.setenv("TRANSLORA_COMET", "gone/comet-score")
+    with pytest.raises(CometError, match="gone/comet-score: no such program"):
+        comet(["a"], ["b"], ["c"], gpu=False)
+
+
+def test_a_comet_that_fails_is_named_with_its_last_line(monkeypatch):
+    monkeypatch.setenv("TRANSLORA_COMET", sys.executable)  # a program that does not know these arguments
+    with pytest.raises(CometError, match="failed .*: run it alone to see why"):
+        comet(["a"], ["b"], ["c"], gpu=False)
+
+
+def test_the_command(files, capsys, monkeypatch):
+    from translora import cli
+
+    monkeypatch.chdir(files)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["evaluate", "--hypotheses", "hyp", "--references", "ref", "second", "--baseline", "base", "--json"])
+    assert caught.value.code == 0
+    assert json.loads(capsys.readouterr().out)["pairs"] == 4
