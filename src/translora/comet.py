@@ -18,7 +18,8 @@ from translora.files import write_lines
 MODEL = "Unbabel/wmt22-comet-da"
 _VARIABLE = "TRANSLORA_COMET"
 _HOW = (
-    "install it in an environment of its own (python3 -m venv comet; comet/bin/pip install unbabel-comet) "
+    "install it in an environment of its own "
+    "(python3 -m venv comet; comet/bin/pip install unbabel-comet 'setuptools<81') "
     f"and set {_VARIABLE}=comet/bin/comet-score"
 )
 

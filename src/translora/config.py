@@ -121,6 +121,8 @@ class TrainingConfig:
     """Steps between validations; 0 validates at the end of each epoch."""
     validation_pairs: int = 0
     """Translate at most this many validation pairs for BLEU; 0 translates all."""
+    tensorboard: bool = False
+    """Also write TensorBoard's event files, into `tensorboard/` of the run folder."""
     patience: int = 0
     """Stop after this many validations without a better BLEU; 0 never stops early."""
 

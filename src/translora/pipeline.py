@@ -6,6 +6,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,16 @@ from translora.training import canary
 from translora.training.checkpoint import Checkpoints, TrainingState
 from translora.training.loop import fit
 from translora.training.preflight import check_memory
+from translora.training.tracking import TensorBoard, Tracker
 from translora.training.validation import translate_merged, validate
 
 
-def train(config: Config, overwrite: bool = False, score: bool = True) -> Run:
+def train(config: Config, overwrite: bool = False, score: bool = True, trackers: Sequence[Tracker] = ()) -> Run:
     """Do the whole job that `config` describes and return its run folder.
 
     Goes on where an earlier, interrupted call with the same configuration stopped; a finished run is shown again.
     `overwrite` deletes an earlier run in the folder first. Without `score` the job ends when the model is trained;
-    a later call translates and scores the test pairs.
+    a later call translates and scores the test pairs. `trackers` are told each step's figures.
 
     Raises a `TransloraError` for whatever the user can mend.
     """
@@ -55,6 +57,8 @@ def train(config: Config, overwrite: bool = False, score: bool = True) -> Run:
         summary.show_end(run)
         return run
     require_tokenizer(config.target)
+    if config.training.tensorboard:
+        trackers = [*trackers, TensorBoard(run.tensorboard)]
     splits = read_splits(config)
     translator = load(config)
     parameters = _make_trainable(translator, config)
@@ -72,7 +76,7 @@ def train(config: Config, overwrite: bool = False, score: bool = True) -> Run:
         _translate_test(translator, splits.test, config, run, "before")
     state = TrainingState()
     if config.method != "none":
-        state = _train_model(translator, splits, examples, config, run, needs.batch_tokens)
+        state = _train_model(translator, splits, examples, config, run, needs.batch_tokens, trackers)
         _save_model(translator, run)
     if not score:
         return run
@@ -146,14 +150,24 @@ def _tokenised(translator: Translator, corpus: Corpus, config: Config) -> Tokeni
 
 
 def _train_model(
-    translator: Translator, splits: Splits, examples: TokenisedCorpus, config: Config, run: Run, batch_tokens: int
+    translator: Translator,
+    splits: Splits,
+    examples: TokenisedCorpus,
+    config: Config,
+    run: Run,
+    batch_tokens: int,
+    trackers: Sequence[Tracker],
 ) -> TrainingState:
     held_out = _tokenised(translator, splits.validation, config)
-    with open(run.metrics, "a", encoding="utf-8") as stream:
+    with open(run.metrics, "a", encoding="utf-8") as stream, ExitStack() as at_end:
+        for tracker in trackers:
+            at_end.callback(tracker.close)
 
         def record(figures: dict[str, Any]) -> None:
             stream.write(json.dumps({**figures, "time": round(time.time(), 3)}) + "\n")
             stream.flush()
+            for tracker in trackers:
+                tracker.log({name: value for name, value in figures.items() if name != "step"}, figures["step"])
 
         try:
             return fit(

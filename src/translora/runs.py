@@ -53,6 +53,11 @@ class Run:
         return self.folder / "metrics.jsonl"
 
     @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files, where the recipe asks for them."""
+        return self.folder / "tensorboard"
+
+    @property
     def translations(self) -> Path:
         """`source.txt`, `reference.txt`, `before.txt` and `after.txt` of the test pairs, aligned by line."""
         return self.folder / "translations"

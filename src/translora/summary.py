@@ -109,6 +109,7 @@ def build(
         "test_pairs": len(splits.test),
         "dropped_empty": splits.empty,
         "dropped_overlap": splits.overlap,
+        "overlap_examples": list(splits.overlap_examples),
         "truncated_sources": examples.truncated_sources,
         "truncated_targets": examples.truncated_targets,
         "steps": state.step,
