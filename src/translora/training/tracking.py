@@ -13,8 +13,9 @@ class Tracker(Protocol):
     """What `train` tells of a run: give it any object that has these two methods."""
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
-        """Take the figures of a step (`loss`, `learning_rate`, `target_tokens`) or of a validation after it
-        (`validation_loss`, `validation_bleu`).
+        """Take the figures of a step, or of a validation after it.
+
+        A step has `loss`, `learning_rate` and `target_tokens`, a validation `validation_loss` and `validation_bleu`.
         """
 
     def close(self) -> None:
