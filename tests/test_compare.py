@@ -1,22 +1,25 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 import translora
 from translora.compare import results
-from translora.compare.comparison import show
+from translora.compare.comparison import show, side_by_side
 from translora.compare.variants import read_variants
 from translora.compare.work import Outcome
 from translora.config import CompareConfig, Config
-from translora.errors import ConfigError
+from translora.errors import ConfigError, DataError
 from translora.recipe import load_comparison
 from translora.report.comparison import write_comparison
+from translora.runs import Run
 
 RECIPE = """
 model: {model}
@@ -189,6 +192,30 @@ def test_the_verdict_where_little_is_there():
     assert results.verdict([untouched, lora], p_values) == "lora is better than untouched by 6.0 BLEU (p = 0.001)."
     assert results.verdict([untouched], {}) == "There is nothing to compare."
     assert "cannot be compared" in results.verdict([lora, figures("b", "lora", 3.0)], {})
+
+
+def test_several_runs_side_by_side(outcomes, tmp_path, capsys):
+    runs = [outcome.runs[0] for outcome in outcomes if outcome.runs]
+    page = side_by_side(runs, tmp_path / "page.html")
+    text = page.read_text(encoding="utf-8")
+    assert all(f"<td>{name}</td>" in text for name in ("untouched", "lora-1", "full-1"))
+    assert str(runs[0].folder.parent) not in text.split("<h2>Recipe")[0]
+    with pytest.raises(ConfigError, match="is named twice"):
+        side_by_side([runs[0], runs[0]], page)
+    other = Run(tmp_path / "other")
+    with pytest.raises(DataError, match="other: no run folder"):
+        side_by_side([runs[0], other], page)
+
+
+def test_an_incomplete_run_folder_names_what_is_missing(outcomes, tmp_path):
+    copied = Run(Path(shutil.copytree(outcomes[2].runs[0].folder, tmp_path / "run")))
+    (copied.translations / "after.txt").unlink()
+    with pytest.raises(DataError, match="after.txt is missing: the run folder is incomplete"):
+        side_by_side([outcomes[0].runs[0], copied], tmp_path / "page.html")
+    copied.summary_file.write_text("{")
+    with pytest.raises(DataError, match="summary.json is damaged"):
+        side_by_side([outcomes[0].runs[0], copied], tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
 
 
 def compare(folder, *flags, **options):

@@ -29,13 +29,15 @@ def folder(tmp_path_factory, corpus_file):
     shutil.copy(corpus_file, folder / "my-corpus.tsv")
     lines = corpus_file.read_text(encoding="utf-8").splitlines(keepends=True)[:8]
     (folder / "test.tsv").write_text("".join(lines), encoding="utf-8")
-    (folder / "new.txt").write_text("".join(line.split("\t")[0] + "\n" for line in lines), encoding="utf-8")
+    for name, column in (("new.txt", 0), ("references.txt", 1), ("other.txt", 0)):
+        texts = (line.rstrip("\n").split("\t")[column] + "\n" for line in lines)
+        (folder / name).write_text("".join(texts), encoding="utf-8")
     return folder
 
 
 def test_the_readme_has_the_commands_it_should():
     assert [command for command in commands() if command.startswith("make")] == ["make demo", "make test"]
-    assert len(commands()) == 8
+    assert len(commands()) == 11
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(r"^demo:.*\n\t\$\(BIN\)/translora demo$", makefile, flags=re.MULTILINE)
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("make test")
@@ -48,7 +50,7 @@ def test_every_command_runs(folder):
         if command.startswith("make"):
             continue  # demo: tests/end_to_end/test_demo.py; test: this very run
         line = re.sub(r"\btranslora (?=\w)", f"{translora} ", command)
-        if " train " in line:
+        if " train " in line or " compare " in line:
             line = f"{line} {' '.join(FEW_STEPS)}"
         result = subprocess.run(line, shell=True, cwd=folder, capture_output=True, text=True, check=False)
         assert result.returncode == 0, f"{command}\n{result.stderr}"

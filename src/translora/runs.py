@@ -86,7 +86,9 @@ class Run:
 
     @cached_property
     def config(self) -> Config:
-        """The configuration of the run; raises `ConfigError` where the file is missing or broken."""
+        """The configuration of the run; raises `DataError` where there is no run, `ConfigError` where it is broken."""
+        if not self.config_file.exists():
+            raise DataError(f"{self.folder}: no run folder: give one that translora train wrote")
         return load_config(self.config_file)
 
     @property
@@ -119,8 +121,7 @@ class Run:
         try:
             return dict(json.loads(self.summary_file.read_text(encoding="utf-8")))
         except FileNotFoundError as error:
-            if not self.config_file.exists():
-                raise DataError(f"{self.folder}: no run folder: give one that translora train wrote") from error
+            _ = self.config  # says so where there is no run at all
             raise DataError(f"{self.folder}: the run has not finished: start the same command again") from error
         except ValueError as error:
             raise DataError(f"{self.summary_file} is damaged ({error}): train the run again") from error

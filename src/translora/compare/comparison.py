@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -50,20 +51,21 @@ def compare(config: Config, comparison: CompareConfig, recipe: str, overwrite: b
 
 
 def side_by_side(runs: Sequence[Run], page: Path) -> Path:
-    """Write the page of several finished runs, each by the name of its folder; their tables are printed too.
+    """Write the page of several finished runs, each by the part of its path that is its own; print their tables too.
 
     Raises `DataError` where one has not finished, and `ConfigError` where one is named twice.
     """
-    names = [str(run.folder) for run in runs]
-    if len(set(names)) < len(names):
-        raise ConfigError(f"{max(names, key=names.count)} is named twice: name each run once")
+    folders = [str(run.folder.resolve()) for run in runs]
+    if len(set(folders)) < len(folders):
+        raise ConfigError(f"{max(folders, key=folders.count)} is named twice: name each run once")
+    names = [os.path.relpath(folder, os.path.commonpath(folders)) for folder in folders]
     outcomes = [
         Outcome(
             name, run.config.method, [run], rate=run.config.training.learning_rate if run.summary["steps"] else None
         )
         for name, run in zip(names, runs, strict=True)
     ]
-    result = results.build(outcomes, shlex.join(["translora", "report", *names]))
+    result = results.build(outcomes, shlex.join(["translora", "report", *map(str, (run.folder for run in runs))]))
     write_comparison(page, result, dict(zip(names, runs, strict=True)))
     show(result)
     return page
