@@ -18,7 +18,7 @@ def call(*arguments, stdin=b"", monkeypatch=None):
     return caught.value.code
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["train"], ["evaluate"], ["translate"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["train"], ["compare"], ["evaluate"], ["report"], ["translate"]])
 def test_help_of_every_command(command, capsys):
     assert call(*command, "--help") == 0
     text = capsys.readouterr().out
