@@ -95,13 +95,13 @@ def test_comet_says_how_to_get_it(files, monkeypatch):
         run_evaluation(request(files, hypotheses="hyp", data="pairs.tsv", comet=True))
     monkeypatch.setenv("TRANSLORA_COMET", "gone/comet-score")
     with pytest.raises(CometError, match="gone/comet-score: no such program"):
-        comet(["a"], ["b"], ["c"], gpu=False)
+        comet(["a"], ["b"], ["c"])
 
 
 def test_a_comet_that_fails_is_named_with_its_last_line(monkeypatch):
     monkeypatch.setenv("TRANSLORA_COMET", sys.executable)  # a program that does not know these arguments
     with pytest.raises(CometError, match="failed .*: run it alone to see why"):
-        comet(["a"], ["b"], ["c"], gpu=False)
+        comet(["a"], ["b"], ["c"])
 
 
 def test_the_command(files, capsys, monkeypatch):

@@ -53,12 +53,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"translora {__version__}")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
-    _add(commands, "demo", _demo, "train the embedded model on the embedded corpus, offline, and score it", flags=True)
+    demo = _add(
+        commands, "demo", _train, "train the embedded model on the embedded corpus, offline, and score it", flags=True
+    )
     train = _add(commands, "train", _train, "train, translate and score as a recipe says", flags=True, add_help=False)
     train.add_argument("recipe", nargs="?", default="", help="a YAML file, or the name of a packaged recipe")
     train.add_argument("--overwrite", action="store_true", help="delete what the run folder holds first")
     train.add_argument("-h", "--help", action=_TrainHelp, help="show this message with every field, and exit")
-    commands.choices["demo"].add_argument("--overwrite", action="store_true", help="delete an earlier demo run first")
+    demo.set_defaults(recipe="demo", train_only=False)
+    demo.add_argument("--overwrite", action="store_true", help="delete an earlier demo run first")
     train.add_argument("--train-only", action="store_true", help="end when the model is trained, without scores")
     compare = _add(commands, "compare", _compare, "train several ways on equal terms and compare them", flags=True)
     compare.add_argument("recipe", help="a YAML file, or the name of a packaged recipe; any field is a flag too")
@@ -125,11 +128,6 @@ class _TrainHelp(argparse.Action):
         print("Every field of a recipe is a flag too, and a flag wins over the recipe:\n")
         print(build_parser().format_help().split("options:", 1)[-1].lstrip("\n"))
         parser.exit()
-
-
-def _demo(arguments: argparse.Namespace, flags: list[str]) -> None:
-    arguments.recipe, arguments.train_only = "demo", False
-    _train(arguments, flags)
 
 
 def _train(arguments: argparse.Namespace, flags: list[str]) -> None:

@@ -45,18 +45,20 @@ def find_comet() -> str:
     return program
 
 
-def comet(sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str], gpu: bool) -> CometScore:
+def comet(sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]) -> CometScore:
     """Score a corpus by `MODEL`; its progress goes to standard error.
 
     Raises `CometError` where the program is not there or fails.
     """
+    import torch
+
     program = find_comet()
     with tempfile.TemporaryDirectory() as name:
         files = [Path(name) / part for part in ("source", "hypothesis", "reference")]
         for file, lines in zip(files, (sources, hypotheses, references), strict=True):
             write_lines(file, [" ".join(line.split()) for line in lines])
         command = [program, "-s", str(files[0]), "-t", str(files[1]), "-r", str(files[2])]
-        command += ["--model", MODEL, "--gpus", str(int(gpu)), "--only_system"]
+        command += ["--model", MODEL, "--gpus", str(int(torch.cuda.is_available())), "--only_system"]
         terminal.notice(f"COMET: {program}, {MODEL}")
         result = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.search(r"score:\s*(-?[0-9.]+)", result.stdout)

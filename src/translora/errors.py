@@ -6,6 +6,7 @@ exception is a defect of translora and keeps its traceback.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 
 _SHOWN = 8
@@ -65,4 +66,9 @@ class OutOfMemoryError(TrainingError):
 class InterruptedRunError(TransloraError):
     """The user interrupted a run; its message says how to go on."""
 
-    exit_code = 130
+    exit_code = 128 + signal.SIGINT
+
+    def __init__(self, message: str, signal_number: int = signal.SIGINT) -> None:
+        """`signal_number` is that of the signal that asked to stop."""
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

@@ -9,6 +9,9 @@ from typing import Any
 
 from translora.errors import DataError
 
+METRICS = {"bleu": "BLEU", "chrf": "chrF2++", "ter": "TER"}
+"""The metrics by the names of `Scores`, as they are written."""
+
 _SAMPLES = 1000
 _BATCH = 16
 
@@ -28,6 +31,11 @@ class Score:
     def around(cls, score: Any, signature: str, middle: Any, half: Any) -> Score:
         """A score whose interval has the given middle and half width."""
         return cls(float(score), signature, (float(middle) - float(half), float(middle) + float(half)))
+
+
+def with_interval(score: float, interval: Sequence[float]) -> str:
+    """A score and half of its confidence interval, to show."""
+    return f"{score:.1f} ± {(interval[1] - interval[0]) / 2:.1f}"
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def run_evaluation(request: Request) -> Evaluation:
     _check(request)
     if request.comet:
         find_comet()
-    sources, hypotheses, references, target, gpu = _texts(request)
+    sources, hypotheses, references, target = _texts(request)
     if request.output:
         write_lines(Path(request.output), hypotheses)
     comparison = None
@@ -90,7 +90,7 @@ def run_evaluation(request: Request) -> Evaluation:
         if comparison and request.test == "bootstrap"
         else metrics.evaluate(hypotheses, references[0], target, *references[1:])
     )
-    score = comet(sources, hypotheses, references[0], gpu) if request.comet else None
+    score = comet(sources, hypotheses, references[0]) if request.comet else None
     return Evaluation(hypotheses, references, target, scores, comparison, score)
 
 
@@ -105,11 +105,8 @@ def _check(request: Request) -> None:
         raise ConfigError("evaluate: --comet reads the sources too: give --data")
 
 
-def _texts(request: Request) -> tuple[list[str], list[str], list[list[str]], str, bool]:
-    """Sources, hypotheses, references, the target language, and whether there is a GPU."""
-    import torch
-
-    gpu = torch.cuda.is_available()
+def _texts(request: Request) -> tuple[list[str], list[str], list[list[str]], str]:
+    """Sources, hypotheses, references and the target language."""
     if request.model:
         from translora.pipeline import open_translator
         from translora.training.validation import translate_merged
@@ -128,7 +125,7 @@ def _texts(request: Request) -> tuple[list[str], list[str], list[list[str]], str
             _check_lengths(request.hypotheses, len(hypotheses), request.data, len(pairs))
     for file in request.references:
         references.append(_read(file, len(hypotheses), request.hypotheses or "the translations"))
-    return sources, hypotheses, references, target, gpu
+    return sources, hypotheses, references, target
 
 
 def _source(request: Request) -> SourceConfig:
@@ -154,7 +151,7 @@ def printed(evaluation: Evaluation) -> list[str]:
     """The lines to show."""
     scores = evaluation.scores
     lines = []
-    for key, name in (("bleu", "BLEU"), ("chrf", "chrF2++"), ("ter", "TER")):
+    for key, name in metrics.METRICS.items():
         score = getattr(scores, key)
         low, high = score.interval
         lines.append(f"{name} = {score.score:.2f} (95% confidence: {low:.2f} to {high:.2f})  {score.signature}")

@@ -10,7 +10,7 @@ from translora import __version__, terminal
 from translora.config import Config
 from translora.data.splits import Splits
 from translora.data.tokens import TokenisedCorpus
-from translora.evaluate import Scores
+from translora.evaluate import METRICS, Scores, with_interval
 from translora.model import hardware
 from translora.model.load import Translator
 from translora.model.lora import ParameterCount
@@ -152,22 +152,18 @@ def show_end(run: Run) -> None:
 
 def _show_scores(figures: dict[str, Any]) -> None:
     before, after, p_values = figures["scores_before"], figures["scores_after"], figures["p_values"]
-    names = {"bleu": "BLEU", "chrf": "chrF2++", "ter": "TER (lower is better)"}
     rows = []
-    for key, name in names.items():
+    for key, name in METRICS.items():
         change = f"{after[key]['score'] - before[key]['score']:+.1f}" if before else "-"
         p_value = f"{p_values[key]:.3f}" if p_values else "-"
-        rows.append([name, _score_words(before and before[key]), _score_words(after[key]), change, p_value])
+        found = (scores and scores[key] for scores in (before, after))
+        words = [with_interval(score["score"], score["interval"]) if score else "-" for score in found]
+        rows.append([f"{name} (lower is better)" if key == "ter" else name, *words, change, p_value])
     title = f"Scores on {figures['test_pairs']:,} test pairs (±: 95% confidence)"
     terminal.show_table(title, ["", "before", "after", "change", "p"], rows)
-    for key in names:
-        terminal.results.print(f"{names[key].split(' ')[0]}: {after[key]['signature']}", soft_wrap=True)
+    for key, name in METRICS.items():
+        terminal.results.print(f"{name}: {after[key]['signature']}", soft_wrap=True)
     terminal.results.print(f"\n{verdict(figures)}\n", soft_wrap=True)
-
-
-def _score_words(score: dict[str, Any] | None) -> str:
-    """A score and half of its confidence interval."""
-    return f"{score['score']:.1f} ± {(score['interval'][1] - score['interval'][0]) / 2:.1f}" if score else "-"
 
 
 def verdict(figures: dict[str, Any]) -> str:

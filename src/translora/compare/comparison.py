@@ -15,6 +15,7 @@ from translora.compare.variants import Variant, read_variants
 from translora.compare.work import Outcome, run_equal_time, run_untouched, run_variant
 from translora.config import CompareConfig, Config
 from translora.errors import ConfigError, TrainingError
+from translora.evaluate import METRICS, with_interval
 from translora.files import write_json
 from translora.report.comparison import write_comparison
 from translora.runs import Run
@@ -111,10 +112,10 @@ def show(result: dict[str, Any]) -> None:
         terminal.show_table(
             "p of the difference (paired bootstrap; over seeds: the highest)",
             ["", "BLEU", "chrF2++", "TER"],
-            [[f"{a}, {b}", *(f"{max(found[key]):.3f}" for key in results.METRICS)] for a, b, found in pairs],
+            [[f"{a}, {b}", *(f"{max(found[key]):.3f}" for key in METRICS)] for a, b, found in pairs],
         )
     for name, signature in result["signatures"].items():
-        terminal.results.print(f"{name}: {signature}", soft_wrap=True)
+        terminal.results.print(f"{METRICS[name]}: {signature}", soft_wrap=True)
     terminal.results.print(f"\n{result['verdict']}\n", soft_wrap=True)
 
 
@@ -136,11 +137,10 @@ def _cost_cells(variant: dict[str, Any], whole: int) -> list[str]:
 
 def _score_cells(variant: dict[str, Any]) -> list[str]:
     bleu, equal = variant["bleu"], variant["equal_time"]
-    half = (bleu["interval"][1] - bleu["interval"][0]) / 2
     seeds = f"{min(bleu['per_seed']):.1f} to {max(bleu['per_seed']):.1f}" if len(bleu["per_seed"]) > 1 else "-"
     return [
         variant["name"],
-        f"{bleu['mean']:.1f} ± {half:.1f}",
+        with_interval(bleu["mean"], bleu["interval"]),
         seeds,
         f"{variant['chrf']['mean']:.1f}",
         f"{variant['ter']['mean']:.1f}",

@@ -7,10 +7,9 @@ from statistics import fmean
 from typing import Any
 
 from translora.compare.work import Outcome
+from translora.evaluate import METRICS
 from translora.runs import Run
 from translora.significance import SIGNIFICANT, paired_test
-
-METRICS = ("bleu", "chrf", "ter")
 
 
 def build(outcomes: Sequence[Outcome], recipe: str) -> dict[str, Any]:

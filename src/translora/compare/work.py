@@ -50,8 +50,8 @@ def run_untouched(config: Config, folder: Path) -> Outcome:
 
     Raises what a run raises, for without it no variant would do better.
     """
-    data = dataclasses.replace(config.data, seed=config.data.seed or config.seed)
-    untouched = dataclasses.replace(config, method="none", data=data, output=str(folder / UNTOUCHED))
+    variant = Variant(UNTOUCHED, dataclasses.replace(config, method="none"), ())
+    untouched = variant.run_config(folder / UNTOUCHED, config.training.learning_rate, config.seed)
     run = find_run(untouched)
     if not run.finished:
         _in_process(f"{UNTOUCHED}: translate", untouched, "score")
@@ -151,9 +151,7 @@ def _in_process(label: str, config: Config, stage: Literal["train", "score"]) ->
             process.wait()
         result = json.loads(outcome.read_text()) if outcome.exists() else _without_outcome(process.returncode)
     if stop:
-        error = InterruptedRunError(f"stopped in {label}: the same command goes on from there")
-        error.exit_code = 128 + stop.signal_number
-        raise error
+        raise InterruptedRunError(f"stopped in {label}: the same command goes on from there", stop.signal_number)
     if result["exit_code"]:
         raise TrainingError(result["message"])
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from translora.languages import language_name
 from translora.report.changes import by_length, marked_words
-from translora.report.page import METRICS, write_page
+from translora.report.page import write_page
 from translora.report.plots import bar_plot, line_plot
 from translora.runs import Run
 
@@ -27,7 +27,6 @@ def write_comparison(path: Path, result: dict[str, Any], runs: Mapping[str, Run]
         "title": _title(runs),
         "verdict": result["verdict"],
         "result": result,
-        "metrics": METRICS,
         "done": done,
         "timed": [variant for variant in done if variant["equal_time"]],
         "tried": tried,

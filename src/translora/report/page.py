@@ -12,9 +12,9 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from translora import __version__
+from translora.evaluate import METRICS, with_interval
 from translora.files import write_text
 
-METRICS = {"bleu": "BLEU", "chrf": "chrF2++", "ter": "TER"}
 _LIBRARIES = ("torch", "transformers", "peft", "sacrebleu", "tokenizers")
 
 
@@ -25,7 +25,8 @@ def write_page(path: Path, template: str, content: dict[str, Any]) -> None:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    write_text(path, environment.get_template(template).render(**content, versions=_versions()))
+    common = {"versions": _versions(), "metrics": METRICS, "with_interval": with_interval}
+    write_text(path, environment.get_template(template).render(**content, **common))
 
 
 def _versions() -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 from translora import summary
 from translora.languages import language_name
 from translora.report.changes import by_length, most_changed
-from translora.report.page import METRICS, write_page
+from translora.report.page import write_page
 from translora.report.plots import bar_plot, line_plot
 from translora.runs import Run
 
@@ -28,7 +28,6 @@ def _content(run: Run) -> dict[str, Any]:
         "title": f"{figures['base_model']}: {' to '.join(map(language_name, languages))}, {figures['method']}",
         "verdict": summary.verdict(figures),
         "figures": figures,
-        "metrics": METRICS,
         "plots": _plots(run),
         "config": run.config_file.read_text(encoding="utf-8"),
         "command": f"translora train {run.config_file} --output {run.folder}-again",

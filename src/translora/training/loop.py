@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -109,8 +108,5 @@ def _validated(
 
 
 def _interrupted(state: TrainingState, plan: Plan, number: int) -> InterruptedRunError:
-    error = InterruptedRunError(
-        f"stopped after step {state.step} of {plan.total_steps}; a checkpoint is kept: the same command goes on from it"
-    )
-    error.exit_code = 128 + (number or signal.SIGINT)
-    return error
+    done = f"stopped after step {state.step} of {plan.total_steps}"
+    return InterruptedRunError(f"{done}; a checkpoint is kept: the same command goes on from it", number)
