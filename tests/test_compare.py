@@ -174,7 +174,7 @@ VERDICTS = [
     ([18.0], [19.0], [0.01], "lora is better than full by 1.0 BLEU (p = 0.010), with 5.0% of the trained parameters"),
     ([20.0, 18.0], [19.0, 19.5], [0.01, 0.01], "No significant difference"),  # the seeds disagree
     ([20.0, 20.0], [19.0, 19.5], [0.01, 0.2], "No significant difference"),  # one seed says chance
-    ([20.0, 20.0], [19.0, 19.0], [0.01, 0.02], "p = 0.010 to 0.020 over 2 seeds"),
+    ([20.0, 20.0], [19.0, 19.0], [0.01, 0.02], "p = 0.020 at most, over 2 seeds"),
 ]
 
 

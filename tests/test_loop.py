@@ -1,19 +1,21 @@
 import dataclasses
-import json
 import math
 import os
 import signal
+import time
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from translora.data.splits import read_splits
 from translora.data.tokens import tokenise
-from translora.errors import InterruptedRunError, TrainingError
+from translora.errors import InterruptedRunError, NotFiniteError, TrainingError
 from translora.model.load import load
 from translora.pipeline import _make_trainable
 from translora.training.checkpoint import Checkpoints, trained_weights
 from translora.training.loop import Validation, fit
+from translora.training.tracking import Journal
 from translora.training.validation import corpus_loss
 
 
@@ -21,25 +23,33 @@ class Job:
     """A small run, its validation BLEU given by a list so that the choice of the best is known."""
 
     def __init__(self, config, folder, bleus=(1.0, 2.0)):
-        self.config, self.checkpoints = config, Checkpoints(folder / "checkpoints")
+        folder.mkdir(exist_ok=True)
+        self.config, self.folder = config, folder / "checkpoints"
+        self.checkpoints = Checkpoints(self.folder, config.training.save_every)
+        self.journal = Journal(folder / "metrics.jsonl", [self])
         self.translator = load(config)
         _make_trainable(self.translator, config)
         self.examples = tokenise(read_splits(config).train, self.translator.tokenizer, "<2en> ", 64)
         self.records, self.bleus, self.after_step = [], list(bleus), lambda step: None
 
-    def record(self, figures):
-        self.records.append(figures)
-        self.after_step(figures["step"])
+    def log(self, figures, step):
+        self.records.append({"step": step, **figures})
+        if "loss" in figures:
+            self.after_step(step)
 
     def validate(self):
         return Validation(corpus_loss(self.translator, self.examples, 600), self.bleus.pop(0))
 
     def fit(self):
-        return fit(self.translator, self.examples, self.config, self.checkpoints, self.validate, self.record, 600)
+        return fit(self.translator, self.examples, self.config, self.checkpoints, self.validate, self.journal, 600)
 
     @property
     def weights(self):
         return trained_weights(self.translator.model)
+
+    @property
+    def saved(self):
+        return sorted(path.name for path in self.folder.iterdir())
 
 
 def assert_same(left, right):
@@ -94,35 +104,116 @@ def test_the_best_weights_are_kept_and_patience_ends_the_run(tiny_config, tmp_pa
     state = job.fit()
     assert (state.step, state.best_step, state.best_bleu) == (8, 4, 5.0)
     assert_same(job.weights, kept[4])
+    assert job.saved == ["best-00000004", "step-00000006", "step-00000008"]
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_pairs_named(tiny_config, tmp_path):
+@pytest.mark.parametrize("every", [1, 3, 0])
+def test_checkpoints_come_at_the_interval_and_at_validations(tiny_config, tmp_path, every):
+    training = dataclasses.replace(tiny_config.training, save_every=every)
+    job = Job(dataclasses.replace(tiny_config, training=training), tmp_path)
+    seen = set()
+    job.after_step = lambda step: seen.update(job.saved if job.folder.exists() else [])
+    job.fit()
+    before_the_end = {int(name.split("-")[1]) for name in seen if name.startswith("step")}
+    assert before_the_end == {1: {1, 2, 3, 4, 5, 6, 7}, 3: {3, 4, 6}, 0: {4}}[every]
+
+
+def test_a_signal_during_validation_leaves_it_and_it_is_done_again(tiny_config, tmp_path):
+    whole = Job(tiny_config, tmp_path / "whole")
+    whole.fit()
+    cut = Job(tiny_config, tmp_path / "cut")
+
+    def interrupted():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+        raise AssertionError("the validation went on")
+
+    cut.validate = interrupted
+    with pytest.raises(InterruptedRunError, match="after step 4 of 8"):
+        cut.fit()
+    rest = Job(tiny_config, tmp_path / "cut")
+    rest.fit()
+    assert_same(rest.weights, whole.weights)
+    assert cut.records + rest.records == whole.records
+
+
+def test_a_second_signal_leaves_at_once(tiny_config, tmp_path):
     job = Job(tiny_config, tmp_path)
 
-    def poison(step):
-        if step == 2:
-            next(p for p in job.translator.model.parameters() if p.requires_grad).data.fill_(math.nan)
+    def twice(step):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
 
-    job.after_step = poison
-    with pytest.raises(
-        TrainingError, match=r"the loss is nan at step 3, on training pairs \d+, .*: lower training.learning_rate"
-    ):
+    job.after_step = twice
+    with pytest.raises(KeyboardInterrupt):
         job.fit()
-    assert not job.checkpoints.last.exists()
 
 
-def test_a_damaged_checkpoint_is_one_line(tiny_config, tmp_path):
+def trained_parameter(job):
+    return next(p for p in job.translator.model.parameters() if p.requires_grad)
+
+
+def poison_weight(job):
+    trained_parameter(job).data.fill_(math.nan)
+
+
+def poison_gradient(job):
+    trained_parameter(job).register_hook(lambda gradient: gradient * math.inf)
+
+
+@pytest.mark.parametrize(
+    ("poison", "message"),
+    [
+        (poison_weight, r"the loss is nan at step 3, on training pairs \d+, .*: the weight .* is not finite"),
+        (poison_gradient, r"the gradient's norm is (nan|inf) at step 3, .*: lower training.learning_rate"),
+    ],
+)
+def test_numbers_that_overflow_stop_the_run_with_the_pairs_named(tiny_config, tmp_path, poison, message):
+    job = Job(tiny_config, tmp_path)
+    job.after_step = lambda step: poison(job) if step == 2 else None
+    with pytest.raises(NotFiniteError, match=message):
+        job.fit()
+    assert not job.folder.exists()
+
+
+def test_an_update_that_overflows_is_never_saved(tiny_config, tmp_path):
+    training = dataclasses.replace(tiny_config.training, learning_rate=1e38, save_every=1, warmup_steps=0)
+    job = Job(dataclasses.replace(tiny_config, training=training), tmp_path)
+    with pytest.raises(NotFiniteError, match=r"(weight is no longer finite|loss is (nan|inf)|norm is (nan|inf))"):
+        job.fit()
+    for file in job.folder.glob("step-*/weights.safetensors"):
+        assert all(torch.isfinite(weight).all() for weight in load_file(file).values())
+
+
+def damage(file):
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "optimizer.safetensors", "state.json", "manifest.json"])
+def test_from_a_damaged_checkpoint_it_goes_back_to_the_one_before(tiny_config, tmp_path, name, capsys):
     job = Job(tiny_config, tmp_path)
     job.fit()
-    state = job.checkpoints.last / "state.json"
-    assert json.loads(state.read_text())["state"]["step"] == 8
-    (job.checkpoints.last / "weights.safetensors").write_bytes(b"no")
-    with pytest.raises(TrainingError, match="damaged checkpoint .*: delete it to start over"):
+    assert job.saved == ["best-00000004", "best-00000008", "step-00000004", "step-00000008"]
+    damage(job.folder / "step-00000008" / name)
+    again = Job(tiny_config, tmp_path, bleus=[2.0])
+    again.fit()
+    assert_same(again.weights, job.weights)
+    assert again.records[0]["step"] == 5
+    assert "damaged checkpoint" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_without_a_whole_checkpoint_it_is_one_line(tiny_config, tmp_path):
+    Job(tiny_config, tmp_path).fit()
+    for folder in (tmp_path / "checkpoints").glob("step-*"):
+        (folder / "weights.safetensors").write_bytes(b"no")
+    with pytest.raises(TrainingError, match="damaged checkpoint .*no other is whole: delete .*checkpoints"):
         Job(tiny_config, tmp_path).fit()
 
 
 def test_a_checkpoint_of_another_adapter_is_refused(tiny_config, tmp_path):
     Job(tiny_config, tmp_path).fit()
     other = dataclasses.replace(tiny_config, lora=dataclasses.replace(tiny_config.lora, rank=5))
-    with pytest.raises(TrainingError, match="damaged checkpoint .*has another shape"):
+    with pytest.raises(TrainingError, match="of another model or adapter"):
         Job(other, tmp_path).fit()

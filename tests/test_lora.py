@@ -6,8 +6,9 @@ from transformers import AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGenera
 
 from translora.config import Config, LoraConfig
 from translora.errors import ConfigError
+from translora.model.adapter import load_adapter, save_adapter
 from translora.model.load import give_own_head, load, quiet_transformers
-from translora.model.lora import attach, count_parameters, freeze, load_adapter, merged_copy, save_adapter
+from translora.model.lora import attach, count_parameters, freeze, merged_copy
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_peft_alone_loads_a_saved_adapter(model, tiny_model, tmp_path):
     with quiet_transformers():
         alone = PeftModel.from_pretrained(base, tmp_path).eval()
     torch.testing.assert_close(run(alone), expected)
-    ours = load_adapter(load(Config(model=str(tiny_model))).model, tmp_path)
+    ours = load_adapter(load(Config(model=str(tiny_model))).model, tmp_path, lambda: "")
     torch.testing.assert_close(run(ours), expected)
 
 
@@ -92,9 +93,9 @@ def test_every_kind_of_adapter_starts_as_no_change_and_is_loaded_by_peft_alone(m
     initial = None
     if "init" in options:
         initial = tmp_path / "initial"
-        save_adapter(adapted, initial)
+        save_adapter(adapted, initial, "")
     perturb(adapted)
-    save_adapter(adapted, tmp_path / "adapter", initial)
+    save_adapter(adapted, tmp_path / "adapter", "", initial)
     with quiet_transformers():
         alone = PeftModel.from_pretrained(AutoModelForSeq2SeqLM.from_pretrained(tiny_model), tmp_path / "adapter")
     torch.testing.assert_close(run(alone.eval()), run(adapted), rtol=1e-3, atol=1e-3)

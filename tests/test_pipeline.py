@@ -150,7 +150,7 @@ def test_a_loss_that_is_not_finite_names_the_pairs_and_keeps_the_last_checkpoint
 
     monkeypatch.setattr(Translator, "loss", poisoned)
     with pytest.raises(
-        TrainingError, match=r"the loss is nan at step 5, on training pairs .*corpus.tsv:\d+, .*: lower"
+        TrainingError, match=r"the loss is nan at step 5, on training pairs .*corpus.tsv:\d+, .*: look at these pairs"
     ):
         translora.train(tiny_config)
     run = Run(Path(tiny_config.output))

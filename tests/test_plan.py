@@ -18,7 +18,7 @@ def seen(steps):
 @pytest.mark.parametrize("size", [{}, {"step_pairs": 16}, {"step_tokens": 200}, {"step_pairs": 9, "step_tokens": 200}])
 def test_an_epoch_sees_every_pair_once(size):
     whole = plan(epochs=2, **size)
-    steps = list(whole.steps())
+    steps = [(step, whole.pairs(step)) for step in range(whole.total_steps)]
     assert len(steps) == whole.total_steps == whole.epoch_ends[-1]
     first = whole.epoch_ends[0]
     assert seen(steps[:first]) == seen(steps[first:]) == list(range(500))
@@ -28,7 +28,8 @@ def test_an_epoch_sees_every_pair_once(size):
 
 def test_going_on_sees_what_an_uninterrupted_run_sees():
     def rest(start):
-        return [(step, pairs.tolist()) for step, pairs in plan(epochs=2, step_pairs=7).steps(start)]
+        again = plan(epochs=2, step_pairs=7)
+        return [again.pairs(step).tolist() for step in range(start, again.total_steps)]
 
     for cut in (1, 17, 40):
         assert rest(0)[cut:] == rest(cut)
@@ -46,6 +47,6 @@ def test_parts_of_epochs_and_step_limits():
 
 def test_validations():
     by_epoch = plan(epochs=2)
-    assert [s + 1 for s in range(by_epoch.total_steps) if by_epoch.validates_after(s)] == by_epoch.epoch_ends
+    assert [s for s in range(by_epoch.total_steps + 1) if by_epoch.validates_after(s)] == by_epoch.epoch_ends
     by_steps = plan(epochs=1, max_steps=10, evaluate_every=4)
-    assert [s + 1 for s in range(10) if by_steps.validates_after(s)] == [4, 8, 10]
+    assert [s for s in range(11) if by_steps.validates_after(s)] == [4, 8, 10]

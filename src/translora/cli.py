@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from translora import __version__
-from translora.errors import ConfigError, InterruptedRunError, TransloraError
+from translora.errors import ConfigError, Terminated, TransloraError
 
 _Command = Callable[[argparse.Namespace, list[str]], None]
 
@@ -18,6 +19,7 @@ _Command = Callable[[argparse.Namespace, list[str]], None]
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit: 0 done, 1 or 2 the user's mistake in one line, 130 or 143 interrupted."""
     _prepare_environment()
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         parsed, flags = _parser().parse_known_args(arguments)
         if flags and not parsed.takes_flags:
@@ -26,9 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except TransloraError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         _complain("interrupted")
-        sys.exit(InterruptedRunError.exit_code)
+        sys.exit(128 + (signal.SIGTERM if isinstance(interruption, Terminated) else signal.SIGINT))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
@@ -40,6 +42,10 @@ def _prepare_environment() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise Terminated
 
 
 def _complain(message: str) -> None:

@@ -119,6 +119,9 @@ class TrainingConfig:
     """Compute activations twice to save memory."""
     evaluate_every: int = 0
     """Steps between validations; 0 validates at the end of each epoch."""
+    save_every: Literal["auto"] | int = "auto"
+    """Steps between checkpoints besides those at validations; `auto` spends less than 1% of the time on them, 0 has
+    no others."""
     validation_pairs: int = 0
     """Translate at most this many validation pairs for BLEU; 0 translates all."""
     tensorboard: bool = False

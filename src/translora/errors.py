@@ -28,6 +28,10 @@ class DataError(TransloraError):
     """A corpus that cannot be read; the message names the file and, where there is one, the line."""
 
 
+class StorageError(TransloraError):
+    """A file or folder that cannot be written, or that another process is at work in."""
+
+
 class ModelError(TransloraError):
     """A model, tokenizer or adapter that cannot be loaded or does not fit the recipe."""
 
@@ -41,18 +45,20 @@ class TrainingError(TransloraError):
 
 
 class NotFiniteError(TrainingError):
-    """A loss or gradient that is infinite or no number; weights and checkpoints are as they were before the step."""
+    """A loss, gradient or weight that is infinite or no number; what is on disk is as it was before the step."""
 
     def __init__(
-        self, what: str, step: int, pairs: Sequence[int], name: Callable[[int], str] = lambda pair: str(pair + 1)
+        self,
+        what: str,
+        advice: str,
+        step: int,
+        pairs: Sequence[int],
+        name: Callable[[int], str] = lambda pair: str(pair + 1),
     ) -> None:
         """`pairs` are the indices of the step's training pairs, from 0; `name` says what to call one."""
         shown = ", ".join(map(name, pairs[:_SHOWN])) + (f", ... ({len(pairs)} in all)" if len(pairs) > _SHOWN else "")
-        super().__init__(
-            f"{what} at step {step + 1}, on training pairs {shown}: "
-            f"lower training.learning_rate, raise training.warmup_steps, or use dtype float32"
-        )
-        self._parts = what, step, pairs
+        super().__init__(f"{what} at step {step + 1}, on training pairs {shown}: {advice}")
+        self._parts = what, advice, step, pairs
 
     def naming(self, name: Callable[[int], str]) -> NotFiniteError:
         """The same error with its pairs called by `name`."""
@@ -72,3 +78,7 @@ class InterruptedRunError(TransloraError):
         """`signal_number` is that of the signal that asked to stop."""
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, where nothing has to be kept: it ends the program as Ctrl-C does, with its own exit code."""

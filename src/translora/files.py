@@ -1,16 +1,37 @@
-"""Atomic writes and content hashes. Knows the file system; knows nothing of models or data."""
+"""Atomic writes, a lock on a folder, and content hashes. Knows the file system; knows nothing of models or data.
+
+What is written carries a name that ends in `.tmp` until it is whole and on the disk. A process that is killed leaves
+such a name behind; the next one at work in the folder removes it with `remove_leftovers`.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
+
+from translora.errors import StorageError
+
+_UNFINISHED = ".tmp"
+LOCK = ".lock"
+"""The name of the file by which a folder is held."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_CHUNK = 1 << 20
+
+
+def _sync_file(path: Path) -> None:
+    with open(path, "rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def _sync_folder(folder: Path) -> None:
@@ -25,49 +46,134 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn what the system says to a failed write into a `StorageError` that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise _storage_error(path, error.errno, error.strerror or str(error)) from error
+    except SafetensorError as error:
+        found = re.search(r"(.*) \(os error (\d+)\)", str(error))  # its only way to tell
+        if not found:
+            raise
+        raise _storage_error(path, int(found[2]), found[1].rsplit(": ", 1)[-1]) from error
+
+
+def _storage_error(path: Path, number: int | None, words: str) -> StorageError:
+    cure = "free some space, then start the same command again" if number in _FULL else "check the path and its rights"
+    return StorageError(f"{path}: cannot be written ({words}): {cure}; what was there before is kept")
+
+
+@contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`, on failure removed.
 
     A reader therefore sees the old file or the whole new one, never a half. Parent folders are made.
+
+    Raises `StorageError` where it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        with open(temporary, "rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:64]}.", suffix=_UNFINISHED, dir=path.parent)
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            yield temporary
+            os.chmod(temporary, 0o666 & ~_umask())
+            _sync_file(temporary)
+            os.replace(temporary, path)
+            _sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it takes the place of `path`, on failure it is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    old = temporary.with_name(temporary.name + ".old")
+    """Yield a temporary folder beside `path`; on success it takes the place of `path`, on failure it is removed.
+
+    Raises `StorageError` where it cannot be written.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_UNFINISHED, dir=path.parent))
+        try:
+            yield temporary
+            os.chmod(temporary, 0o777 & ~_umask())
+            for entry in temporary.rglob("*"):
+                if entry.is_dir():
+                    _sync_folder(entry)
+                else:
+                    os.chmod(entry, 0o666 & ~_umask())
+                    _sync_file(entry)
+            _sync_folder(temporary)
+            old = _moved_aside(path)
+            os.rename(temporary, path)
+            _sync_folder(path.parent)
+            if old:
+                shutil.rmtree(old)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Delete a folder, if it is there, so that it is never seen in part."""
+    if old := _moved_aside(path):
+        shutil.rmtree(old)
+
+
+def _moved_aside(path: Path) -> Path | None:
+    """The unfinished name that `path` lies under now, or None where there was nothing."""
+    if not path.exists():
+        return None
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_UNFINISHED, dir=path.parent))
+    os.rename(path, old / path.name)
+    return old
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed processes have left unfinished in `folder`, at any depth; nobody else may be at work in it."""
+    for path in folder.rglob(f".*{_UNFINISHED}"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether `folder` holds nothing but a lock and leftovers."""
+    return all(path.name == LOCK or path.name.endswith(_UNFINISHED) for path in folder.iterdir())
+
+
+@contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Keep other processes out of `folder`, which is made where it is missing; the system frees a dead one's hold.
+
+    Leaves no folder behind in which nothing was written.
+
+    Raises `StorageError` where another process is at work in it, or it cannot be written.
+    """
+    import filelock
+
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    lock = filelock.FileLock(folder / LOCK, timeout=0)
     try:
-        yield temporary
-        os.chmod(temporary, 0o777 & ~_umask())
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                os.chmod(file, 0o666 & ~_umask())
-                with open(file, "rb") as stream:
-                    os.fsync(stream.fileno())
-        if path.exists():
-            os.rename(path, old)
-        os.rename(temporary, path)
-        _sync_folder(path.parent)
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+    except filelock.Timeout as error:
+        raise StorageError(
+            f"{folder}: another process is at work in it: wait for it, or choose another --output"
+        ) from error
+    try:
+        yield
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if old.exists() and not path.exists():
-            os.rename(old, path)
-        shutil.rmtree(old, ignore_errors=True)
+        with suppress(OSError):
+            if missing and is_empty(folder):
+                (folder / LOCK).unlink()
+        lock.release()
+        for path in missing:
+            with suppress(OSError):
+                path.rmdir()
 
 
 def _umask() -> int:
@@ -99,6 +205,15 @@ def sha256(*parts: str | bytes) -> str:
         data = part.encode() if isinstance(part, str) else part
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
+    return digest.hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """The hexadecimal SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
     return digest.hexdigest()
 
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from peft import PeftModel
 
@@ -20,25 +16,18 @@ from translora.data.tokens import TokenisedCorpus, tokenise
 from translora.errors import ConfigError, NotFiniteError
 from translora.evaluate import evaluate, require_tokenizer
 from translora.files import atomic_folder, write_json, write_lines
-from translora.model.load import Translator, checkpoint_activations, load, quiet_transformers
-from translora.model.lora import (
-    ParameterCount,
-    attach,
-    count_parameters,
-    freeze,
-    load_adapter,
-    merged_copy,
-    save_adapter,
-)
+from translora.model.adapter import base_of, load_adapter, save_adapter
+from translora.model.load import Translator, base_hash, checkpoint_activations, load, quiet_transformers
+from translora.model.lora import ParameterCount, attach, count_parameters, freeze, merged_copy
 from translora.report.run import write_report
-from translora.runs import Run, adapter_folder, begin_run, find_run
+from translora.runs import Run, adapter_folder, at_work_in, begin_run, find_run
 from translora.significance import compared_scores, paired_test
 from translora.summary import Results
 from translora.training import canary
 from translora.training.checkpoint import Checkpoints, TrainingState
 from translora.training.loop import fit
 from translora.training.preflight import check_memory
-from translora.training.tracking import TensorBoard, Tracker
+from translora.training.tracking import Journal, TensorBoard, Tracker
 from translora.training.validation import translate_merged, validate
 
 
@@ -57,6 +46,15 @@ def train(config: Config, overwrite: bool = False, score: bool = True, trackers:
         summary.show_end(run)
         return run
     require_tokenizer(config.target)
+    with at_work_in(run):
+        _train(config, run, overwrite, score, trackers)
+    if score:
+        summary.show_end(run)
+    return run
+
+
+def _train(config: Config, run: Run, overwrite: bool, score: bool, trackers: Sequence[Tracker]) -> None:
+    """What of the job is not done yet."""
     if config.training.tensorboard:
         trackers = [*trackers, TensorBoard(run.tensorboard)]
     splits = read_splits(config)
@@ -68,25 +66,24 @@ def train(config: Config, overwrite: bool = False, score: bool = True, trackers:
     examples = _tokenised(translator, splits.train, config)
     needs = check_memory(translator, examples, config)
     summary.show_memory(needs, config)
-    begin_run(run, config, overwrite)
-    if _has_initial(config):
+    base = base_hash(config)
+    begin_run(run, config, {"base model": base, **splits.hashes()}, overwrite)
+    if _has_initial(config) and not run.initial_adapter.exists():
         with atomic_folder(run.initial_adapter) as folder:
-            save_adapter(translator.model, folder)
+            save_adapter(translator.model, folder, base)
     if config.init == "pretrained" and score:
         _translate_test(translator, splits.test, config, run, "before")
     state = TrainingState()
     if config.method != "none":
         state = _train_model(translator, splits, examples, config, run, needs.batch_tokens, trackers)
-        _save_model(translator, run)
+        _save_model(translator, run, base)
     if not score:
-        return run
+        return
     if config.method != "none" or config.init == "random":
         _translate_test(translator, splits.test, config, run, "after")
     results = _results(run, splits.test, config)
     write_json(run.summary_file, summary.build(config, translator, parameters, splits, examples, needs, state, results))
     write_report(run)
-    summary.show_end(run)
-    return run
 
 
 def translate_lines(
@@ -114,8 +111,7 @@ def open_translator(name: str | Path, source: str = "", target: str = "", beams:
         elif not adapter and config.method != "none":
             raise ConfigError(f"{path}: the run has no trained model yet: start its training again to finish it")
     elif adapter:
-        settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-        config = Config(model=settings["base_model_name_or_path"])
+        config = Config(model=base_of(adapter))
     else:
         config = Config(model=str(name))
     config = dataclasses.replace(
@@ -128,7 +124,7 @@ def open_translator(name: str | Path, source: str = "", target: str = "", beams:
     )
     translator = load(config)
     if adapter:
-        translator.model = merged_copy(load_adapter(translator.model, adapter))
+        translator.model = merged_copy(load_adapter(translator.model, adapter, lambda: base_hash(config)))
     return translator, config
 
 
@@ -159,35 +155,26 @@ def _train_model(
     trackers: Sequence[Tracker],
 ) -> TrainingState:
     held_out = _tokenised(translator, splits.validation, config)
-    with open(run.metrics, "a", encoding="utf-8") as stream, ExitStack() as at_end:
-        for tracker in trackers:
-            at_end.callback(tracker.close)
-
-        def record(figures: dict[str, Any]) -> None:
-            stream.write(json.dumps({**figures, "time": round(time.time(), 3)}) + "\n")
-            stream.flush()
-            for tracker in trackers:
-                tracker.log({name: value for name, value in figures.items() if name != "step"}, figures["step"])
-
+    with Journal(run.metrics, trackers) as journal:
         try:
             return fit(
                 translator,
                 examples,
                 config,
-                Checkpoints(run.checkpoints),
+                Checkpoints(run.checkpoints, config.training.save_every),
                 lambda: validate(translator, splits.validation, held_out, config, batch_tokens),
-                record,
+                journal,
                 batch_tokens,
             )
         except NotFiniteError as error:
             raise error.naming(lambda pair: splits.train[pair].origin) from error
 
 
-def _save_model(translator: Translator, run: Run) -> None:
+def _save_model(translator: Translator, run: Run, base: str) -> None:
     model = translator.model
     if isinstance(model, PeftModel):
         with atomic_folder(run.adapter) as folder:
-            save_adapter(model, folder, run.initial_adapter if _has_initial(run.config) else None)
+            save_adapter(model, folder, base, run.initial_adapter if _has_initial(run.config) else None)
         return
     with atomic_folder(run.model) as folder, quiet_transformers():
         model.save_pretrained(folder)

@@ -228,7 +228,8 @@ _AT_LEAST = {
     "training.step_pairs": 0, "training.step_tokens": 0,
     "training.weight_decay": 0, "training.warmup_steps": 0, "training.label_smoothing": 0,
     "training.clip_norm": 0, "training.dropout": 0, "training.evaluate_every": 0, "training.validation_pairs": 0,
-    "training.patience": 0, "decoding.beams": 1, "decoding.batch_tokens": 1, "decoding.max_tokens": 1,
+    "training.patience": 0, "training.save_every": 0,
+    "decoding.beams": 1, "decoding.batch_tokens": 1, "decoding.max_tokens": 1,
     "decoding.max_ratio": 1,
 }  # fmt: skip
 _BELOW_ONE = ("lora.dropout", "training.label_smoothing", "training.dropout")

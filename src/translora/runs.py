@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import json
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from translora import terminal
 from translora.config import Config
 from translora.errors import ConfigError, DataError
+from translora.files import LOCK, is_empty, only_process, remove_folder, remove_leftovers, storage_errors, write_json
 from translora.recipe import changed_fields, load_config, save_config
 
 _ADAPTER_FILE = "adapter_config.json"
+SAFE_TO_CHANGE = (
+    "output",
+    "device",
+    "training.save_every",
+    "training.tensorboard",
+    "training.gradient_checkpointing",
+    "decoding.batch_tokens",
+)
+"""The fields that may change while a run is interrupted: they decide where, how fast and in how much memory it goes on,
+not what is learnt."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +39,11 @@ class Run:
     def config_file(self) -> Path:
         """All fields, resolved."""
         return self.folder / "config.yaml"
+
+    @property
+    def inputs(self) -> Path:
+        """Hashes of what the run began with: the base model, and the pairs of each split."""
+        return self.folder / "inputs.json"
 
     @property
     def adapter(self) -> Path:
@@ -134,29 +152,75 @@ def find_run(config: Config, overwrite: bool = False) -> Run:
     """
     run = Run(Path(config.output))
     if not run.config_file.exists():
-        if run.folder.exists() and (not run.folder.is_dir() or any(run.folder.iterdir())):
+        if run.folder.exists() and (not run.folder.is_dir() or not is_empty(run.folder)):
             raise ConfigError(f"{run.folder} exists and is no run folder: choose another --output")
     elif not overwrite:
         for name, (old, new) in changed_fields(run.config, config).items():
-            raise ConfigError(
-                f"{run.folder} holds a run of another recipe ({name}: {old!r} there, {new!r} here): "
-                f"choose another --output, or add --overwrite"
-            )
+            if name not in SAFE_TO_CHANGE:
+                raise ConfigError(
+                    f"{run.folder} holds a run of another recipe ({name}: {old!r} there, {new!r} here): "
+                    f"choose another --output, or add --overwrite"
+                )
     return run
 
 
-def begin_run(run: Run, config: Config, overwrite: bool = False) -> None:
-    """Make the run folder and write its configuration; with `overwrite`, delete an earlier run in it first.
+@contextmanager
+def at_work_in(run: Run) -> Iterator[None]:
+    """Keep other processes out of the run folder meanwhile; what killed ones have left unfinished is removed.
 
-    Raises `ConfigError` where it cannot be written.
+    Raises `StorageError` where another process is at work in it, and `ConfigError` where a link in it leads out of it.
     """
+    with only_process(run.folder):
+        _check_links(run.folder)
+        remove_leftovers(run.folder)
+        yield
+
+
+def begin_run(run: Run, config: Config, inputs: dict[str, str], overwrite: bool = False) -> None:
+    """Write the configuration of a run and the hashes of its inputs; with `overwrite`, delete an earlier run first.
+
+    Raises `ConfigError` where the run began with other inputs, and `StorageError` where it cannot be written.
+    """
+    if overwrite and run.config_file.exists():
+        _delete_contents(run.folder)
+    if run.inputs.exists():
+        _check_inputs(run, inputs)
+    if run.config_file.exists():
+        for name, (old, new) in changed_fields(run.config, config).items():
+            terminal.notice(f"{name}: {old!r} before, {new!r} from here on")
+    write_json(run.inputs, inputs)
+    save_config(config, run.config_file)
+
+
+def _check_inputs(run: Run, inputs: dict[str, str]) -> None:
     try:
-        if overwrite and run.config_file.exists():
-            shutil.rmtree(run.folder)
-        if not run.config_file.exists():
-            save_config(config, run.config_file)
-    except OSError as error:
-        raise ConfigError(f"{run.folder}: cannot be written ({error.strerror}): choose another --output") from error
+        before = dict(json.loads(run.inputs.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise DataError(f"{run.inputs} is damaged ({error}): add --overwrite to start over") from error
+    for name, new in inputs.items():
+        if before.get(name) != new:
+            raise ConfigError(
+                f"{run.folder}: the {name} changed since the run began (SHA-256 {before.get(name)} there, {new} here): "
+                f"choose another --output, or add --overwrite"
+            )
+
+
+def _delete_contents(folder: Path) -> None:
+    """Delete a run, but not the lock on its folder; the configuration goes last, so that it stays a run folder."""
+    with storage_errors(folder):
+        entries = sorted(folder.iterdir(), key=lambda path: path.name == "config.yaml")
+        for path in entries:
+            if path.is_dir() and not path.is_symlink():
+                remove_folder(path)
+            elif path.name != LOCK:
+                path.unlink()
+
+
+def _check_links(folder: Path) -> None:
+    inside = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            raise ConfigError(f"{path}: a link to {path.resolve()}, which is outside the run folder: remove the link")
 
 
 def adapter_folder(path: Path) -> Path | None:

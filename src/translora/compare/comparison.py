@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,11 @@ from typing import Any
 from translora import terminal
 from translora.compare import results
 from translora.compare.variants import Variant, read_variants
-from translora.compare.work import Outcome, run_equal_time, run_untouched, run_variant
+from translora.compare.work import Outcome, check_runs, run_equal_time, run_untouched, run_variant
 from translora.config import CompareConfig, Config
 from translora.errors import ConfigError, TrainingError
 from translora.evaluate import METRICS, with_interval
-from translora.files import write_json
+from translora.files import LOCK, only_process, remove_folder, storage_errors, write_json
 from translora.report.comparison import write_comparison
 from translora.runs import Run
 
@@ -36,12 +35,14 @@ def compare(config: Config, comparison: CompareConfig, recipe: str, overwrite: b
     folder = Path(config.output)
     if (folder / "config.yaml").exists():
         raise ConfigError(f"{folder} holds a run: choose another --output for the comparison")
-    if overwrite and (folder / RESULT_FILE).exists():
-        shutil.rmtree(folder)
-    outcomes = _outcomes(variants, config, comparison, folder)
-    result = results.build(outcomes, recipe)
-    write_json(folder / RESULT_FILE, result)
-    write_comparison(folder / "report.html", result, {o.name: o.runs[0] for o in outcomes if o.runs})
+    with only_process(folder):
+        if overwrite:
+            _delete_comparison(folder)
+        check_runs(variants, folder, comparison.seeds)
+        outcomes = _outcomes(variants, config, comparison, folder)
+        result = results.build(outcomes, recipe)
+        write_json(folder / RESULT_FILE, result)
+        write_comparison(folder / "report.html", result, {o.name: o.runs[0] for o in outcomes if o.runs})
     show(result)
     terminal.results.print(f"comparison: {folder / RESULT_FILE}, report: {folder / 'report.html'}", soft_wrap=True)
     failed = [outcome for outcome in outcomes if outcome.error]
@@ -49,6 +50,20 @@ def compare(config: Config, comparison: CompareConfig, recipe: str, overwrite: b
         reasons = "; ".join(f"{outcome.name}: {outcome.error}" for outcome in failed)
         raise TrainingError(f"{len(failed)} of {len(variants)} variants failed: {reasons}")
     return result
+
+
+def _delete_comparison(folder: Path) -> None:
+    """Delete the runs and results of an earlier comparison; raises `ConfigError` where `folder` holds anything else."""
+    for path in folder.iterdir():
+        own = path.name in (RESULT_FILE, "report.html", LOCK) or (path.is_dir() and any(path.rglob("config.yaml")))
+        if not own:
+            raise ConfigError(f"{path} is no part of a comparison: choose another --output")
+    with storage_errors(folder):
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                remove_folder(path)
+            elif path.name != LOCK:
+                path.unlink()
 
 
 def side_by_side(runs: Sequence[Run], page: Path) -> Path:

@@ -177,7 +177,7 @@ def _is_significant(better: dict[str, Any], worse: dict[str, Any], p_values: Seq
 def _p_words(p_values: Sequence[float]) -> str:
     if len(p_values) == 1:
         return f"p = {p_values[0]:.3f}"
-    return f"p = {min(p_values):.3f} to {max(p_values):.3f} over {len(p_values)} seeds"
+    return f"p = {max(p_values):.3f} at most, over {len(p_values)} seeds"
 
 
 def _cost(better: dict[str, Any], worse: dict[str, Any]) -> str:

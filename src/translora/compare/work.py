@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -43,6 +44,15 @@ class Outcome:
     """The run of the first seed that took as long as the others' do."""
     error: str = ""
     """Why there is nothing else; empty where there is."""
+
+
+def check_runs(variants: Sequence[Variant], folder: Path, seeds: int) -> None:
+    """Raise `ConfigError` where a run that there is already was begun with another recipe."""
+    for variant in variants:
+        first = variant.config.seed
+        for rate in variant.rates:
+            for seed in range(first, first + seeds):
+                find_run(variant.run_config(_folder(folder, variant, rate, seed), rate, seed))
 
 
 def run_untouched(config: Config, folder: Path) -> Outcome:

@@ -26,6 +26,10 @@ class Splits:
     overlap_examples: tuple[str, ...]
     """Where the first of them came from, as `file:line`."""
 
+    def hashes(self) -> dict[str, str]:
+        """The content hash of each split."""
+        return {f"{name} pairs": getattr(self, name).content_hash() for name in ("train", "validation", "test")}
+
 
 def read_splits(config: Config) -> Splits:
     """Read what the recipe names, cut what it does not from train by seed, and remove overlap from train.

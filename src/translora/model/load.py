@@ -5,6 +5,7 @@ Weights come from safetensors only, remote code is never run, and nothing on dis
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import re
@@ -25,12 +26,16 @@ from translora.config import Config
 from translora.data.tokens import Batch
 from translora.errors import ConfigError, ModelError
 from translora.families import Family, family_of, model_language
+from translora.files import file_hash, sha256
 from translora.model.fast_t5 import is_t5, why_not
 from translora.model.hardware import choose_device, choose_dtype, free_memory_bytes, keep_freed_memory
 from translora.model.loss import BatchLoss, LossPath, batch_loss
 
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}_[A-Za-z]{2,4}")
 """A code of NLLB or mBART, such as deu_Latn or de_DE."""
+_BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, ImportError, SafetensorError, RuntimeError)
+"""What transformers raises for a broken checkpoint: it checks little, and stumbles over what it finds."""
+_LAYER_COUNTS = ("num_layers", "num_decoder_layers", "encoder_layers", "decoder_layers")
 
 
 @dataclass
@@ -71,6 +76,7 @@ def load(config: Config) -> Translator:
     """
     folder = model_folder(config.model, config.revision)
     with _errors_named(config.model), quiet_transformers():
+        _check_file_names(folder)
         shape = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         family = family_of(shape.model_type, type(tokenizer).__name__, tokenizer.get_vocab().keys(), config.target)
@@ -79,7 +85,7 @@ def load(config: Config) -> Translator:
             keep_freed_memory()
         dtype = choose_dtype(config.dtype, device, family)
         weights = torch.float32 if config.method == "full" else dtype
-        _check_weights_fit(config.model, folder, weights, device)
+        _check_weights_fit(config.model, folder, shape, weights, device)
         model = _fresh(shape, config.seed) if config.init == "random" else _pretrained(folder, weights)
         _set_languages(model, tokenizer, config.source, config.target)
     _set_dropout(model, config.training.dropout)
@@ -147,6 +153,14 @@ def model_folder(name: str, revision: str = "") -> Path:
     return hub.fetch_model(name, revision)
 
 
+def base_hash(config: Config) -> str:
+    """The SHA-256 of the weights that `config` starts from (of a list of them where there are several files)."""
+    folder = model_folder(config.model, config.revision)
+    pattern = "*.safetensors" if config.init == "pretrained" else "config.json"
+    hashes = [file_hash(file) for file in sorted(folder.glob(pattern))]
+    return hashes[0] if len(hashes) == 1 else sha256(*hashes)
+
+
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Keep transformers' load reports and notices off the terminal; errors still raise."""
@@ -166,22 +180,42 @@ def _errors_named(name: str) -> Iterator[None]:
     """Turn what transformers raises for a broken or foreign checkpoint into one line."""
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, SafetensorError, RuntimeError) as error:
+    except _BROKEN as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"model {name}: cannot be loaded ({reason}): check the folder or download it again") from error
 
 
-def _check_weights_fit(name: str, folder: Path, dtype: torch.dtype, device: torch.device) -> None:
-    """Raise `ModelError` where the weights alone are larger than the free memory."""
-    numbers = 0
-    for file in folder.glob("*.safetensors"):
+def _check_file_names(folder: Path) -> None:
+    """Raise `ModelError` where the list of weight files leads out of the model's folder."""
+    for listing in folder.glob("*.index.json"):
+        for file in json.loads(listing.read_text(encoding="utf-8"))["weight_map"].values():
+            if Path(file).name != file:
+                raise ModelError(f"{listing}: names the file {file!r}, which is not in its folder")
+
+
+def _check_weights_fit(name: str, folder: Path, shape: Any, dtype: torch.dtype, device: torch.device) -> None:
+    """Raise `ModelError` where the weights alone are larger than the free memory, or not those of `shape`.
+
+    It goes by the files' headers, before anything is allocated.
+    """
+    sizes: dict[str, list[int]] = {}
+    for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="pt") as tensors:
-            numbers += sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
-    needs, free = numbers * dtype.itemsize, free_memory_bytes(device)
+            sizes.update({key: tensors.get_slice(key).get_shape() for key in tensors.keys()})  # noqa: SIM118
+    needs, free = sum(math.prod(size) for size in sizes.values()) * dtype.itemsize, free_memory_bytes(device)
     if needs > free:
         raise ModelError(
             f"model {name}: its weights take {needs / 2**30:.1f} GiB in {str(dtype)[6:]} and "
             f"{free / 2**30:.1f} GiB are free: take a smaller model, a shorter dtype or a larger machine"
+        )
+    layers = max(getattr(shape, field, 0) or 0 for field in _LAYER_COUNTS)
+    if sizes and layers > len(sizes):
+        raise ModelError(f"model {name}: config.json names {layers} layers, the weights have {len(sizes)} tensors")
+    embedding = [shape.vocab_size, shape.d_model]
+    if sizes and embedding not in sizes.values():
+        raise ModelError(
+            f"model {name}: config.json names an embedding of {embedding[0]} x {embedding[1]}, which the weights lack: "
+            f"they do not belong together"
         )
 
 

@@ -1,4 +1,4 @@
-"""LoRA through PEFT: put adapters in, count them, merge a copy, save and load PEFT's own format."""
+"""LoRA through PEFT: put adapters in, count them, merge a copy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import copy
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import torch
@@ -121,24 +120,3 @@ def merged_copy(model: PreTrainedModel) -> PreTrainedModel:
             base.weight = torch.nn.Parameter(base.weight.detach().clone(), requires_grad=False)
     with quiet_transformers():
         return cast(PreTrainedModel, merged.merge_and_unload().eval())
-
-
-def save_adapter(model: PreTrainedModel, folder: Path, initial: Path | None = None) -> None:
-    """Write the adapter into `folder`, in PEFT's format.
-
-    A PiSSA adapter belongs to changed base weights: with `initial`, the folder of the adapter as it was before
-    training, it is written as an ordinary one of twice the rank that fits the base as it came.
-    """
-    with quiet_transformers():
-        if initial is None:
-            model.save_pretrained(folder, save_embedding_layers=False)
-        else:
-            model.save_pretrained(
-                folder, save_embedding_layers=False, path_initial_model_for_weight_conversion=str(initial)
-            )
-
-
-def load_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    """Put the adapter in `folder` on its base model, frozen."""
-    with quiet_transformers():
-        return cast(PreTrainedModel, PeftModel.from_pretrained(model, folder).eval())

@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from translora import terminal
 from translora.data.tokens import Batch
 from translora.errors import OutOfMemoryError
 from translora.model.load import Translator
@@ -93,9 +94,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 class Budget:
     """How many padded tokens to compute at a time: half as many after each lack of memory."""
 
-    def __init__(self, tokens: int, notice: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(self, tokens: int) -> None:
         self.tokens = tokens
-        self._notice = notice
 
     def run(self, work: Callable[[int], Result]) -> Result:
         """`work(tokens)`, begun anew with half the tokens where memory runs out.
@@ -111,7 +111,7 @@ class Budget:
                 if self.tokens < 2 * _LEAST_TOKENS:
                     raise OutOfMemoryError("out of memory even with one pair at a time") from error
             self.tokens //= 2
-            self._notice(f"out of memory: goes on with {self.tokens:,} padded tokens at a time")
+            terminal.notice(f"out of memory: goes on with {self.tokens:,} padded tokens at a time")
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()

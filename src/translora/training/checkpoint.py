@@ -1,22 +1,33 @@
 """Save and restore a run between two steps: trained weights, optimiser state, and where the run stood.
 
 All tensors are safetensors, the rest is JSON; nothing is pickled. Nothing random is saved, for all randomness follows
-from (seed, step).
+from (seed, step). A checkpoint is a folder that is written under another name, synced, and renamed; its manifest has
+the size and the hash of each file.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from translora import terminal
 from translora.errors import TrainingError
-from translora.files import atomic_folder, write_json
+from translora.files import atomic_folder, file_hash, remove_folder, write_json
+
+_KEPT = 2
+"""The newest checkpoint, and the one before it in case the newest is damaged later."""
+_LEAST_SECONDS = 10.0
+_TIMES_ITS_COST = 200.0
+"""`save_every: auto` trains so many times as long as the last checkpoint took to write."""
+_MANIFEST = "manifest.json"
 
 
 @dataclass
@@ -69,45 +80,123 @@ class TrainingState:
 
 
 class Checkpoints:
-    """The folder `checkpoints/` of a run: `last`, to go on from, and `best`, the weights that won validation."""
+    """The folder `checkpoints/` of a run: `step-N`, to go on from, and `best-N`, the weights that won validation."""
 
-    def __init__(self, folder: Path) -> None:
-        self.last, self.best = folder / "last", folder / "best"
+    def __init__(self, folder: Path, every: Literal["auto"] | int = "auto") -> None:
+        """`every` is the number of steps between checkpoints, 0 for none but those that are asked for."""
+        self._folder, self._every = folder, every
+        self._step, self._saved_at, self._took = 0, time.monotonic(), 0.0
 
-    def save_best(self, model: torch.nn.Module) -> None:
-        """Keep the trained weights as the best."""
-        with atomic_folder(self.best) as folder:
+    def due(self, step: int) -> bool:
+        """Whether to save after `step` steps."""
+        if step == self._step:
+            return False
+        if self._every == "auto":
+            return time.monotonic() - self._saved_at >= max(_LEAST_SECONDS, _TIMES_ITS_COST * self._took)
+        return bool(self._every) and step % self._every == 0
+
+    def save_best(self, model: torch.nn.Module, step: int) -> None:
+        """Keep the trained weights after `step` as the best."""
+        with atomic_folder(self._folder / f"best-{step:08}") as folder:
             save_file(trained_weights(model), folder / "weights.safetensors")
+            _write_manifest(folder)
 
-    def load_best(self, model: torch.nn.Module) -> None:
-        """Put the best weights back into `model`; without any, leave it as it is."""
-        if self.best.exists():
-            _put_weights(model, load_file(self.best / "weights.safetensors"))
+    def load_best(self, model: torch.nn.Module, step: int) -> None:
+        """Put the best weights, those after `step`, into `model`; at step 0 leave it as it is.
 
-    def save_last(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
-        """Save all that the next step depends on."""
+        Raises `TrainingError` where they cannot be read.
+        """
+        if step:
+            folder = self._folder / f"best-{step:08}"
+            if fault := _fault(folder):
+                raise TrainingError(f"{folder}: damaged ({fault}): delete {self._folder} to start over")
+            _put_weights(model, load_file(folder / "weights.safetensors"), folder)
+
+    def save(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
+        """Save all that the next step depends on; once it is whole, delete what is no longer needed."""
+        started = time.monotonic()
         tensors, numbers = _flatten(optimizer.state_dict()["state"])
-        with atomic_folder(self.last) as folder:
+        with atomic_folder(self._folder / f"step-{state.step:08}") as folder:
             save_file(trained_weights(model), folder / "weights.safetensors")
             save_file(tensors, folder / "optimizer.safetensors")
             write_json(folder / "state.json", {"state": asdict(state), "optimizer": numbers})
+            _write_manifest(folder)
+        self._prune()
+        self._step, self._saved_at = state.step, time.monotonic()
+        self._took = self._saved_at - started
 
     def restore(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
-        """Load `last` into `model` and `optimizer`; a fresh state where there is none.
+        """Load the newest whole checkpoint into `model` and `optimizer`; a fresh state where there is none.
 
-        Raises `TrainingError` where it cannot be read or belongs to another model.
+        Raises `TrainingError` where none of them is whole, or it belongs to another model.
         """
-        if not self.last.exists():
-            return TrainingState()
-        try:
-            saved = json.loads((self.last / "state.json").read_text(encoding="utf-8"))
-            _put_weights(model, load_file(self.last / "weights.safetensors"))
-            tensors = load_file(self.last / "optimizer.safetensors")
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise TrainingError(f"{self.last}: damaged checkpoint ({error}): delete it to start over") from error
-        whole = optimizer.state_dict()
-        optimizer.load_state_dict({**whole, "state": _unflatten(tensors, saved["optimizer"])})
-        return TrainingState.of(saved["state"])
+        faults = []
+        for folder in _numbered(self._folder, "step"):
+            if not (fault := _fault(folder)):
+                state = _restored(folder, model, optimizer)
+                self._step = state.step
+                return state
+            faults.append(f"{folder}: damaged checkpoint ({fault})")
+            terminal.notice(f"{faults[-1]}: goes on from the one before it")
+        if faults:
+            raise TrainingError(f"{faults[0]}, and no other is whole: delete {self._folder} to start over")
+        return TrainingState()
+
+    def _prune(self) -> None:
+        """Delete all but the newest checkpoints, and the best weights that none of them names."""
+        checkpoints = _numbered(self._folder, "step")
+        for folder in checkpoints[_KEPT:]:
+            remove_folder(folder)
+        best = {_state(folder)["best_step"] for folder in checkpoints[:_KEPT] if not _fault(folder, hashes=False)}
+        for folder in _numbered(self._folder, "best"):
+            if int(folder.name.split("-")[1]) not in best:
+                remove_folder(folder)
+
+
+def _numbered(folder: Path, kind: str) -> list[Path]:
+    """The folders of a kind, the newest first."""
+    found = folder.iterdir() if folder.exists() else []
+    return sorted((path for path in found if re.fullmatch(rf"{kind}-\d+", path.name)), reverse=True)
+
+
+def _write_manifest(folder: Path) -> None:
+    files = {file.name: {"bytes": file.stat().st_size, "sha256": file_hash(file)} for file in sorted(folder.iterdir())}
+    write_json(folder / _MANIFEST, {"files": files})
+
+
+def _fault(folder: Path, hashes: bool = True) -> str:
+    """What differs from the manifest of `folder`; empty where it is whole."""
+    try:
+        for name, wanted in json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))["files"].items():
+            if Path(name).name != name:
+                return f"{_MANIFEST} names {name}, which is not in the folder"
+            size = (folder / name).stat().st_size
+            if size != wanted["bytes"]:
+                return f"{name} has {size} bytes instead of {wanted['bytes']}"
+            if hashes and file_hash(folder / name) != wanted["sha256"]:
+                return f"{name} has changed since it was written"
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"{_MANIFEST} cannot be read: {error}"
+    return ""
+
+
+def _state(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "state.json").read_text(encoding="utf-8"))["state"])
+
+
+def _restored(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
+    try:
+        saved = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        state = TrainingState.of(saved["state"])
+        weights, tensors = load_file(folder / "weights.safetensors"), load_file(folder / "optimizer.safetensors")
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise TrainingError(f"{folder}: of another version of translora ({error}): delete it to start over") from error
+    _put_weights(model, weights, folder)
+    whole = optimizer.state_dict()
+    optimizer.load_state_dict({**whole, "state": _unflatten(tensors, saved["optimizer"])})
+    return state
 
 
 def trained_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -116,13 +205,11 @@ def trained_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def _put_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+def _put_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor], folder: Path) -> None:
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    if parameters.keys() != weights.keys():
-        raise ValueError("it was made with another model or adapter")
+    if parameters.keys() != weights.keys() or any(p.shape != weights[name].shape for name, p in parameters.items()):
+        raise TrainingError(f"{folder}: of another model or adapter: delete it to start over")
     for name, parameter in parameters.items():
-        if parameter.shape != weights[name].shape:
-            raise ValueError(f"{name} has another shape")
         parameter.copy_(weights[name])
 
 

@@ -4,37 +4,59 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeVar
+
+from translora.errors import Terminated
+
+_Result = TypeVar("_Result")
+
+
+class _LeaveWork(BaseException):
+    """Ends the work of `StopRequest.unless_stopped`; no library's `except Exception` catches it."""
 
 
 class StopRequest:
     """Set once a signal has asked the run to stop."""
 
     signal_number = 0
+    _inside = False
 
     def __bool__(self) -> bool:
         return self.signal_number != 0
 
+    def unless_stopped(self, work: Callable[[], _Result]) -> _Result | None:
+        """`work()`, or None where a signal came before or while it was done: it is left at once."""
+        try:
+            self._inside = True
+            return None if self else work()
+        except _LeaveWork:
+            return None
+        finally:
+            self._inside = False
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """What a signal does."""
+        if self:
+            raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+        self.signal_number = number
+        if self._inside:
+            raise _LeaveWork
+
 
 @contextmanager
 def stop_between_steps() -> Iterator[StopRequest]:
-    """Turn the first Ctrl-C or SIGTERM into a request; a second one raises `KeyboardInterrupt` at once.
+    """Turn the first Ctrl-C or SIGTERM into a request; a second one raises `KeyboardInterrupt` (`Terminated`) at once.
 
     Outside the main thread, where Python allows no handlers, the request is never set.
     """
     request = StopRequest()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if request:
-            raise KeyboardInterrupt
-        request.signal_number = number
-
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, request.handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield request
     finally:

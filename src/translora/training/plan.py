@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 from translora.config import TrainingConfig
 from translora.data.batching import Ints, epoch_batches, epoch_groups
@@ -57,13 +56,12 @@ class Plan:
         first = self.epoch_ends[epoch - 1] if epoch else 0
         return epoch + (steps - first) / len(self._epoch(epoch))
 
-    def steps(self, start: int = 0) -> Iterator[tuple[int, Ints]]:
-        """Each step from `start` on with the indices of its pairs."""
-        for step in range(start, self.total_steps):
-            epoch = self.epoch_of(step)
-            yield step, self._epoch(epoch)[step - (self.epoch_ends[epoch - 1] if epoch else 0)]
+    def pairs(self, step: int) -> Ints:
+        """The indices of the pairs of `step`, from 0."""
+        epoch = self.epoch_of(step)
+        return self._epoch(epoch)[step - (self.epoch_ends[epoch - 1] if epoch else 0)]
 
-    def validates_after(self, step: int) -> bool:
-        """Whether a validation follows `step`."""
-        done, every = step + 1, self._config.evaluate_every
-        return done == self.total_steps or (done % every == 0 if every else done in self.epoch_ends)
+    def validates_after(self, steps: int) -> bool:
+        """Whether a validation follows the first `steps` steps."""
+        every = self._config.evaluate_every
+        return steps > 0 and (steps == self.total_steps or (steps % every == 0 if every else steps in self.epoch_ends))

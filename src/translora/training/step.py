@@ -15,6 +15,9 @@ from translora.files import sha256
 from translora.model.load import Translator
 from translora.model.memory import Budget
 
+_SLOWER = "lower training.learning_rate, or raise training.warmup_steps"
+_WIDER = "use dtype float32 (or bfloat16)"
+
 
 @dataclass
 class Stepper:
@@ -29,18 +32,30 @@ class Stepper:
     def step(self, number: int, pairs: Ints) -> tuple[float, int]:
         """Step `number` (from 0) on `pairs`; returns the summed cross-entropy and the number of target tokens.
 
-        Raises `NotFiniteError` before anything is changed, and `OutOfMemoryError`.
+        Raises `NotFiniteError`, before the update where it can be told by then, and `OutOfMemoryError`.
         """
         self.translator.model.train()
         tokens = int(self.examples.target_lengths[pairs].sum())
         loss = self.budget.run(lambda most: self._gradients(number, pairs, tokens, most))
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = float(torch.nn.utils.clip_grad_norm_(trained, self.config.training.clip_norm or math.inf))
-        if not math.isfinite(loss) or not math.isfinite(norm):
-            what = f"the gradient's norm is {norm}" if math.isfinite(loss) else f"the loss is {loss / tokens}"
-            raise NotFiniteError(what, number, pairs.tolist())
+        if not math.isfinite(loss):
+            raise NotFiniteError(f"the loss is {loss / tokens}", self._advice_on_loss(), number, pairs.tolist())
+        if not math.isfinite(norm):
+            raise NotFiniteError(f"the gradient's norm is {norm}", self._advice_on_gradient(), number, pairs.tolist())
         self.optimizer.step()
+        if not torch.isfinite(torch.nn.utils.get_total_norm(trained)):
+            raise NotFiniteError("a weight is no longer finite after the update", _SLOWER, number, pairs.tolist())
         return loss, tokens
+
+    def _advice_on_loss(self) -> str:
+        for name, weight in self.translator.model.named_parameters():
+            if not torch.isfinite(weight).all():
+                return f"the weight {name} is not finite: take another copy of the base model"
+        return _WIDER if self.translator.dtype != torch.float32 else f"look at these pairs, or {_SLOWER}"
+
+    def _advice_on_gradient(self) -> str:
+        return f"{_WIDER}, or {_SLOWER}" if self.translator.dtype != torch.float32 else _SLOWER
 
     def _gradients(self, number: int, pairs: Ints, tokens: int, most: int) -> float:
         """The gradients of `pairs` in micro-batches of at most `most` padded tokens; returns their cross-entropy.

@@ -1,12 +1,16 @@
-"""Where a run's figures go besides `metrics.jsonl`: any tracker of experiments, and TensorBoard's event files."""
+"""Where a run's figures go: `metrics.jsonl`, any tracker of experiments, and TensorBoard's event files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
 from translora.errors import ConfigError
+from translora.files import storage_errors, write_text
 
 
 class Tracker(Protocol):
@@ -50,3 +54,32 @@ class TensorBoard:
         """Write what is left."""
         if self._writer is not None:
             self._writer.close()
+
+
+class Journal:
+    """The figures of a run, a JSON object a line in `file`, and told to `trackers`; used as a context manager."""
+
+    def __init__(self, file: Path, trackers: Sequence[Tracker] = ()) -> None:
+        self._file, self._trackers = file, trackers
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with ExitStack() as at_end:
+            for tracker in self._trackers:
+                at_end.callback(tracker.close)
+
+    def rewind(self, step: int) -> None:
+        """Forget what came after `step`: the run goes on from there and says it again."""
+        if self._file.exists():
+            lines = self._file.read_text(encoding="utf-8").split("\n")[:-1]  # what follows the last end is half a line
+            write_text(self._file, "".join(line + "\n" for line in lines if json.loads(line)["step"] <= step))
+
+    def record(self, step: int, figures: Mapping[str, float]) -> None:
+        """Keep the figures of `step`; raises `StorageError` where they cannot be written."""
+        line = json.dumps({"step": step, **figures, "time": round(time.time(), 3)}) + "\n"
+        with storage_errors(self._file), open(self._file, "a", encoding="utf-8") as stream:
+            stream.write(line)
+        for tracker in self._trackers:
+            tracker.log(figures, step)

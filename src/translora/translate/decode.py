@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from translora import terminal
 from translora.config import DecodingConfig
 from translora.data.batching import Ints, batches_within, sorted_batches
 from translora.data.tokens import encode, shortened
@@ -39,7 +38,7 @@ def translate(
     rows = [_within_limit(translator, row) for row in encode([lines[i] for i in filled], tokenizer, translator.prompt)]
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     alone = lengths, np.zeros_like(lengths)
-    budget = Budget(max(1, decoding.batch_tokens // decoding.beams), terminal.notice)
+    budget = Budget(max(1, decoding.batch_tokens // decoding.beams))
     for batch in sorted_batches(*alone, budget.tokens):
 
         def texts(most: int, batch: Ints = batch) -> list[str]:
