@@ -8,10 +8,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from translora import __version__
 from translora.errors import ConfigError, Terminated, TransloraError
+
+if TYPE_CHECKING:
+    from translora.config import SourceConfig
+    from translora.data.pairs import Pair
 
 _Command = Callable[[argparse.Namespace, list[str]], None]
 
@@ -95,7 +99,31 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(translate)
     translate.add_argument("input", nargs="?", default="-", help="a text file; - or nothing reads standard input")
     translate.add_argument("-o", "--output", default="", help="write here instead of standard output")
+    _add_data(commands)
     return parser
+
+
+def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """`data check` and `data clean`."""
+    data = commands.add_parser("data", help="look into a corpus, or clean it", description="Look into a corpus.")
+    parts = data.add_subparsers(dest="part", required=True, metavar="PART")
+    check = _add(parts, "check", _check_data, "say what is wrong with a corpus, and where")
+    clean = _add(parts, "clean", _clean_data, "write a corpus without what harms training", flags=True, add_help=False)
+    for parser in (check, clean):
+        parser.add_argument("corpus", help="a file, a folder, a hub data set, or mini")
+        parser.add_argument("--target-file", default="", help="the target lines, where they lie in a second file")
+        parser.add_argument("--source", default="de", help="source language code (default: de)")
+        parser.add_argument("--target", default="en", help="target language code (default: en)")
+        parser.add_argument(
+            "--columns", nargs=2, default=(), help="the source and the target column, by name or number"
+        )
+        parser.add_argument("--split", default="", help="the split of a data set")
+        parser.add_argument("--against", nargs="+", default=[], help="files whose pairs must not occur in it")
+    check.add_argument("--languages", action="store_true", help="also identify the language of each side")
+    check.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    clean.add_argument("-o", "--output", required=True, help="the kept pairs: .tsv or .jsonl, also .gz")
+    clean.add_argument("--overwrite", action="store_true", help="replace the output if it is there")
+    clean.add_argument("-h", "--help", action=_CleanHelp, help="show this message with every rule, and exit")
 
 
 def _add(
@@ -121,19 +149,32 @@ def _add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
     parser.add_argument("--beams", type=int, default=0, help="beam size (default: the run's, else 1, greedy)")
 
 
-class _TrainHelp(argparse.Action):
-    """`train --help`: its own arguments, then every field of a recipe as a flag."""
+class _FieldsHelp(argparse.Action):
+    """Help that lists a command's own arguments, then fields of a recipe as flags."""
+
+    words = ""
+    fields = "Config"
 
     def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from translora import config
         from translora.recipe import build_parser
 
         print(parser.format_help())
-        print("Every field of a recipe is a flag too, and a flag wins over the recipe:\n")
-        print(build_parser().format_help().split("options:", 1)[-1].lstrip("\n"))
+        print(self.words)
+        print(build_parser(getattr(config, self.fields)).format_help().split("options:", 1)[-1].lstrip("\n"))
         parser.exit()
+
+
+class _TrainHelp(_FieldsHelp):
+    words = "Every field of a recipe is a flag too, and a flag wins over the recipe:\n"
+
+
+class _CleanHelp(_FieldsHelp):
+    words = "Every rule is a flag; here --bad_lines=skip, --duplicates=normalised and --identical=drop unless given:\n"
+    fields = "CleaningConfig"
 
 
 def _train(arguments: argparse.Namespace, flags: list[str]) -> None:
@@ -198,12 +239,14 @@ def _report(arguments: argparse.Namespace, flags: list[str]) -> None:
 def _translate(arguments: argparse.Namespace, flags: list[str]) -> None:
     from pathlib import Path
 
-    from translora.data.sources import decode_lines, read_lines
+    from translora.data.sources import decode_lines, open_binary
     from translora.files import write_lines
 
-    standard_input = arguments.input == "-"
-    stream = decode_lines(sys.stdin.buffer, "standard input") if standard_input else read_lines(Path(arguments.input))
-    lines = [text for _, text in stream]
+    if arguments.input == "-":
+        lines = list(decode_lines(sys.stdin.buffer, "standard input"))
+    else:
+        with open_binary(Path(arguments.input)) as stream:
+            lines = list(decode_lines(stream, arguments.input))
 
     from translora.pipeline import translate_lines
 
@@ -213,6 +256,81 @@ def _translate(arguments: argparse.Namespace, flags: list[str]) -> None:
         return
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
     sys.stdout.writelines(line + "\n" for line in results)
+
+
+def _check_data(arguments: argparse.Namespace, flags: list[str]) -> None:
+    from translora import terminal
+    from translora.config import CleaningConfig
+    from translora.data.check import as_dict, check_corpus
+    from translora.errors import DataError
+
+    found = check_corpus(
+        _source_config(arguments),
+        arguments.source,
+        arguments.target,
+        CleaningConfig(),
+        _held_out(arguments),
+        arguments.languages,
+    )
+    if arguments.json:
+        print(json.dumps(as_dict([found])))
+    else:
+        terminal.show_table(
+            f"{found.path}: {found.pairs:,} pairs",
+            ["problem", "pairs", "in training", "such as"],
+            [
+                [name, f"{problem.count:,}", problem.consequence, "\n".join(problem.places)]
+                for name, problem in found.problems.items()
+            ],
+        )
+    if found.stops:
+        raise DataError(f"{found.path}: {found.stops:,} line(s) stop training: mend them, or set bad_lines to skip")
+
+
+def _clean_data(arguments: argparse.Namespace, flags: list[str]) -> None:
+    from pathlib import Path
+
+    from translora import terminal
+    from translora.config import CleaningConfig
+    from translora.data.export import clean_corpus, dropped_file
+    from translora.recipe import load_cleaning
+
+    thorough = CleaningConfig(bad_lines="skip", duplicates="normalised", identical="drop")
+    output = Path(arguments.output)
+    cleaner = clean_corpus(
+        _source_config(arguments),
+        arguments.source,
+        arguments.target,
+        load_cleaning(thorough, flags),
+        output,
+        _held_out(arguments),
+        arguments.overwrite,
+    )
+    terminal.show_table(
+        f"{cleaner.kept:,} pairs kept",
+        ["left out", "pairs", "such as"],
+        [[reason, f"{dropped.count:,}", dropped.examples[0]] for reason, dropped in cleaner.dropped.items()],
+    )
+    terminal.results.print(f"kept: {output}, left out: {dropped_file(output)}", soft_wrap=True)
+
+
+def _source_config(arguments: argparse.Namespace) -> SourceConfig:
+    from translora.config import SourceConfig
+
+    return SourceConfig(
+        path=arguments.corpus,
+        target_path=arguments.target_file,
+        split=arguments.split,
+        columns=tuple(arguments.columns),
+    )
+
+
+def _held_out(arguments: argparse.Namespace) -> list[Pair]:
+    from translora.config import SourceConfig
+    from translora.data.sources import read
+
+    sources = [SourceConfig(path=path) for path in arguments.against]
+    return [pair for source in sources for pair in read(source, arguments.source, arguments.target)]
 
 
 if __name__ == "__main__":

@@ -30,6 +30,36 @@ class SourceConfig:
 
 
 @dataclass(frozen=True)
+class CleaningConfig:
+    """Which training pairs are left out; they are counted, and some of them shown.
+
+    Pairs with an empty side, and pairs that occur in validation or test, always are.
+    """
+
+    bad_lines: Literal["stop", "skip"] = "stop"
+    """What to do at a line that cannot be read (not UTF-8, a column too few): stop there, or skip and count it."""
+    control: Literal["drop", "keep"] = "drop"
+    """Control characters, lone carriage returns, and U+FFFD, the mark of a broken encoding."""
+    identical: Literal["drop", "keep"] = "keep"
+    """Source and target are the same."""
+    html: Literal["drop", "keep", "unescape"] = "keep"
+    """HTML entities such as &amp;, of which text taken from web pages is full."""
+    max_chars: int = 5000
+    """Longest side in characters; 0 has no limit."""
+    max_words: int = 0
+    """Longest side in words between white space; 0 has no limit."""
+    max_ratio: float = 9.0
+    """Longest side as a multiple of the other in characters, plus ten; 0 has no limit."""
+    duplicates: Literal["keep", "exact", "normalised"] = "exact"
+    """Pairs that came before, as they are or but for case, white space and outer punctuation."""
+    language: Literal["keep", "drop"] = "keep"
+    """Pairs with a side that is surely in another language, as py3langid identifies it."""
+    leakage: Literal["normalised", "near"] = "normalised"
+    """What counts as occurring in validation or test: the same but for case, white space and outer punctuation, or
+    also but for digits and all punctuation."""
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """The three splits and how pairs become examples."""
 
@@ -39,6 +69,8 @@ class DataConfig:
     """The pairs that choose the best checkpoint; not given: cut from train by seed."""
     test: SourceConfig = SourceConfig()
     """The pairs that are scored before and after; not given: cut from train by seed."""
+    cleaning: CleaningConfig = CleaningConfig()
+    """Which training pairs are left out."""
     validation_size: int = 500
     """Pairs cut from train where no validation split is given."""
     test_size: int = 500

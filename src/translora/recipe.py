@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from translora.config import CompareConfig, Config
+from translora.config import CleaningConfig, CompareConfig, Config
 from translora.errors import ConfigError
 from translora.files import write_text
 
@@ -56,6 +56,18 @@ def load_comparison(recipe: str | Path | None = None, flags: Sequence[str] = ())
     return config, comparison
 
 
+def load_cleaning(defaults: CleaningConfig, flags: Sequence[str]) -> CleaningConfig:
+    """Rules of cleaning from flags such as `--max_ratio=4`, on top of `defaults`; raises `ConfigError`."""
+    from jsonargparse import ArgumentError
+
+    parser = _parser_of(CleaningConfig, None)
+    try:
+        values = parser.parse_args(list(flags), namespace=parser.parse_object(_plain(defaults)))
+    except ArgumentError as error:
+        raise ConfigError(f"{_one_line(error)}: see translora data clean --help") from error
+    return CleaningConfig(**vars(values))
+
+
 def changed(config: Config, fields: dict[str, Any]) -> Config:
     """`config` with `fields`, nested as in a recipe, in place of its own.
 
@@ -97,9 +109,9 @@ def find_recipe(recipe: str | Path) -> Path:
     raise ConfigError(f"{path}: no such recipe: give a YAML file, or one of {names}")
 
 
-def build_parser() -> Any:
+def build_parser(fields: type = Config) -> Any:
     """The parser of all fields as flags; its help lists them with their docstrings."""
-    return _parser_of(Config, None)
+    return _parser_of(fields, None)
 
 
 def _parser_of(fields: type, section: str | None = _SECTION) -> Any:
@@ -223,6 +235,7 @@ def _expected(found: re.Match[str]) -> str:
 
 
 _AT_LEAST = {
+    "data.cleaning.max_chars": 0, "data.cleaning.max_words": 0, "data.cleaning.max_ratio": 0,
     "data.validation_size": 1, "data.test_size": 1, "data.max_tokens": 2, "data.join_share": 0, "data.join_most": 2,
     "lora.rank": 1, "lora.alpha": 0, "lora.dropout": 0, "training.max_steps": 0, "training.batch_tokens": 1,
     "training.step_pairs": 0, "training.step_tokens": 0,

@@ -41,13 +41,8 @@ def show_start(translator: Translator, parameters: ParameterCount, splits: Split
     terminal.notice(
         f"data: {len(splits.train):,} training, {len(splits.validation):,} validation, {len(splits.test):,} test pairs"
     )
-    if splits.empty:
-        terminal.notice(f"data: dropped {splits.empty:,} training pairs with an empty side")
-    if splits.overlap:
-        terminal.notice(
-            f"data: dropped {splits.overlap:,} training pairs that occur in validation or test, "
-            f"such as {', '.join(splits.overlap_examples[:3])}"
-        )
+    for reason, dropped in splits.dropped.items():
+        terminal.notice(f"data: left out {dropped.count:,} training pairs ({reason}), such as {dropped.examples[0]}")
     if config.method != "none":
         terminal.notice(
             f"{config.method}: trains {parameters.trainable:,} of {parameters.total:,} parameters "
@@ -107,9 +102,7 @@ def build(
         "train_pairs": len(splits.train),
         "validation_pairs": len(splits.validation),
         "test_pairs": len(splits.test),
-        "dropped_empty": splits.empty,
-        "dropped_overlap": splits.overlap,
-        "overlap_examples": list(splits.overlap_examples),
+        "dropped": {reason: asdict(dropped) for reason, dropped in splits.dropped.items()},
         "truncated_sources": examples.truncated_sources,
         "truncated_targets": examples.truncated_targets,
         "steps": state.step,

@@ -1,7 +1,8 @@
 """Read sentence pairs from files: TSV, CSV, JSON lines, Parquet, aligned text files and TMX, plain, .gz or .zst.
 
-Each reader is a generator of `Pair`, in file order; data sets are in `datasets.py` beside this file. A reader raises
-`DataError`, naming file and line, for what it cannot read; it never skips a line silently.
+Each reader is a generator in file order; data sets are in `hub.py` beside this file. A line that cannot be read it
+yields as a `DataError` that names file and line, in place of the pair: its caller stops there, or counts it. What
+leaves unclear how the rest belongs together it raises. It never skips a line silently.
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from translora import mini
 from translora.config import SourceConfig
+from translora.data.cleaning import Item
 from translora.data.pairs import Corpus, Pair
 from translora.errors import DataError
 
 _COMPRESSED = (".gz", ".zst")
+_LONGEST = 16 << 20
+"""Bytes; a longer line is not held in memory."""
 
 
 def read_corpus(config: SourceConfig, source: str, target: str) -> Corpus:
@@ -32,9 +37,20 @@ def read_corpus(config: SourceConfig, source: str, target: str) -> Corpus:
 
 
 def read(config: SourceConfig, source: str, target: str) -> Iterator[Pair]:
-    """Stream the pairs of one source; `source` and `target` are language codes, which name the columns."""
-    pairs = _READERS[_format_of(config)](config, source, target)
-    return islice(pairs, config.limit) if config.limit else pairs
+    """Stream the pairs of one source; `source` and `target` are language codes, which name the columns.
+
+    Raises `DataError` at the first line that cannot be read.
+    """
+    for item in read_items(config, source, target):
+        if isinstance(item, DataError):
+            raise item
+        yield item
+
+
+def read_items(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
+    """Stream what the lines of one source hold, each a pair or a `DataError`; see `read`."""
+    items = _READERS[format_of(config)](config, source, target)
+    return islice(items, config.limit) if config.limit else items
 
 
 def open_binary(path: Path) -> BinaryIO:
@@ -53,30 +69,52 @@ def open_binary(path: Path) -> BinaryIO:
         raise DataError(f"{path}: {error.strerror or error}: give the path of a file that exists") from error
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line number and text of each line of a UTF-8 file, plain or compressed; see `decode_lines`."""
+def read_lines(path: Path) -> Iterator[tuple[int, str | DataError]]:
+    """Line number and text of each line of a UTF-8 file, plain or compressed; see `scan_lines`."""
     with open_binary(path) as stream:
-        yield from decode_lines(stream, str(path))
+        yield from scan_lines(stream, str(path))
 
 
-def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[tuple[int, str]]:
+def decode_lines(stream: BinaryIO, name: str) -> Iterator[str]:
+    """The text of each line; raises `DataError` for one that cannot be read; see `scan_lines`."""
+    for _, text in scan_lines(stream, name):
+        if isinstance(text, DataError):
+            raise text
+        yield text
+
+
+def scan_lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, str | DataError]]:
     r"""Line number and text of each line of a binary stream of UTF-8; `name` stands for it in messages.
 
     Only `\n` and `\r\n` end a line: the characters that `str.splitlines` also breaks at (U+2028, form feed) occur
-    inside real sentences, and breaking there shifts every pair that follows.
+    inside real sentences, and breaking there shifts every pair that follows. A line that is not UTF-8 or endless comes
+    as a `DataError` in place of its text.
+
+    Raises `DataError` where the stream is damaged.
     """
     number = 0
     try:
-        for number, line in enumerate(stream, start=1):
+        while line := stream.readline(_LONGEST):
+            number += 1
+            if len(line) == _LONGEST and not line.endswith(b"\n"):
+                while len(line) == _LONGEST and not line.endswith(b"\n"):
+                    line = stream.readline(_LONGEST)
+                yield number, DataError(f"{name}:{number}: a line of more than {_LONGEST >> 20} MiB: no sentence")
+                continue
             bare = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-            yield number, bare.decode("utf-8").removesuffix("\n").removesuffix("\r")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name}:{number}: not UTF-8 (byte {error.start + 1} is 0x{error.object[error.start]:02x}): "
-            f"convert the file, for example with iconv -f latin1 -t utf-8"
-        ) from error
-    except (OSError, EOFError, _zstd_error()) as error:
+            try:
+                yield number, bare.decode("utf-8").removesuffix("\n").removesuffix("\r")
+            except UnicodeDecodeError as error:
+                yield number, _not_utf8(name, number, bare, error.start)
+    except (OSError, EOFError, zlib.error, _zstd_error()) as error:
         raise DataError(f"{name}: damaged or cut short after line {number} ({error}): copy it again") from error
+
+
+def _not_utf8(name: str, number: int, line: bytes, start: int) -> DataError:
+    return DataError(
+        f"{name}:{number}: not UTF-8 (byte {start + 1} is 0x{line[start]:02x}): "
+        f"convert the file, for example with iconv -f latin1 -t utf-8"
+    )
 
 
 def _zstd_error() -> type[Exception]:
@@ -85,7 +123,8 @@ def _zstd_error() -> type[Exception]:
     return zstandard.ZstdError
 
 
-def _format_of(config: SourceConfig) -> str:
+def format_of(config: SourceConfig) -> str:
+    """The name of the format, by what the configuration says and the file is called; raises `DataError`."""
     if config.format != "auto":
         return config.format
     if config.path == "mini":
@@ -116,90 +155,129 @@ def clean_cell(text: str) -> str:
     return text.strip()
 
 
-def _pair(source: Any, target: Any, file: str, line: int) -> Pair:
+def _pair(source: Any, target: Any, file: str, line: int) -> Item:
     for side, text in (("source", source), ("target", target)):
         if not isinstance(text, str):
-            raise DataError(f"{file}:{line}: the {side} is {type(text).__name__}, not text: give two text columns")
-    return Pair(clean_cell(source), clean_cell(target), file, line)
+            return DataError(f"{file}:{line}: the {side} is {type(text).__name__}, not text: give two text columns")
+    return Pair(source.strip(), target.strip(), file, line)
 
 
-def _rows(rows: Iterator[tuple[int, list[str]]], config: SourceConfig, source: str, target: str) -> Iterator[Pair]:
+Row = tuple[int, list[str] | DataError]
+
+
+def _rows(rows: Iterator[Row], config: SourceConfig, source: str, target: str) -> Iterator[Item]:
     """Pairs out of rows of cells; the first row may be a header."""
-    file = config.path
-    first = next(rows, None)
-    if first is None:
-        return
-    wanted = config.columns or (source, target)
-    numbers = [int(column) - 1 if column.isdigit() else None for column in wanted]
-    if any(number is None for number in numbers) and set(wanted) <= set(first[1]):
-        numbers = [first[1].index(column) for column in wanted]
-    elif not config.columns:
-        numbers = [0, 1]
-        yield _cells(first, (0, 1), file)
-    elif all(number is not None for number in numbers):
-        yield _cells(first, [n for n in numbers if n is not None], file)
-    else:
-        raise DataError(f"{file}:1: no column {' and '.join(wanted)}: the first line has {', '.join(first[1])}")
-    places = [n for n in numbers if n is not None]
-    for row in rows:
-        yield _cells(row, places, file)
+    places: list[int] | None = None
+    for line, cells in rows:
+        if isinstance(cells, DataError):
+            yield cells
+        elif places is None:
+            places, is_header = _places(line, cells, config, (source, target))
+            if not is_header:
+                yield _cells(line, cells, places, config.path)
+        else:
+            yield _cells(line, cells, places, config.path)
 
 
-def _cells(row: tuple[int, list[str]], places: Sequence[int], file: str) -> Pair:
-    line, cells = row
-    if max(places) >= len(cells):
+def _places(line: int, first: list[str], config: SourceConfig, languages: tuple[str, str]) -> tuple[list[int], bool]:
+    """Where source and target are in a row, and whether the first one is a header."""
+    wanted = config.columns or languages
+    numbers = [int(column) - 1 for column in wanted if column.isdecimal() and int(column) > 0]
+    if len(numbers) == len(wanted):
+        return numbers, False
+    if set(wanted) <= set(first):
+        return [first.index(column) for column in wanted], True
+    if config.columns:
         raise DataError(
+            f"{config.path}:{line}: no column {' and '.join(wanted)}: the first line has {', '.join(first)[:200]}"
+        )
+    return [0, 1], False
+
+
+def _cells(line: int, cells: list[str], places: Sequence[int], file: str) -> Item:
+    if max(places) >= len(cells):
+        return DataError(
             f"{file}:{line}: {len(cells)} column(s) where {max(places) + 1} are needed: source and target belong "
             f"into two columns"
         )
     return _pair(cells[places[0]], cells[places[1]], file, line)
 
 
-def _read_tsv(config: SourceConfig, source: str, target: str) -> Iterator[Pair]:
-    rows = ((number, line.split("\t")) for number, line in read_lines(Path(config.path)))
+def _read_tsv(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
+    lines = read_lines(Path(config.path))
+    rows = ((number, text if isinstance(text, DataError) else text.split("\t")) for number, text in lines)
     return _rows(rows, config, source, target)
 
 
-def _read_csv(config: SourceConfig, source: str, target: str) -> Iterator[Pair]:
-    def rows() -> Iterator[tuple[int, list[str]]]:
-        reader = csv.reader((line + "\n" for _, line in read_lines(Path(config.path))), strict=True)
+def _read_csv(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
+    faults: list[Row] = []
+
+    def texts() -> Iterator[str]:
+        for number, text in read_lines(Path(config.path)):
+            if isinstance(text, DataError):
+                faults.append((number, text))
+            else:
+                yield text + "\n"
+
+    def rows() -> Iterator[Row]:
+        reader = csv.reader(texts(), strict=True)
         try:
             for cells in reader:
-                yield reader.line_num, cells
+                yield from _taken(faults)
+                if cells:  # csv gives an empty line no cells
+                    yield reader.line_num, cells
         except csv.Error as error:
-            raise DataError(f"{config.path}:{reader.line_num}: not CSV ({error}): quote it, or use TSV") from error
+            line = reader.line_num
+            raise DataError(f"{config.path}:{line}: not CSV ({error}): quote it, or use TSV") from error
+        yield from _taken(faults)
 
     return _rows(rows(), config, source, target)
 
 
-def _record_pair(record: Any, config: SourceConfig, source: str, target: str, line: int) -> Pair:
+def _taken(rows: list[Row]) -> list[Row]:
+    """What is in `rows`, which is empty afterwards."""
+    taken = rows[:]
+    rows.clear()
+    return taken
+
+
+def _record_pair(record: Any, config: SourceConfig, source: str, target: str, line: int) -> Item:
     """A pair out of a record: flat, or the `{"translation": {"de": ..., "en": ...}}` form of translation sets."""
     columns = config.columns or (source, target)
     if isinstance(record, dict) and isinstance(record.get("translation"), dict):
         record = record["translation"]
     if not isinstance(record, dict):
-        raise DataError(f"{config.path}:{line}: {type(record).__name__} instead of an object of two texts")
+        return DataError(f"{config.path}:{line}: {type(record).__name__} instead of an object of two texts")
     missing = [column for column in columns if column not in record]
     if missing:
-        raise DataError(
-            f"{config.path}:{line}: no field {' and '.join(missing)}; it has {', '.join(map(str, record))}: "
+        return DataError(
+            f"{config.path}:{line}: no field {' and '.join(missing)}; it has {', '.join(map(str, record))[:200]}: "
             f"name the two fields in columns"
         )
     return _pair(record[columns[0]], record[columns[1]], config.path, line)
 
 
-def _read_jsonl(config: SourceConfig, source: str, target: str) -> Iterator[Pair]:
+def _read_jsonl(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
     for number, line in read_lines(Path(config.path)):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{config.path}:{number}: not JSON ({error}): one object a line") from error
-        yield _record_pair(record, config, source, target, number)
+        if isinstance(line, DataError):
+            yield line
+        elif line.strip():
+            yield _json_pair(line, config, source, target, number)
 
 
-def _read_parquet(config: SourceConfig, source: str, target: str) -> Iterator[Pair]:
+def _json_pair(line: str, config: SourceConfig, source: str, target: str, number: int) -> Item:
+    try:
+        item = _record_pair(json.loads(line), config, source, target, number)
+        if isinstance(item, Pair):
+            (item.source + item.target).encode()
+    except UnicodeEncodeError:
+        return DataError(f"{config.path}:{number}: half a surrogate pair, which is no character: write the whole one")
+    except (ValueError, RecursionError) as error:
+        return DataError(f"{config.path}:{number}: not JSON ({error}): one object a line")
+    return item
+
+
+def _read_parquet(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
@@ -218,11 +296,11 @@ def _read_parquet(config: SourceConfig, source: str, target: str) -> Iterator[Pa
             for record in batch.to_pylist():
                 line += 1
                 yield _record_pair(record, config, source, target, line)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path}: not a readable Parquet file ({error})") from error
 
 
-def _read_text(config: SourceConfig, source: str, target: str) -> Iterator[Pair]:
+def _read_text(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
     if not config.target_path:
         raise DataError(f"{config.path}: text format needs target_path, the file of target lines")
     lines = zip_longest(read_lines(Path(config.path)), read_lines(Path(config.target_path)))
@@ -232,29 +310,63 @@ def _read_text(config: SourceConfig, source: str, target: str) -> Iterator[Pair]
             raise DataError(
                 f"{short} ends before line {number}, but {long} goes on: the two files must be aligned line by line"
             )
-        yield _pair(left[1], right[1], config.path, number)
+        fault = next((text for _, text in (left, right) if isinstance(text, DataError)), None)
+        yield fault or _pair(left[1], right[1], config.path, number)
 
 
-def _read_tmx(config: SourceConfig, source: str, target: str) -> Iterator[Pair]:
+def _read_tmx(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
+    """The translation units of a TMX file, one at a time.
+
+    TMX 1.4b, https://www.gala-global.org/tmx-14b: the content of inline codes (`bpt`, `ept`, `it`, `ph`, `ut`) is no
+    text, that of `hi` is. Entities that a file declares are not expanded.
+    """
     from lxml import etree
-    from translate.storage.tmx import tmxfile
 
+    root = None
     with open_binary(Path(config.path)) as stream:
-        data = stream.read()
-    if b"<!ENTITY" in data[:65536]:
-        raise DataError(f"{config.path}: it declares XML entities, which are not expanded: remove its DTD")
-    try:
-        units = tmxfile.parsestring(data).units
-    except (etree.XMLSyntaxError, ValueError) as error:
-        raise DataError(f"{config.path}: not TMX ({error})") from error
-    for number, unit in enumerate(units, start=1):
-        texts = {}
-        for code in (source, target):
-            node = next((n for n in unit.getlanguageNodes() if _same_language(_tuv_language(n), code)), None)
-            if node is None:
-                raise DataError(f"{config.path}: translation unit {number} has no text in {code}")
-            texts[code] = unit.getNodeText(node) or ""
-        yield _pair(texts[source], texts[target], config.path, number)
+        try:
+            events = etree.iterparse(
+                stream, events=("start", "end"), resolve_entities=False, load_dtd=False, no_network=True
+            )
+            for event, element in events:
+                if root is None:
+                    root = element
+                    _check_tmx(root, config.path)
+                elif event == "end" and element.tag == "tu":
+                    yield _unit_pair(element, config.path, source, target)
+                    element.clear()
+                    while element.getprevious() is not None:
+                        del element.getparent()[0]
+        except (etree.XMLSyntaxError, OSError, EOFError, zlib.error, _zstd_error()) as error:
+            raise DataError(f"{config.path}: not TMX, or cut short ({error}): export it again") from error
+
+
+def _check_tmx(root: Any, file: str) -> None:
+    dtd = root.getroottree().docinfo.internalDTD
+    if dtd is not None and any(True for _ in dtd.iterentities()):
+        raise DataError(f"{file}: it declares XML entities, which are not expanded: remove its DTD")
+    if root.tag != "tmx":
+        raise DataError(f"{file}: not TMX (its root is {root.tag}): export it as TMX")
+
+
+def _unit_pair(unit: Any, file: str, source: str, target: str) -> Item:
+    texts = []
+    for code in (source, target):
+        segment = next(
+            (tuv.find("seg") for tuv in unit.iterfind("tuv") if _same_language(_tuv_language(tuv), code)), None
+        )
+        if segment is None:
+            return DataError(f"{file}:{unit.sourceline}: a translation unit without text in {code}")
+        texts.append("".join(_segment_text(segment)))
+    return _pair(texts[0], texts[1], file, unit.sourceline or 0)
+
+
+def _segment_text(element: Any) -> Iterator[str]:
+    yield element.text or ""
+    for child in element:
+        if child.tag == "hi":
+            yield from _segment_text(child)
+        yield child.tail or ""
 
 
 def _tuv_language(node: Any) -> str:
@@ -267,28 +379,30 @@ def _same_language(found: str, wanted: str) -> bool:
     return found == wanted or found.startswith(wanted + "-")
 
 
-def _read_folder(config: SourceConfig, source: str, target: str) -> Iterator[Pair]:
+def _read_folder(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
     from translora.data.hub import read_saved
 
     for number, record in enumerate(read_saved(config), start=1):
         yield _record_pair(record, config, source, target, number)
 
 
-def _read_hub(config: SourceConfig, source: str, target: str) -> Iterator[Pair]:
+def _read_hub(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
     from translora.data.hub import read_hub
 
     for number, record in enumerate(read_hub(config), start=1):
         yield _record_pair(record, config, source, target, number)
 
 
-def _read_mini(config: SourceConfig, source: str, target: str) -> Iterator[Pair]:
+def _read_mini(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
     split = config.split or "train"
     if split not in mini.SPLITS:
         raise DataError(f"mini has no split {split!r}: use {', '.join(mini.SPLITS)}")
     if {source, target} != {"de", "en"}:
         raise DataError(f"mini holds German and English (de, en), not {source} to {target}: give your own data")
     path = mini.CORPUS / f"{split}.tsv.gz"
-    for number, line in read_lines(path):
+    with open_binary(path) as stream:
+        lines = list(decode_lines(stream, str(path)))
+    for number, line in enumerate(lines, start=1):
         german, english = line.split("\t")
         texts = (german, english) if source == "de" else (english, german)
         yield Pair(*texts, f"mini/{path.name}", number)

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import random
-import unicodedata
 from dataclasses import dataclass
 
 from translora.config import Config
+from translora.data.cleaning import Cleaner, Dropped
 from translora.data.pairs import Corpus, joined
-from translora.data.sources import read_corpus
+from translora.data.sources import read_corpus, read_items
 from translora.errors import DataError
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The three splits, and what was taken out to keep them apart."""
+    """The three splits, and what cleaning left out of train."""
 
     train: Corpus
     validation: Corpus
     test: Corpus
-    empty: int
-    """Training pairs dropped because a side was empty."""
-    overlap: int
-    """Training pairs dropped because a side occurs in validation or test."""
-    overlap_examples: tuple[str, ...]
-    """Where the first of them came from, as `file:line`."""
+    dropped: dict[str, Dropped]
+    """The training pairs that cleaning left out, by reason."""
 
     def hashes(self) -> dict[str, str]:
         """The content hash of each split."""
@@ -32,18 +28,35 @@ class Splits:
 
 
 def read_splits(config: Config) -> Splits:
-    """Read what the recipe names, cut what it does not from train by seed, and remove overlap from train.
+    """Read what the recipe names, cut what it does not from train by seed, and clean train.
 
-    Raises `DataError` where a split is missing or would be empty. With `method: none` no training pairs are needed.
+    Validation and test are scored as they are. Raises `DataError` where a split is missing or would be empty. With
+    `method: none` no training pairs are needed.
     """
     data = config.data
     test = read_corpus(data.test, config.source, config.target) if data.test.path else None
     validation = read_corpus(data.validation, config.source, config.target) if data.validation.path else None
     if config.method == "none" and test is not None:
-        return Splits(Corpus.of([]), validation or Corpus.of([]), test, 0, 0, ())
+        return Splits(Corpus.of([]), validation or Corpus.of([]), test, {})
     if not data.train.path:
         raise DataError("data.train.path is not given: name a file, a folder, a hub data set, or mini")
-    train, empty = _without_empty(read_corpus(data.train, config.source, config.target))
+    held_out = [pair for split in (validation, test) if split is not None for pair in split]
+    cleaner = Cleaner(data.cleaning, config.source, config.target, held_out)
+    train = Corpus.of(cleaner.keep(read_items(data.train, config.source, config.target)))
+    if not len(train):
+        reasons = ", ".join(f"{name}: {dropped.count:,}" for name, dropped in cleaner.dropped.items())
+        raise DataError(f"{data.train.path}: no training pairs left (left out: {reasons or 'none'}): see data.cleaning")
+    train, validation, test = _cut(train, validation, test, config, cleaner)
+    if data.join_share:
+        train = train + joined(train, data.join_share, data.join_most, data.seed or config.seed)
+    return Splits(train, validation, test, cleaner.dropped)
+
+
+def _cut(
+    train: Corpus, validation: Corpus | None, test: Corpus | None, config: Config, cleaner: Cleaner
+) -> tuple[Corpus, Corpus, Corpus]:
+    """All three splits, those that are missing drawn from `train`, and what is then left of it."""
+    data = config.data
     sizes = (0 if validation is not None else data.validation_size, 0 if test is not None else data.test_size)
     if sum(sizes) >= len(train):
         raise DataError(
@@ -51,41 +64,12 @@ def read_splits(config: Config) -> Splits:
             f"test: lower data.validation_size and data.test_size, or name these splits"
         )
     order = list(range(len(train)))
-    seed = data.seed or config.seed
-    random.Random(seed).shuffle(order)
-    cut_validation, cut_test, rest = order[: sizes[0]], order[sizes[0] : sum(sizes)], sorted(order[sum(sizes) :])
-    if validation is None:
-        validation = train.take(sorted(cut_validation))
-    if test is None:
-        test = train.take(sorted(cut_test))
-    kept, dropped = without_overlap(train.take(rest) if sum(sizes) else train, [validation, test])
+    random.Random(data.seed or config.seed).shuffle(order)
+    drawn = [train.take(sorted(part)) for part in (order[: sizes[0]], order[sizes[0] : sum(sizes)])]
+    kept = train
+    if sum(sizes):
+        rest = train.take(sorted(order[sum(sizes) :]))
+        kept = Corpus.of(cleaner.apart_from([*drawn[0], *drawn[1]], rest))
     if not len(kept):
         raise DataError(f"{data.train.path}: every training pair occurs in validation or test: give other splits")
-    if data.join_share:
-        kept = kept + joined(kept, data.join_share, data.join_most, seed)
-    return Splits(kept, validation, test, empty, len(dropped), tuple(pair.origin for pair in dropped.head(5)))
-
-
-def normalised(text: str) -> str:
-    """`text` as overlap compares it: NFKC, case folded, white space and outer punctuation gone."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(folded.split()).strip(" .,;:!?\"'")
-
-
-def without_overlap(train: Corpus, held_out: list[Corpus]) -> tuple[Corpus, Corpus]:
-    """Divide `train` into the pairs to keep and those that share a normalised source or target with `held_out`."""
-    sources = {normalised(text) for corpus in held_out for text in corpus.sources}
-    targets = {normalised(text) for corpus in held_out for text in corpus.targets}
-    kept: list[int] = []
-    dropped: list[int] = []
-    for i, pair in enumerate(train):
-        seen = normalised(pair.source) in sources or normalised(pair.target) in targets
-        (dropped if seen else kept).append(i)
-    return (train.take(kept), train.take(dropped)) if dropped else (train, Corpus.of([]))
-
-
-def _without_empty(corpus: Corpus) -> tuple[Corpus, int]:
-    kept = [i for i, pair in enumerate(corpus) if pair.source and pair.target]
-    if not kept:
-        raise DataError("no training pair has text on both sides")
-    return (corpus if len(kept) == len(corpus) else corpus.take(kept)), len(corpus) - len(kept)
+    return kept, drawn[0] if validation is None else validation, drawn[1] if test is None else test

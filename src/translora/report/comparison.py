@@ -31,13 +31,19 @@ def write_comparison(path: Path, result: dict[str, Any], runs: Mapping[str, Run]
         "timed": [variant for variant in done if variant["equal_time"]],
         "tried": tried,
         "rates": sorted({rate for variant in tried for rate in variant["rates"]}, key=float),
-        "bars": _bars(done),
-        "curves": _curves(done),
+        "plots": plots(result, runs),
+        "pairs": _pairs(runs),
         "command": result["recipe"],
         "configs": {name: run.config_file.read_text(encoding="utf-8") for name, run in runs.items()},
-        **_texts(runs),
     }
     write_page(path, "comparison.html", content)
+
+
+def plots(result: dict[str, Any], runs: Mapping[str, Run]) -> dict[str, str]:
+    """The plots that there is something to show in, as SVG: `scores`, `curves` and `lengths`."""
+    done = [variant for variant in result["variants"] if variant["bleu"]]
+    drawn = {"scores": _bars(done), "curves": _curves(done), "lengths": _lengths(runs)}
+    return {name: plot for name, plot in drawn.items() if plot}
 
 
 def _title(runs: Mapping[str, Run]) -> str:
@@ -70,25 +76,37 @@ def _curves(done: list[dict[str, Any]]) -> str:
     return line_plot(series, "seconds of training", "validation BLEU", f"{words}.") if series else ""
 
 
-def _texts(runs: Mapping[str, Run]) -> dict[str, Any]:
-    """BLEU by source length and some pairs, where all runs have the same test pairs."""
-    tests = {tuple(run.translated("source") + run.translated("reference")) for run in runs.values()}
-    if len(tests) != 1:
-        return {"lengths": "", "pairs": []}
+def _same_test(runs: Mapping[str, Run]) -> bool:
+    return len({tuple(run.translated("source") + run.translated("reference")) for run in runs.values()}) == 1
+
+
+def _lengths(runs: Mapping[str, Run]) -> str:
+    """BLEU by source length, where all runs have the same test pairs."""
+    if not _same_test(runs):
+        return ""
+    first = next(iter(runs.values()))
+    systems = {name: run.final_translations() for name, run in runs.items()}
+    buckets = by_length(
+        first.translated("source"), first.translated("reference"), list(systems.values()), first.config.target
+    )
+    if not buckets:
+        return ""
+    series = {name: [bucket.scores[i] for bucket in buckets] for i, name in enumerate(systems)}
+    groups = [f"{bucket.name}\n({bucket.pairs} pairs)" for bucket in buckets]
+    words = "; ".join(f"{name}: {', '.join(f'{score:.1f}' for score in scores)}" for name, scores in series.items())
+    return bar_plot(groups, series, "BLEU", f"BLEU by source length. {words}.", labels=False)
+
+
+def _pairs(runs: Mapping[str, Run]) -> list[list[tuple[str, Any]]]:
+    """Some test pairs as each run translates them, where all have the same."""
+    if not _same_test(runs):
+        return []
     first = next(iter(runs.values()))
     sources, references = first.translated("source"), first.translated("reference")
     systems = {name: run.final_translations() for name, run in runs.items()}
-    buckets = by_length(sources, references, list(systems.values()), first.config.target)
-    lengths = ""
-    if buckets:
-        series = {name: [bucket.scores[i] for bucket in buckets] for i, name in enumerate(systems)}
-        groups = [f"{bucket.name}\n({bucket.pairs} pairs)" for bucket in buckets]
-        words = "; ".join(f"{name}: {', '.join(f'{score:.1f}' for score in scores)}" for name, scores in series.items())
-        lengths = bar_plot(groups, series, "BLEU", f"BLEU by source length. {words}.", labels=False)
     chosen = sorted(random.Random(first.config.seed).sample(range(len(sources)), min(_EXAMPLES, len(sources))))
-    pairs = [
+    return [
         [("source", sources[i]), ("reference", references[i])]
         + [(name, marked_words(lines[i], references[i])) for name, lines in systems.items()]
         for i in chosen
     ]
-    return {"lengths": lengths, "pairs": pairs}

@@ -1,0 +1,158 @@
+"""What is wrong with a corpus, line by line: `translora data check`. Looks for all that a recipe can leave out."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+from translora.config import CleaningConfig, SourceConfig
+from translora.data import cleaning
+from translora.data.pairs import Pair
+from translora.data.sources import format_of, open_binary, read_items
+from translora.errors import DataError
+
+_SHOWN = 5
+_LINE_INSIDE = re.compile("[\n\v\f\x1c-\x1e\x85\u2028\u2029]")
+_DAMAGE = (OSError, EOFError, zlib.error, zstandard.ZstdError)
+_TEXT_FORMATS = ("tsv", "csv", "jsonl", "text")
+_STOPS, _LEFT_OUT, _STAYS = "stops training", "left out", "stays"
+
+
+@dataclass
+class Finding:
+    """One kind of problem."""
+
+    count: int = 0
+    places: list[str] = field(default_factory=list)
+    """The first of them, as `file:line` or with what is wrong there."""
+    consequence: str = _STAYS
+    """What training does about it, with the recipe's cleaning."""
+
+    def add(self, place: str) -> None:
+        """One more."""
+        self.count += 1
+        if len(self.places) < _SHOWN:
+            self.places.append(place)
+
+
+@dataclass
+class Findings:
+    """All that is wrong with one source."""
+
+    path: str
+    pairs: int = 0
+    """Pairs that could be read."""
+    problems: dict[str, Finding] = field(default_factory=dict)
+
+    def add(self, name: str, place: str, consequence: str) -> None:
+        """One more of a kind."""
+        self.problems.setdefault(name, Finding(consequence=consequence)).add(place)
+
+    @property
+    def stops(self) -> int:
+        """How many places there are at which training would stop."""
+        return sum(problem.count for problem in self.problems.values() if problem.consequence == _STOPS)
+
+
+def check_corpus(
+    config: SourceConfig,
+    source: str,
+    target: str,
+    rules: CleaningConfig,
+    held_out: Iterable[Pair] = (),
+    languages: bool = False,
+) -> Findings:
+    """Read one source to its end, or to where nothing more can be read, and count what is wrong.
+
+    `held_out` are the pairs that must not occur in it; with `languages` each side is identified.
+
+    Raises `DataError` where there is no such file, and `ConfigError` for a language that cannot be identified.
+    """
+    findings = Findings(config.path)
+    _check_bytes(config, findings)
+    tests = list(_tests(rules, source, target, held_out, languages))
+    try:
+        for item in read_items(config, source, target):
+            if isinstance(item, DataError):
+                findings.add("unreadable line", str(item), _STOPS if rules.bad_lines == "stop" else _LEFT_OUT)
+                continue
+            findings.pairs += 1
+            for name, consequence, found in tests:
+                if found(item):
+                    findings.add(name, item.origin, consequence)
+    except DataError as error:
+        findings.add("cannot be read further", str(error), _STOPS)
+    return findings
+
+
+def _tests(
+    rules: CleaningConfig, source: str, target: str, held_out: Iterable[Pair], languages: bool
+) -> Iterator[tuple[str, str, Callable[[Pair], bool]]]:
+    """What to look for in each pair: its name, what training does about it, and the test."""
+    chars, ratio = rules.max_chars or CleaningConfig().max_chars, rules.max_ratio or CleaningConfig().max_ratio
+    yield "empty side", _LEFT_OUT, cleaning.has_empty_side
+    yield "control characters", _consequence(rules.control == "drop"), cleaning.has_control
+    yield "line ends inside", _STAYS, lambda pair: any(_LINE_INSIDE.search(text) for text in pair[:2])
+    yield "HTML entities", _consequence(rules.html == "drop"), cleaning.has_entities
+    yield "identical sides", _consequence(rules.identical == "drop"), cleaning.has_identical_sides
+    yield (
+        f"over {chars} characters",
+        _consequence(bool(rules.max_chars)),
+        lambda pair: max(map(len, pair[:2])) > chars,
+    )
+    yield (
+        f"lengths over 1:{ratio:g}",
+        _consequence(bool(rules.max_ratio)),
+        lambda pair: cleaning.length_ratio(pair) > ratio,
+    )
+    yield "duplicate", _consequence(rules.duplicates != "keep"), cleaning.Duplicates(False).seen
+    yield "duplicate, normalised", _consequence(rules.duplicates == "normalised"), cleaning.Duplicates(True).seen
+    pairs = list(held_out)
+    if pairs:
+        yield "also in validation or test", _LEFT_OUT, cleaning.Leakage(pairs, near=False).holds
+        yield (
+            "nearly in validation or test",
+            _consequence(rules.leakage == "near"),
+            cleaning.Leakage(pairs, near=True).holds,
+        )
+    if languages:
+        yield "another language", _consequence(rules.language == "drop"), cleaning.Languages(source, target).differ
+
+
+def _consequence(left_out: bool) -> str:
+    return _LEFT_OUT if left_out else _STAYS
+
+
+def _check_bytes(config: SourceConfig, findings: Findings) -> None:
+    """What reading puts right without a word: a byte order mark, and Windows' line ends."""
+    if format_of(config) not in _TEXT_FORMATS:
+        return
+    for name in filter(None, (config.path, config.target_path)):
+        start = b""
+        with open_binary(Path(name)) as stream, suppress(*_DAMAGE):  # read_items says what is wrong
+            start = stream.read(1 << 20)
+        if start.startswith(b"\xef\xbb\xbf"):
+            findings.add("byte order mark (ignored)", f"{name}:1", _STAYS)
+        if b"\r\n" in start:
+            findings.add("Windows line ends (ignored)", name, _STAYS)
+
+
+def as_dict(findings: list[Findings]) -> dict[str, Any]:
+    """The findings for machines."""
+    return {
+        found.path: {
+            "pairs": found.pairs,
+            "problems": {
+                name: {"count": problem.count, "places": problem.places, "consequence": problem.consequence}
+                for name, problem in found.problems.items()
+            },
+        }
+        for found in findings
+    }

@@ -1,0 +1,89 @@
+"""Write a cleaned corpus, and beside it what was left out and why: `translora data clean`. One pass, as it streams."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from translora import terminal
+from translora.config import CleaningConfig, SourceConfig
+from translora.data.cleaning import Cleaner, Item
+from translora.data.pairs import Pair
+from translora.data.sources import read_items
+from translora.errors import ConfigError
+from translora.files import atomic_file
+
+_FORMATS = (".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz")
+_TOLD_EVERY = 500_000
+
+
+def clean_corpus(
+    config: SourceConfig,
+    source: str,
+    target: str,
+    rules: CleaningConfig,
+    output: Path,
+    held_out: Iterable[Pair] = (),
+    overwrite: bool = False,
+) -> Cleaner:
+    """Write the kept pairs to `output` (.tsv or .jsonl, also .gz), and the others to `dropped_file(output)`.
+
+    Raises `ConfigError` for another kind of file or one that exists, `StorageError` where it cannot be written, and
+    `DataError` where the source cannot be read; nothing is then written.
+    """
+    if not output.name.endswith(_FORMATS):
+        raise ConfigError(f"{output}: the name must end in one of {', '.join(_FORMATS)}")
+    files = output, dropped_file(output)
+    for file in files:
+        if file.exists() and not overwrite:
+            raise ConfigError(f"{file} exists: choose another --output, or add --overwrite")
+    cleaner = Cleaner(rules, source, target, held_out)
+    line_of = _json_line(source, target) if ".jsonl" in output.name else _tsv_line
+    with ExitStack() as stack:
+        kept, dropped = (stack.enter_context(_text_file(file)) for file in files)
+        for number, (item, reason) in enumerate(cleaner.sort(read_items(config, source, target)), start=1):
+            if not reason and isinstance(item, Pair):
+                kept.write(line_of(item))
+            else:
+                dropped.write(_dropped_line(item, reason))
+            if number % _TOLD_EVERY == 0:
+                terminal.notice(f"clean: {number:,} pairs read, {cleaner.kept:,} kept")
+    return cleaner
+
+
+def dropped_file(output: Path) -> Path:
+    """Where what was left out goes: reason, place, source and target in columns."""
+    ending = next((end for end in _FORMATS if output.name.endswith(end)), "")
+    return output.with_name(f"{output.name.removesuffix(ending)}.dropped.tsv{'.gz' if ending.endswith('.gz') else ''}")
+
+
+@contextmanager
+def _text_file(path: Path) -> Iterator[TextIO]:
+    """A text file, compressed where its name says so, which is there once it is whole."""
+    with atomic_file(path) as temporary, open(temporary, "wb") as binary, ExitStack() as stack:
+        raw = stack.enter_context(gzip.GzipFile("", "wb", mtime=0, fileobj=binary)) if path.suffix == ".gz" else binary
+        text = stack.enter_context(io.TextIOWrapper(raw, encoding="utf-8", newline="\n", errors="backslashreplace"))
+        yield text
+
+
+def _tsv_line(pair: Pair) -> str:
+    return f"{_one_line(pair.source)}\t{_one_line(pair.target)}\n"
+
+
+def _json_line(source: str, target: str) -> Callable[[Pair], str]:
+    return lambda pair: json.dumps({source: pair.source, target: pair.target}, ensure_ascii=False) + "\n"
+
+
+def _dropped_line(item: Item, reason: str) -> str:
+    if isinstance(item, Pair):
+        return f"{reason}\t{item.origin}\t{_tsv_line(item)}"
+    return f"{reason}\t{_one_line(str(item))}\t\t\n"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
