@@ -188,8 +188,8 @@ def begin_run(run: Run, config: Config, inputs: dict[str, str], overwrite: bool 
     if run.config_file.exists():
         for name, (old, new) in changed_fields(run.config, config).items():
             terminal.notice(f"{name}: {old!r} before, {new!r} from here on")
+    save_config(config, run.config_file)  # first, for it is what makes the folder a run folder
     write_json(run.inputs, inputs)
-    save_config(config, run.config_file)
 
 
 def _check_inputs(run: Run, inputs: dict[str, str]) -> None:
@@ -206,10 +206,10 @@ def _check_inputs(run: Run, inputs: dict[str, str]) -> None:
 
 
 def _delete_contents(folder: Path) -> None:
-    """Delete a run, but not the lock on its folder; the configuration goes last, so that it stays a run folder."""
+    """Delete a run but not the lock on its folder; killed meanwhile, it is still a run folder, of an unfinished run."""
+    order = {"summary.json": 0, "config.yaml": 2}
     with storage_errors(folder):
-        entries = sorted(folder.iterdir(), key=lambda path: path.name == "config.yaml")
-        for path in entries:
+        for path in sorted(folder.iterdir(), key=lambda path: order.get(path.name, 1)):
             if path.is_dir() and not path.is_symlink():
                 remove_folder(path)
             elif path.name != LOCK:
