@@ -229,7 +229,7 @@ def test_a_comparison_stopped_and_taken_up_with_one_variant_that_fails(tmp_path,
     recipe = RECIPE.format(model=tiny_model, corpus=corpus_file) + "    broken: {lora: {targets: query}}\n"
     (tmp_path / "recipe.yaml").write_text(recipe)
     process = compare(tmp_path)
-    while not list(tmp_path.glob("out/lora/*/*/checkpoints/last")):
+    while not list(tmp_path.glob("out/lora/*/*/checkpoints/step-*")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGTERM)

@@ -86,7 +86,7 @@ def load_adapter(model: PreTrainedModel, folder: Path, base: Callable[[], str]) 
     except (ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{folder}: the adapter does not fit the base model ({reason})") from error
-    known = set(get_peft_model_state_dict(loaded))
+    known = set(get_peft_model_state_dict(loaded, save_embedding_layers=False))
     if known != set(shapes):
         odd = sorted(known ^ set(shapes))
         what = "lacks" if odd[0] in known else "has"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
@@ -33,7 +34,10 @@ from translora.model.loss import BatchLoss, LossPath, batch_loss
 
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}_[A-Za-z]{2,4}")
 """A code of NLLB or mBART, such as deu_Latn or de_DE."""
-_BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, ImportError, SafetensorError, RuntimeError)
+_BROKEN = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError,
+    StrictDataclassError,
+)  # fmt: skip
 """What transformers raises for a broken checkpoint: it checks little, and stumbles over what it finds."""
 _LAYER_COUNTS = ("num_layers", "num_decoder_layers", "encoder_layers", "decoder_layers")
 
@@ -211,12 +215,14 @@ def _check_weights_fit(name: str, folder: Path, shape: Any, dtype: torch.dtype, 
     layers = max(getattr(shape, field, 0) or 0 for field in _LAYER_COUNTS)
     if sizes and layers > len(sizes):
         raise ModelError(f"model {name}: config.json names {layers} layers, the weights have {len(sizes)} tensors")
-    embedding = [shape.vocab_size, shape.d_model]
-    if sizes and embedding not in sizes.values():
-        raise ModelError(
-            f"model {name}: config.json names an embedding of {embedding[0]} x {embedding[1]}, which the weights lack: "
-            f"they do not belong together"
-        )
+    with torch.device("meta"):
+        wanted = AutoModelForSeq2SeqLM.from_config(shape).state_dict()
+    for key, size in sizes.items():
+        if key in wanted and list(wanted[key].shape) != size:
+            raise ModelError(
+                f"model {name}: {key} is {size} in the weights and {list(wanted[key].shape)} by config.json: "
+                f"they do not belong together"
+            )
 
 
 def _fresh(shape: Any, seed: int) -> PreTrainedModel:

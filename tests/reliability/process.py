@@ -1,0 +1,85 @@
+"""A process of its own for a job that is killed or signalled, forked from a server that has imported everything."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pkgutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from translora.errors import TransloraError
+
+_SERVER = multiprocessing.get_context("forkserver")  # this process has threads, which a fork does not take along
+_SERVER.set_forkserver_preload(["pandas", "pytest", "torch._dynamo", "translora.cli", "translora.pipeline"])
+
+
+class Process:
+    """A process that does `work`, a module-level function or a partial of one; what it says goes to the file `log`."""
+
+    def __init__(self, work: Callable[[], object], log: Path | None = None) -> None:
+        self._started = time.monotonic()
+        self._process = _SERVER.Process(target=_do, args=(work, log))
+        self._process.start()
+        self.pid = self._process.pid
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self._process.is_alive():
+            os.kill(self.pid, number)
+
+    def wait(self) -> int:
+        """The exit code, or minus the signal that killed it."""
+        self._process.join()
+        self.seconds = time.monotonic() - self._started
+        return self._process.exitcode
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.is_alive()
+
+
+def _do(work: Callable[[], object], log: Path | None) -> None:
+    output = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    try:
+        work()
+    except TransloraError as error:
+        os.write(2, f"{error}\n".encode())
+        os._exit(error.exit_code)
+
+
+def run(work: Callable[[], object], log: Path | None = None) -> int:
+    """The exit code of `work`, done in a process of its own."""
+    return Process(work, log).wait()
+
+
+WRITES = [
+    *(f"os:{name}" for name in ("fsync", "replace", "rename", "chmod", "mkdir", "unlink", "rmdir")),
+    "translora.files:write_text",
+    "translora.training.checkpoint:save_file",
+]
+"""All that changes what is on disk."""
+
+
+def kill_before(calls: list[str], number: int) -> None:
+    """Have this process killed just before the `number`-th call of any of `calls`, each as `module:attribute`."""
+    left = [number]
+
+    def counted(real: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **options: object) -> object:
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*arguments, **options)
+
+        return call
+
+    for name in calls:
+        place, _, attribute = name.replace(":", ".").rpartition(".")
+        owner = pkgutil.resolve_name(place)
+        setattr(owner, attribute, counted(getattr(owner, attribute)))

@@ -1,0 +1,135 @@
+"""kill -9 at any instant: the next start goes on by itself, and ends as if nothing had happened."""
+
+import dataclasses
+import json
+import random
+import signal
+import time
+from functools import partial
+
+import pytest
+from jobs import training, whole
+from process import WRITES, Process, run
+from safetensors.torch import load_file
+
+KILLED = -signal.SIGKILL
+INSTANTS = 50
+CUTS = {
+    "between two steps": ("translora.training.step:Stepper.step", 8),
+    "in a second epoch": ("translora.training.step:Stepper.step", 11),
+    "within the micro-batches of a step": ("translora.model.load:Translator.loss", 12),
+    "before an update": ("torch.nn.utils:clip_grad_norm_", 5),
+    "in a validation": ("translora.training.validation:corpus_loss", 2),
+    "when the best weights are kept": ("translora.training.checkpoint:Checkpoints.save_best", 1),
+}
+
+
+@pytest.fixture(scope="module")
+def uncut(config, tmp_path_factory):
+    """The folder of the training that nothing disturbed, and how long it took."""
+    folders = [tmp_path_factory.mktemp("uncut") / "run" for _ in range(2)]
+    for folder in folders:  # the first also waits for the server
+        process = Process(partial(training, folder, config))
+        assert process.wait() == 0
+    return folder, process.seconds
+
+
+def last_checkpoint(folder):
+    return max((folder / "checkpoints").glob("step-*"))
+
+
+def metrics(folder):
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{key: value for key, value in json.loads(line).items() if key != "time"} for line in lines]
+
+
+def state(folder):
+    """Where the run stood in the end, times and memory left out."""
+    found = json.loads((last_checkpoint(folder) / "state.json").read_text())["state"]
+    rows = [{key: value for key, value in row.items() if key != "seconds"} for row in found.pop("rows")]
+    return {key: value for key, value in found.items() if "seconds" not in key and "memory" not in key}, rows
+
+
+def assert_same_tensors(folder, uncut, names):
+    for name in names:
+        one, other = (load_file(path / f"{name}.safetensors") for path in (folder, uncut))
+        assert one.keys() == other.keys()
+        assert max(float((one[key] - other[key]).abs().max()) for key in one) == 0
+
+
+def assert_as_if_nothing_had_happened(folder, uncut):
+    assert_same_tensors(last_checkpoint(folder), last_checkpoint(uncut), ["weights", "optimizer"])
+    assert metrics(folder) == metrics(uncut)
+    assert state(folder) == state(uncut)
+
+
+@pytest.mark.parametrize("where", CUTS)
+def test_a_resumed_run_is_the_uncut_run_to_the_last_bit(config, uncut, tmp_path, where):
+    call, number = CUTS[where]
+    assert run(partial(training, tmp_path / "run", config, ([call], number))) == KILLED
+    assert run(partial(training, tmp_path / "run", config)) == 0
+    assert_as_if_nothing_had_happened(tmp_path / "run", uncut[0])
+
+
+@pytest.mark.slow
+def test_killed_at_random_instants(config, uncut, tmp_path):
+    draw, killed, resumed = random.Random(5), 0, 0
+    while killed < INSTANTS:
+        folder, code = tmp_path / f"run-{resumed}", KILLED
+        while code:  # killed again and again, until it gets through
+            process = Process(partial(training, folder, config))
+            if killed < INSTANTS:
+                time.sleep(draw.uniform(0.2, 1.0) * uncut[1])
+                process.signal(signal.SIGKILL)
+            code = process.wait()
+            killed += code == KILLED
+            assert code in (0, KILLED)
+        assert_as_if_nothing_had_happened(folder, uncut[0])
+        resumed += 1
+    print(f"killed at {killed} random instants, {resumed} runs ended as if nothing had happened")
+
+
+@pytest.mark.slow
+def test_killed_at_every_write_point_of_a_training(config, tmp_path):
+    """In a training of six steps: two checkpoints, two validations, two of the best weights, and what is pruned."""
+    few = dataclasses.replace(config.training, max_steps=6, evaluate_every=3, save_every=2)
+    config = dataclasses.replace(config, training=few)
+    uncut, code, number = tmp_path / "uncut", KILLED, 0
+    assert run(partial(training, uncut, config)) == 0
+    while code:
+        number += 1
+        folder, log = tmp_path / f"at-{number}", tmp_path / f"log-{number}"
+        code = run(partial(training, folder, config, (WRITES, number)))
+        assert code in (0, KILLED)
+        assert run(partial(training, folder, config), log) == 0, log.read_text()
+        assert "damaged" not in log.read_text()
+        assert_as_if_nothing_had_happened(folder, uncut)
+    assert number > 60
+    print(f"killed at each of {number - 1} write points")
+
+
+def test_a_kill_loses_at_most_one_interval(config, tmp_path):
+    training_ = partial(training, tmp_path / "run", config, (["translora.training.step:Stepper.step"], 9))
+    assert run(training_) == KILLED
+    saved = max(int(path.name.split("-")[1]) for path in tmp_path.glob("run/checkpoints/step-*"))
+    assert saved == 6
+    assert max(line["step"] for line in metrics(tmp_path / "run")) == 8
+
+
+@pytest.mark.slow
+def test_the_whole_job_killed_at_write_points(config, tmp_path):
+    assert run(partial(whole, tmp_path / "uncut", config)) == 0
+    code, number = KILLED, 1
+    while code:
+        folder, log = tmp_path / f"at-{number}", tmp_path / f"log-{number}"
+        code = run(partial(whole, folder, config, (WRITES, number)))
+        assert code in (0, KILLED)
+        assert run(partial(whole, folder, config), log) == 0, log.read_text()
+        assert_same_tensors(folder, tmp_path / "uncut", ["adapter/adapter_model"])
+        assert metrics(folder) == metrics(tmp_path / "uncut")
+        for name in ("before", "after"):
+            file = f"translations/{name}.txt"
+            assert (folder / file).read_bytes() == (tmp_path / "uncut" / file).read_bytes()
+        assert not [path for path in folder.rglob(".*") if path.name != ".lock"]
+        number += 1 if number < 12 else 17
+    print(f"killed at write points up to number {number}")
