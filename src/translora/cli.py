@@ -275,13 +275,9 @@ def _check_data(arguments: argparse.Namespace, flags: list[str]) -> None:
     if arguments.json:
         print(json.dumps(as_dict([found])))
     else:
-        terminal.show_table(
+        terminal.show_findings(
             f"{found.path}: {found.pairs:,} pairs",
-            ["problem", "pairs", "in training", "such as"],
-            [
-                [name, f"{problem.count:,}", problem.consequence, "\n".join(problem.places)]
-                for name, problem in found.problems.items()
-            ],
+            {f"{name}: {one.count:,}, {one.consequence}": one.places for name, one in found.problems.items()},
         )
     if found.stops:
         raise DataError(f"{found.path}: {found.stops:,} line(s) stop training: mend them, or set bad_lines to skip")
@@ -306,10 +302,9 @@ def _clean_data(arguments: argparse.Namespace, flags: list[str]) -> None:
         _held_out(arguments),
         arguments.overwrite,
     )
-    terminal.show_table(
+    terminal.show_findings(
         f"{cleaner.kept:,} pairs kept",
-        ["left out", "pairs", "such as"],
-        [[reason, f"{dropped.count:,}", dropped.examples[0]] for reason, dropped in cleaner.dropped.items()],
+        {f"left out, {reason}: {dropped.count:,}": dropped.examples for reason, dropped in cleaner.dropped.items()},
     )
     terminal.results.print(f"kept: {output}, left out: {dropped_file(output)}", soft_wrap=True)
 

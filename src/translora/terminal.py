@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +28,15 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     results.print(table)
+
+
+def show_findings(title: str, findings: Mapping[str, Sequence[str]]) -> None:
+    """What was found, each with the lines that show where, unbroken so that they can be copied."""
+    results.print(Text(title, style="bold"))
+    for finding, places in findings.items():
+        results.print(Text(finding))
+        for place in places:
+            results.print(Text(f"  {place}", style="dim"), soft_wrap=True)
 
 
 def show_texts(title: str, groups: Sequence[Sequence[tuple[str, str]]]) -> None:

@@ -220,6 +220,7 @@ def _read_csv(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
                 yield text + "\n"
 
     def rows() -> Iterator[Row]:
+        csv.field_size_limit(_LONGEST)
         reader = csv.reader(texts(), strict=True)
         try:
             for cells in reader:

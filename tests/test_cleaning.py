@@ -1,0 +1,122 @@
+import random
+
+import pytest
+
+from translora.config import CleaningConfig
+from translora.data.cleaning import Cleaner, Leakage, normalised
+from translora.data.pairs import Pair
+from translora.errors import ConfigError, DataError
+
+GOOD = ("Die Datei wird gespeichert.", "The file is saved.")
+LONG_GERMAN = "Dieser Satz ist lang genug, um sicher als deutsch erkannt zu werden."
+LONG_ENGLISH = "This sentence is long enough to be surely known as an English one."
+
+
+def clean(pairs, held_out=(), **rules):
+    """What was kept, and how many pairs each rule left out."""
+    cleaner = Cleaner(CleaningConfig(**rules), "de", "en", [Pair(*pair) for pair in held_out])
+    items = [pair if isinstance(pair, Exception) else Pair(*pair, "a.tsv", i) for i, pair in enumerate(pairs, start=1)]
+    kept = [pair[:2] for pair in cleaner.keep(items)]
+    assert cleaner.kept == len(kept)
+    return kept, {reason: dropped.count for reason, dropped in cleaner.dropped.items()}
+
+
+RULES = [
+    (("", "x"), {}, "empty side"),
+    (("x", ""), {}, "empty side"),
+    (("a\0b", "x"), {}, "control characters"),
+    (("a", "x\ry"), {}, "control characters"),
+    (("a\ufffd", "x"), {}, "control characters"),
+    (("a", "x\x9f"), {}, "control characters"),
+    (("Kaffee", "Kaffee"), {"identical": "drop"}, "identical sides"),
+    (("a &amp; b", "x"), {"html": "drop"}, "HTML entities"),
+    (("a", "x &#8211; y"), {"html": "drop"}, "HTML entities"),
+    (("a" * 5001, "b" * 5001), {}, "over 5000 characters"),
+    (("a b c d e", "x"), {"max_words": 4}, "over 4 words"),
+    (("a", "x" * 20), {}, "lengths over 1:9"),
+    (("abc", "x" * 20), {"max_ratio": 3}, "lengths over 1:3"),
+    ((LONG_ENGLISH, LONG_ENGLISH), {"language": "drop"}, "another language"),
+    ((LONG_GERMAN, LONG_GERMAN), {"language": "drop"}, "another language"),
+]
+STAYS = [
+    (("a\u2028b", "x\ty\x85"), {}),
+    (("Kaffee", "Kaffee"), {}),
+    (("a &amp; b", "x"), {}),
+    (("Müller & Co; ja", "AT&T; yes"), {"html": "drop"}),
+    (("a" * 5001, "b" * 5001), {"max_chars": 0}),
+    (("a", "x" * 20), {"max_ratio": 0}),
+    (("a\0b", "x"), {"control": "keep"}),
+    ((LONG_GERMAN, LONG_ENGLISH), {"language": "drop"}),
+    (("OK", "OK"), {"language": "drop"}),
+]
+
+
+@pytest.mark.parametrize(("pair", "rules", "reason"), RULES, ids=[reason for _, _, reason in RULES])
+def test_a_rule_leaves_a_pair_out(pair, rules, reason):
+    assert clean([GOOD, pair], **rules) == ([GOOD], {reason: 1})
+
+
+@pytest.mark.parametrize(("pair", "rules"), STAYS, ids=[repr(pair)[:30] for pair, _ in STAYS])
+def test_what_no_rule_forbids_stays(pair, rules):
+    assert clean([GOOD, pair], **rules) == ([GOOD, pair], {})
+
+
+def test_entities_are_unescaped():
+    assert clean([("M&uuml;ller &amp; Sohn", "x")], html="unescape") == ([("Müller & Sohn", "x")], {})
+
+
+@pytest.mark.parametrize(("rule", "kept"), [("keep", 4), ("exact", 3), ("normalised", 2)])
+def test_duplicates(rule, kept):
+    pairs = [("Ja.", "Yes."), ("Ja.", "Yes."), ("ja", "YES!"), ("Ja.", "Sure.")]
+    found, dropped = clean(pairs, duplicates=rule)
+    assert len(found) == kept
+    assert sum(dropped.values()) == 4 - kept
+
+
+@pytest.mark.parametrize(
+    ("pair", "rule", "leaks"),
+    [
+        (("Öffnen Sie Datei 3.", "Close it."), "near", True),
+        (("Öffnen Sie Datei 3.", "Close it."), "exact", False),
+        (("öffnen sie datei 7", "Close it."), "exact", True),
+        (("Etwas anderes.", "OPEN FILE 7"), "exact", True),
+        (("Etwas anderes.", "Something else."), "near", False),
+    ],
+)
+def test_what_occurs_in_the_test_set_is_left_out(pair, rule, leaks):
+    kept, dropped = clean([pair], held_out=[("Öffnen Sie Datei 7.", "Open file 7.")], leakage=rule)
+    assert (dropped == {"also in validation or test": 1}, kept == []) == (leaks, leaks)
+
+
+def test_texts_without_letters_are_compared_as_they_are():
+    assert Leakage([Pair("7", "8")], near=True).holds(Pair("7", "x"))
+    assert not Leakage([Pair("7", "8")], near=True).holds(Pair("9", "10"))
+
+
+def test_an_unreadable_line_stops_or_is_counted():
+    fault = DataError("a.tsv:2: not UTF-8")
+    with pytest.raises(DataError, match="a.tsv:2"):
+        clean([GOOD, fault])
+    assert clean([GOOD, fault], bad_lines="skip") == ([GOOD], {"unreadable line": 1})
+
+
+def test_examples_are_drawn_from_the_whole_corpus():
+    cleaner = Cleaner(CleaningConfig(), "de", "en")
+    assert list(cleaner.keep(Pair("", "x", "a.tsv", line) for line in range(1, 2001))) == []
+    lines = [int(example.split(":")[1]) for example in cleaner.dropped["empty side"].examples]
+    assert len(set(lines)) == 5
+    assert max(lines) > 500
+
+
+def test_a_language_that_cannot_be_identified_is_named():
+    with pytest.raises(ConfigError, match="language 'xx' cannot be identified"):
+        Cleaner(CleaningConfig(language="drop"), "xx", "en")
+
+
+def test_normalised_texts():
+    draw = random.Random(1)
+    for _ in range(200):
+        text = "".join(chr(draw.choice([*range(32, 127), 0xE4, 0xDF, 0x2028, 0xFF21, 0x3000])) for _ in range(12))
+        once = normalised(text)
+        assert normalised(once) == once
+    assert normalised("  Straße, 5 ") == normalised("STRASSE, 5.")
