@@ -156,14 +156,14 @@ def only_process(folder: Path) -> Iterator[None]:
 
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     lock = filelock.FileLock(folder / LOCK, timeout=0)
-    try:
-        with storage_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
             lock.acquire()
-    except filelock.Timeout as error:
-        raise StorageError(
-            f"{folder}: another process is at work in it: wait for it, or choose another --output"
-        ) from error
+        except filelock.Timeout as error:  # an OSError too
+            raise StorageError(
+                f"{folder}: another process is at work in it: wait for it, or choose another --output"
+            ) from error
     try:
         yield
     finally:

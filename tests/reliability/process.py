@@ -21,7 +21,7 @@ class Process:
 
     def __init__(self, work: Callable[[], object], log: Path | None = None) -> None:
         self._started = time.monotonic()
-        self._process = _SERVER.Process(target=_do, args=(work, log))
+        self._process = _SERVER.Process(target=_do, args=(work, log), daemon=True)
         self._process.start()
         self.pid = self._process.pid
 

@@ -5,7 +5,9 @@ import json
 import random
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain, count, islice
 
 import pytest
 from jobs import training, whole
@@ -63,6 +65,18 @@ def assert_as_if_nothing_had_happened(folder, uncut):
     assert state(folder) == state(uncut)
 
 
+def at_each(killed_and_resumed, numbers):
+    """Do it for each of `numbers`, two at a time, until one is past the end of the job; returns how many were not."""
+    done = 0
+    with ThreadPoolExecutor(2) as pool:
+        while True:
+            codes = list(pool.map(killed_and_resumed, islice(numbers, 2)))
+            assert set(codes) <= {0, KILLED}
+            done += codes.count(KILLED)
+            if 0 in codes:
+                return done
+
+
 @pytest.mark.parametrize("where", CUTS)
 def test_a_resumed_run_is_the_uncut_run_to_the_last_bit(config, uncut, tmp_path, where):
     call, number = CUTS[where]
@@ -94,18 +108,20 @@ def test_killed_at_every_write_point_of_a_training(config, tmp_path):
     """In a training of six steps: two checkpoints, two validations, two of the best weights, and what is pruned."""
     few = dataclasses.replace(config.training, max_steps=6, evaluate_every=3, save_every=2)
     config = dataclasses.replace(config, training=few)
-    uncut, code, number = tmp_path / "uncut", KILLED, 0
+    uncut = tmp_path / "uncut"
     assert run(partial(training, uncut, config)) == 0
-    while code:
-        number += 1
+
+    def killed_and_resumed(number):
         folder, log = tmp_path / f"at-{number}", tmp_path / f"log-{number}"
         code = run(partial(training, folder, config, (WRITES, number)))
-        assert code in (0, KILLED)
         assert run(partial(training, folder, config), log) == 0, log.read_text()
         assert "damaged" not in log.read_text()
         assert_as_if_nothing_had_happened(folder, uncut)
+        return code
+
+    number = at_each(killed_and_resumed, count(1))
     assert number > 60
-    print(f"killed at each of {number - 1} write points")
+    print(f"killed at each of {number} write points")
 
 
 def test_a_kill_loses_at_most_one_interval(config, tmp_path):
@@ -119,11 +135,10 @@ def test_a_kill_loses_at_most_one_interval(config, tmp_path):
 @pytest.mark.slow
 def test_the_whole_job_killed_at_write_points(config, tmp_path):
     assert run(partial(whole, tmp_path / "uncut", config)) == 0
-    code, number = KILLED, 1
-    while code:
+
+    def killed_and_resumed(number):
         folder, log = tmp_path / f"at-{number}", tmp_path / f"log-{number}"
         code = run(partial(whole, folder, config, (WRITES, number)))
-        assert code in (0, KILLED)
         assert run(partial(whole, folder, config), log) == 0, log.read_text()
         assert_same_tensors(folder, tmp_path / "uncut", ["adapter/adapter_model"])
         assert metrics(folder) == metrics(tmp_path / "uncut")
@@ -131,5 +146,6 @@ def test_the_whole_job_killed_at_write_points(config, tmp_path):
             file = f"translations/{name}.txt"
             assert (folder / file).read_bytes() == (tmp_path / "uncut" / file).read_bytes()
         assert not [path for path in folder.rglob(".*") if path.name != ".lock"]
-        number += 1 if number < 12 else 17
-    print(f"killed at write points up to number {number}")
+        return code
+
+    print(f"killed at {at_each(killed_and_resumed, chain(range(1, 12), count(12, 17)))} write points")
