@@ -38,7 +38,14 @@ def test_how_a_step_is_cut_into_micro_batches_does_not_change_it(tiny_config):
     one, other = whole.step(0, PAIRS), cut.step(0, PAIRS)
     assert one[1] == other[1]
     assert one[0] == pytest.approx(other[0], rel=1e-5)
+    assert_close(gradients(whole), gradients(cut))
     assert_close(trained_weights(whole.translator.model), trained_weights(cut.translator.model))
+
+
+def gradients(stepper):
+    """Of the last step, as they were clipped."""
+    parameters = stepper.translator.model.named_parameters()
+    return {name: p.grad for name, p in parameters if p.requires_grad}
 
 
 def lack_memory_above(monkeypatch, stepper, tokens, where):
@@ -60,7 +67,7 @@ def lack_memory_above(monkeypatch, stepper, tokens, where):
 
 
 @pytest.mark.parametrize("where", ["forward", "backward"])
-@pytest.mark.parametrize("tokens", [600, 200])
+@pytest.mark.parametrize("tokens", [1200, 600, 200])
 def test_a_step_that_runs_out_of_memory_is_the_same_step_in_smaller_parts(
     monkeypatch, tiny_config, tokens, where, capsys
 ):
@@ -69,6 +76,7 @@ def test_a_step_that_runs_out_of_memory_is_the_same_step_in_smaller_parts(
     poor.budget = Budget(2400)
     one, other = whole.step(0, PAIRS), poor.step(0, PAIRS)
     assert one[0] == pytest.approx(other[0], rel=1e-5)
+    assert_close(gradients(whole), gradients(poor))
     assert_close(trained_weights(whole.translator.model), trained_weights(poor.translator.model))
     assert poor.budget.tokens <= tokens
     assert "out of memory: goes on with 1,200 padded tokens at a time" in capsys.readouterr().err

@@ -168,7 +168,7 @@ def _fault(folder: Path, hashes: bool = True) -> str:
     """What differs from the manifest of `folder`; empty where it is whole."""
     try:
         for name, wanted in json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))["files"].items():
-            if Path(name).name != name:
+            if Path(name).name != name or name == "..":
                 return f"{_MANIFEST} names {name}, which is not in the folder"
             size = (folder / name).stat().st_size
             if size != wanted["bytes"]:

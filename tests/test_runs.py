@@ -1,0 +1,96 @@
+import dataclasses
+import json
+
+import pytest
+
+import translora
+from translora.config import Config, SourceConfig
+from translora.errors import ConfigError, DataError
+from translora.recipe import _leaves, _plain, changed, changed_fields
+from translora.runs import SAFE_TO_CHANGE, Run, begin_run, find_run
+
+FIELDS = dict(_leaves(_plain(Config())))
+OTHER = {
+    "data.cleaning.bad_lines": "skip", "data.cleaning.control": "keep", "data.cleaning.identical": "drop",
+    "data.cleaning.html": "drop", "data.cleaning.duplicates": "keep", "data.cleaning.leakage": "near",
+    "data.cleaning.language": "drop", "lora.init": "pissa", "lora.targets": "q", "training.batch_tokens": 123,
+    "training.optimizer": "adafactor", "training.schedule": "cosine", "training.freeze": ["encoder"],
+    "training.save_every": 3, "init": "random", "dtype": "bfloat16", "fast": "off", "device": "cpu", "method": "full",
+}  # fmt: skip
+
+
+def other_value(name):
+    """Another value than the default's that the field may have."""
+    value = FIELDS[name]
+    if name in OTHER:
+        return OTHER[name]
+    if name.endswith(".format"):
+        return "tsv"
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, float):
+        return value / 2 if 0 < value < 1 else value + 0.5
+    return ["1", "2"] if isinstance(value, list) else f"{value}x"
+
+
+def nested(name, value):
+    *sections, field = name.split(".")
+    fields = {field: value}
+    for section in reversed(sections):
+        fields = {section: fields}
+    return fields
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_field_is_safe_to_change_or_refused_with_both_values(tmp_path, name):
+    config = Config(output=str(tmp_path / "run"))
+    begin_run(Run(tmp_path / "run"), config, {})
+    value = str(tmp_path / "elsewhere") if name == "output" else other_value(name)
+    other = changed(config, nested(name, value))
+    assert list(changed_fields(config, other)) == [name]
+    other = dataclasses.replace(other, output=config.output)
+    if name in SAFE_TO_CHANGE:
+        assert find_run(other).config == config
+        return
+    with pytest.raises(ConfigError) as caught:
+        find_run(other)
+    old, new = changed_fields(config, other)[name]
+    assert f"({name}: {old!r} there, {new!r} here)" in str(caught.value)
+    assert find_run(other, overwrite=True).folder == tmp_path / "run"
+
+
+def test_what_was_changed_is_said_and_kept(tmp_path, capsys):
+    config = Config(output=str(tmp_path))
+    begin_run(Run(tmp_path), config, {})
+    begin_run(Run(tmp_path), changed(config, nested("training.save_every", 7)), {})
+    assert "training.save_every: 'auto' before, 7 from here on" in capsys.readouterr().err
+    assert Run(tmp_path).config.training.save_every == 7
+
+
+@pytest.mark.parametrize("what", ["train pairs", "base model"])
+def test_inputs_that_changed_under_their_name_are_refused_with_both_hashes(tmp_path, what):
+    config = Config(output=str(tmp_path))
+    begin_run(Run(tmp_path), config, {"train pairs": "aa", "base model": "bb"})
+    with pytest.raises(ConfigError, match=rf"the {what} changed since the run began \(SHA-256 (aa|bb) there, cc here"):
+        begin_run(Run(tmp_path), config, {"train pairs": "aa", "base model": "bb", what: "cc"})
+    begin_run(Run(tmp_path), config, {"train pairs": "cc"}, overwrite=True)
+    assert json.loads(Run(tmp_path).inputs.read_text()) == {"train pairs": "cc"}
+
+
+def test_a_corpus_that_changed_between_two_starts_is_refused(tiny_config, corpus_file, tmp_path):
+    copied = tmp_path / "corpus.tsv"
+    copied.write_bytes(corpus_file.read_bytes())
+    data = dataclasses.replace(tiny_config.data, train=SourceConfig(path=str(copied)))
+    config = dataclasses.replace(tiny_config, data=data)
+    run = translora.train(config)
+    run.summary_file.unlink()
+    copied.write_text(copied.read_text() + "Noch ein Satz.\tAnother sentence.\n")
+    with pytest.raises(ConfigError, match=r"the (train|validation|test) pairs changed since the run began"):
+        translora.train(config)
+
+
+def test_a_folder_without_a_run_says_so(tmp_path):
+    with pytest.raises(DataError, match="no run folder: give one that translora train wrote"):
+        _ = Run(tmp_path).config
