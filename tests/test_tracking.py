@@ -50,3 +50,10 @@ def test_without_tensorboard_the_run_says_so_before_it_begins(tiny_config, monke
     with pytest.raises(ConfigError, match=r"pip install 'translora\[tensorboard\]'"):
         translora.train(config)
     assert not Path(config.output).exists()
+
+
+def test_lines_that_were_not_written_whole_are_dropped(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    file.write_bytes(b'{"step": 1}\n\0\0\0\n[]\n{"step": "x"}\n\xff\n{"step": 2}\n{"step": 3}\n{"step": 2')
+    Journal(file).rewind(2)
+    assert file.read_text() == '{"step": 1}\n{"step": 2}\n'

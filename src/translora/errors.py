@@ -6,16 +6,22 @@ exception is a defect of translora and keeps its traceback.
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable, Sequence
 
 _SHOWN = 8
+_NOT_IN_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+\s*")
 
 
 class TransloraError(Exception):
     """A mistake or a circumstance that the user can mend; the base of all others here."""
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        """`message` becomes one line: what it quotes from files and libraries may have line ends and escape codes."""
+        super().__init__(_NOT_IN_A_LINE.sub(" ", message))
 
 
 class ConfigError(TransloraError):

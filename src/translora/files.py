@@ -198,6 +198,17 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; raises `ValueError` for anything else, and `OSError` where it cannot be read."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{type(value).__name__} instead of an object")
+    return value
+
+
 def sha256(*parts: str | bytes) -> str:
     """The hexadecimal SHA-256 of `parts`, each preceded by its length so that their borders count."""
     digest = hashlib.sha256()

@@ -180,6 +180,8 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}:{line}: not YAML ({error.problem}): mind the indentation and the colons") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not YAML ({error}): write it as plain text") from error
     if fields is None:
         return {}, {}
     if not isinstance(fields, dict):

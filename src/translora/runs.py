@@ -13,7 +13,16 @@ from typing import Any
 from translora import terminal
 from translora.config import Config
 from translora.errors import ConfigError, DataError
-from translora.files import LOCK, is_empty, only_process, remove_folder, remove_leftovers, storage_errors, write_json
+from translora.files import (
+    LOCK,
+    is_empty,
+    only_process,
+    read_json,
+    remove_folder,
+    remove_leftovers,
+    storage_errors,
+    write_json,
+)
 from translora.recipe import changed_fields, load_config, save_config
 
 _ADAPTER_FILE = "adapter_config.json"
@@ -117,10 +126,10 @@ class Run:
     def figures(self) -> list[dict[str, Any]]:
         """Each step's and each validation's figures; raises `DataError` where the file is missing or damaged."""
         try:
-            return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+            return [dict(json.loads(line)) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
         except FileNotFoundError as error:
             raise DataError(f"{self.metrics} is missing: the run folder is incomplete: train it again") from error
-        except ValueError as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise DataError(f"{self.metrics} is damaged ({error}): train the run again") from error
 
     def validation_bleu(self) -> list[float]:
@@ -137,7 +146,7 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """The figures of a finished run; raises `DataError` where it has not finished."""
         try:
-            return dict(json.loads(self.summary_file.read_text(encoding="utf-8")))
+            return read_json(self.summary_file)
         except FileNotFoundError as error:
             _ = self.config  # says so where there is no run at all
             raise DataError(f"{self.folder}: the run has not finished: start the same command again") from error
@@ -194,7 +203,7 @@ def begin_run(run: Run, config: Config, inputs: dict[str, str], overwrite: bool 
 
 def _check_inputs(run: Run, inputs: dict[str, str]) -> None:
     try:
-        before = dict(json.loads(run.inputs.read_text(encoding="utf-8")))
+        before = read_json(run.inputs)
     except ValueError as error:
         raise DataError(f"{run.inputs} is damaged ({error}): add --overwrite to start over") from error
     for name, new in inputs.items():

@@ -6,7 +6,6 @@ import. Weights are safetensors, and their shapes are held against the base mode
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
 
 from translora.errors import ModelError
-from translora.files import write_json
+from translora.files import read_json, write_json
 from translora.model.load import quiet_transformers
 
 _CONFIG, _WEIGHTS, _BASE = "adapter_config.json", "adapter_model.safetensors", "translora.json"
@@ -96,12 +95,9 @@ def load_adapter(model: PreTrainedModel, folder: Path, base: Callable[[], str]) 
 
 def _settings(folder: Path) -> dict[str, Any]:
     try:
-        settings = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return read_json(folder / _CONFIG)
+    except (OSError, ValueError) as error:
         raise ModelError(f"{folder / _CONFIG}: cannot be read ({error}): copy the adapter again") from error
-    if not isinstance(settings, dict):
-        raise ModelError(f"{folder / _CONFIG}: no settings of an adapter: copy the adapter again")
-    return settings
 
 
 def _lora_config(folder: Path) -> PeftLoraConfig:
@@ -126,8 +122,8 @@ def _check_base(folder: Path, base: Callable[[], str]) -> None:
     file = folder / _BASE
     if file.exists():
         try:
-            wanted = json.loads(file.read_text(encoding="utf-8"))["base_sha256"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            wanted = read_json(file)["base_sha256"]
+        except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{file}: cannot be read ({error}): copy the adapter again") from error
         if (found := base()) != wanted:
             raise ModelError(

@@ -7,7 +7,6 @@ the size and the hash of each file.
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from dataclasses import asdict, dataclass, field
@@ -20,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from translora import terminal
 from translora.errors import TrainingError
-from translora.files import atomic_folder, file_hash, remove_folder, write_json
+from translora.files import atomic_folder, file_hash, read_json, remove_folder, write_json
 
 _KEPT = 2
 """The newest checkpoint, and the one before it in case the newest is damaged later."""
@@ -167,7 +166,7 @@ def _write_manifest(folder: Path) -> None:
 def _fault(folder: Path, hashes: bool = True) -> str:
     """What differs from the manifest of `folder`; empty where it is whole."""
     try:
-        for name, wanted in json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))["files"].items():
+        for name, wanted in read_json(folder / _MANIFEST)["files"].items():
             if Path(name).name != name or name == "..":
                 return f"{_MANIFEST} names {name}, which is not in the folder"
             size = (folder / name).stat().st_size
@@ -183,12 +182,12 @@ def _fault(folder: Path, hashes: bool = True) -> str:
 
 
 def _state(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / "state.json").read_text(encoding="utf-8"))["state"])
+    return dict(read_json(folder / "state.json")["state"])
 
 
 def _restored(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
     try:
-        saved = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        saved = read_json(folder / "state.json")
         state = TrainingState.of(saved["state"])
         weights, tensors = load_file(folder / "weights.safetensors"), load_file(folder / "optimizer.safetensors")
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:

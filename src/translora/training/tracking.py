@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -73,8 +74,8 @@ class Journal:
     def rewind(self, step: int) -> None:
         """Forget what came after `step`: the run goes on from there and says it again."""
         if self._file.exists():
-            lines = self._file.read_text(encoding="utf-8").split("\n")[:-1]  # what follows the last end is half a line
-            write_text(self._file, "".join(line + "\n" for line in lines if json.loads(line)["step"] <= step))
+            lines = self._file.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+            write_text(self._file, "".join(line + "\n" for line in lines if _step_of(line) <= step))
 
     def record(self, step: int, figures: Mapping[str, float]) -> None:
         """Keep the figures of `step`; raises `StorageError` where they cannot be written."""
@@ -83,3 +84,11 @@ class Journal:
             stream.write(line)
         for tracker in self._trackers:
             tracker.log(figures, step)
+
+
+def _step_of(line: str) -> float:
+    """The step of a line; infinity where it is none that was written whole."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return math.inf
