@@ -6,6 +6,7 @@ import pytest
 
 import translora
 from translora.errors import ConfigError
+from translora.training.tracking import Journal
 
 
 class Notes:

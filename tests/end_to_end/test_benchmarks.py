@@ -43,3 +43,22 @@ def test_training_throughput_measures_every_side(tmp_path):
         assert figures["real_tokens_per_second"] > figures["pairs_per_second"] > 0
     assert report["sides"]["translora"]["rounds"][0]["padding"] < report["sides"]["padded_128"]["rounds"][0]["padding"]
     assert report["matrix_rate_flops"] > 1e9
+
+
+@pytest.mark.slow
+def test_cleaning_counts_pairs_and_memory(tmp_path):
+    file = tmp_path / "figures.json"
+    assert "also languages" in run("cleaning.py", "--pairs", "5000", "--json", str(file))
+    rows = json.loads(file.read_text())
+    assert [row["pairs"] for row in rows] == [5000, 5000, 100]
+    assert all(row["seconds"] > 0 and row["peak_memory_bytes"] > 1e7 for row in rows)
+
+
+@pytest.mark.slow
+def test_checkpoints_are_a_part_of_the_training(tmp_path):
+    file = tmp_path / "figures.json"
+    assert "of the training time" in run("checkpoints.py", "--steps", "3", "--json", str(file))
+    figures = json.loads(file.read_text())
+    assert figures["checkpoints"] >= 1
+    assert figures["checkpoint_bytes"] > 1e6
+    assert 0 < figures["checkpoint_seconds"] < figures["train_seconds"]
