@@ -12,6 +12,9 @@ LONG_GERMAN = "Dieser Satz ist lang genug, um sicher als deutsch erkannt zu werd
 LONG_ENGLISH = "This sentence is long enough to be surely known as an English one."
 
 
+HELD_OUT = [("Öffnen Sie Datei 7.", "Open file 7."), ("Klicken Sie auf die Schaltfläche OK.", "Click OK.")]
+
+
 def clean(pairs, held_out=(), **rules):
     """What was kept, and how many pairs each rule left out."""
     cleaner = Cleaner(CleaningConfig(**rules), "de", "en", [Pair(*pair) for pair in held_out])
@@ -77,14 +80,17 @@ def test_duplicates(rule, kept):
     ("pair", "rule", "leaks"),
     [
         (("Öffnen Sie Datei 3.", "Close it."), "near", True),
-        (("Öffnen Sie Datei 3.", "Close it."), "exact", False),
-        (("öffnen sie datei 7", "Close it."), "exact", True),
-        (("Etwas anderes.", "OPEN FILE 7"), "exact", True),
+        (("Öffnen Sie Datei 3.", "Close it."), "normalised", False),
+        (("öffnen sie datei 7", "Close it."), "normalised", True),
+        (("Etwas anderes.", "OPEN FILE 7"), "normalised", True),
         (("Etwas anderes.", "Something else."), "near", False),
+        (("Klicken Sie auf die Schaltfläche OK, um zu enden.", "Do it to end it."), "near", True),
+        (("Klicken Sie auf die Schaltfläche OK, um zu enden.", "Do it to end it."), "normalised", False),
+        (("Drücken Sie nicht auf die Schaltfläche.", "Do not press it."), "near", False),
     ],
 )
 def test_what_occurs_in_the_test_set_is_left_out(pair, rule, leaks):
-    kept, dropped = clean([pair], held_out=[("Öffnen Sie Datei 7.", "Open file 7.")], leakage=rule)
+    kept, dropped = clean([pair], held_out=HELD_OUT, leakage=rule)
     assert (dropped == {"also in validation or test": 1}, kept == []) == (leaks, leaks)
 
 

@@ -12,6 +12,7 @@ import html
 import random
 import re
 import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,7 @@ _NO_LETTER = re.compile(r"[\W\d_]+")
 _OUTER = " .,;:!?\"'"
 _SHOWN = 5
 _LEAKED = "also in validation or test"
+_GRAM, _NEAR = 4, 0.7
 _FEWEST_LETTERS = 20
 """Shorter texts have no sure language."""
 _SURE = 0.95
@@ -190,19 +192,46 @@ class Duplicates:
 
 
 class Leakage:
-    """Tells whether a side of a pair occurs on that side of validation or test."""
+    """Tells whether a side of a pair occurs on that side of validation or test, or nearly so."""
 
     def __init__(self, held_out: Iterable[Pair], near: bool) -> None:
-        self._key = letters if near else normalised
-        pairs = list(held_out)
-        self._sources = {self._key(pair.source) for pair in pairs}
-        self._targets = {self._key(pair.target) for pair in pairs}
+        sides = list(zip(*(pair[:2] for pair in held_out), strict=True))
+        self._sides = [NearTexts(texts) if near else {normalised(text) for text in texts} for texts in sides]
+        self._key: Callable[[str], str] = str if near else normalised
 
     def holds(self, pair: Pair) -> bool:
         """Whether it does."""
-        return bool(self._sources) and (
-            self._key(pair.source) in self._sources or self._key(pair.target) in self._targets
-        )
+        return any(self._key(text) in side for text, side in zip(pair[:2], self._sides, strict=False))
+
+
+class NearTexts:
+    """Texts, in which another one nearly is: with the same letters, or with most of one text's sequences of words.
+
+    The measure is that of n-gram overlap, by which training data is searched for test data: at least 70% of the word
+    4-grams of a text here stand in the other one.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        texts = list(texts)
+        self._letters = {letters(text) for text in texts}
+        self._sizes: list[int] = []
+        self._places: dict[str, list[int]] = defaultdict(list)
+        for number, text in enumerate(texts):
+            grams = _grams(text)
+            self._sizes.append(len(grams))
+            for gram in grams:
+                self._places[gram].append(number)
+
+    def __contains__(self, text: str) -> bool:
+        if letters(text) in self._letters:
+            return True
+        shared = Counter(number for gram in _grams(text) for number in self._places.get(gram, ()))
+        return any(count >= _NEAR * self._sizes[number] for number, count in shared.items())
+
+
+def _grams(text: str) -> set[str]:
+    words = [word for word in normalised(text).split() if not _NO_LETTER.fullmatch(word)]
+    return {" ".join(words[start : start + _GRAM]) for start in range(len(words) - _GRAM + 1)}
 
 
 class Languages:
