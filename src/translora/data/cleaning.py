@@ -27,6 +27,7 @@ Item = Pair | DataError
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\r\ufffd\ufffe\uffff]")
 _ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-fA-F]+|[a-zA-Z][a-zA-Z0-9]+);")
 _NO_LETTER = re.compile(r"[\W\d_]+")
+_WORD = re.compile(r"[^\W\d_]+")
 _OUTER = " .,;:!?\"'"
 _SHOWN = 5
 _LEAKED = "also in validation or test"
@@ -230,7 +231,7 @@ class NearTexts:
 
 
 def _grams(text: str) -> set[str]:
-    words = [word for word in normalised(text).split() if not _NO_LETTER.fullmatch(word)]
+    words = _WORD.findall(normalised(text))
     return {" ".join(words[start : start + _GRAM]) for start in range(len(words) - _GRAM + 1)}
 
 
