@@ -160,6 +160,15 @@ def test_its_tables_and_its_page(outcomes, tmp_path, capsys):
     assert f"{result['variants'][1]['bleu']['mean']:.1f} ±" in text
 
 
+def test_a_page_of_few_test_pairs_has_no_plot_by_length(outcomes, tmp_path):
+    run = Run(Path(shutil.copytree(outcomes[0].runs[0].folder, tmp_path / "run")))
+    for file in run.translations.iterdir():
+        file.write_text("".join(file.read_text(encoding="utf-8").splitlines(keepends=True)[:5]), encoding="utf-8")
+    result = results.build(outcomes, "translora compare recipe.yaml")
+    write_comparison(tmp_path / "page.html", result, {"untouched": run})
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<svg") == 2
+
+
 def figures(name, method, *bleu, parameters=100, seconds=10.0, memory=2**30):
     mean = sum(bleu) / len(bleu)
     return {

@@ -49,6 +49,12 @@ def test_p_values_are_those_of_the_sacrebleu_command(tmp_path):
     assert f"{ours.p_value:.4f}" == p_value
 
 
+@pytest.mark.parametrize("method", ["bootstrap", "randomisation"])
+def test_the_same_translations_do_not_differ(method):
+    found = paired_test(WORSE, list(WORSE), [TARGETS], "en", method, samples=100)
+    assert {comparison.p_value for comparison in found.values()} == {1.0}
+
+
 def test_lists_that_do_not_pair_up():
     with pytest.raises(DataError, match="2 hypotheses for 1 references"):
         paired_test(["a", "b"], ["a", "b"], [["a"]], "en")

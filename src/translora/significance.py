@@ -64,7 +64,8 @@ def paired_test(
 
 def _comparison(results: Sequence[Any], plain: str, signature: str) -> Comparison:
     first, second = (Score.around(result.score, plain, result.mean, result.ci) for result in results)
-    return Comparison(first, second, float(results[1].p_value), signature)
+    same = first.score == second.score  # sacreBLEU counts larger differences only: of equal texts it finds none
+    return Comparison(first, second, 1.0 if same else float(results[1].p_value), signature)
 
 
 def compared_scores(comparisons: Mapping[str, Comparison], pairs: int) -> tuple[Scores, Scores]:
