@@ -18,11 +18,16 @@ def call(*arguments, stdin=b"", monkeypatch=None):
     return caught.value.code
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["train"], ["compare"], ["evaluate"], ["report"], ["translate"]])
+COMMANDS = ["", "demo", "train", "compare", "evaluate", "report", "translate", "data", "data check", "data clean"]
+
+
+@pytest.mark.parametrize("command", [command.split() for command in COMMANDS])
 def test_help_of_every_command(command, capsys):
     assert call(*command, "--help") == 0
     text = capsys.readouterr().out
     assert text.startswith("usage: translora")
+    if command == ["data", "clean"]:
+        assert "--max_ratio" in text
     if command == ["train"]:
         assert "--lora.rank" in text
         assert "The rank r of the update" in text

@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -94,3 +96,9 @@ def test_a_corpus_that_changed_between_two_starts_is_refused(tiny_config, corpus
 def test_a_folder_without_a_run_says_so(tmp_path):
     with pytest.raises(DataError, match="no run folder: give one that translora train wrote"):
         _ = Run(tmp_path).config
+
+
+def test_the_page_on_reliability_names_the_fields_that_may_change():
+    page = (Path(__file__).parent.parent / "docs" / "reliability.md").read_text(encoding="utf-8")
+    section = page.split("## What may change while a run is stopped")[1].split("Any other field")[0]
+    assert tuple(re.findall(r"`([a-z._]+)`", section)) == SAFE_TO_CHANGE
