@@ -239,14 +239,13 @@ def _report(arguments: argparse.Namespace, flags: list[str]) -> None:
 def _translate(arguments: argparse.Namespace, flags: list[str]) -> None:
     from pathlib import Path
 
-    from translora.data.sources import decode_lines, open_binary
+    from translora.data.lines import decode_lines, text_lines
     from translora.files import write_lines
 
     if arguments.input == "-":
         lines = list(decode_lines(sys.stdin.buffer, "standard input"))
     else:
-        with open_binary(Path(arguments.input)) as stream:
-            lines = list(decode_lines(stream, arguments.input))
+        lines = text_lines(Path(arguments.input))
 
     from translora.pipeline import translate_lines
 

@@ -10,7 +10,8 @@ from typing import Any
 import translora.evaluate as metrics
 from translora.comet import CometScore, comet, find_comet
 from translora.config import SourceConfig
-from translora.data.sources import decode_lines, open_binary, read_corpus
+from translora.data.lines import text_lines
+from translora.data.sources import read_corpus
 from translora.errors import ConfigError, DataError
 from translora.evaluate import Scores
 from translora.files import write_lines
@@ -134,8 +135,7 @@ def _source(request: Request) -> SourceConfig:
 
 def _read(file: str, wanted: int | None = None, other: str = "") -> list[str]:
     """The lines of a file; raises `DataError` where they are none, or not as many as `other` has."""
-    with open_binary(Path(file)) as stream:
-        lines = list(decode_lines(stream, file))
+    lines = text_lines(Path(file))
     if not lines:
         raise DataError(f"{file}: no lines in it: give one line a sentence")
     if wanted is not None:

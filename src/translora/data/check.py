@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import zstandard
-
 from translora.config import CleaningConfig, SourceConfig
 from translora.data import cleaning
+from translora.data.lines import DAMAGED, open_binary
 from translora.data.pairs import Pair
-from translora.data.sources import format_of, open_binary, read_items
+from translora.data.sources import format_of, read_items
 from translora.errors import DataError
 
 _SHOWN = 5
 _LINE_INSIDE = re.compile("[\n\v\f\x1c-\x1e\x85\u2028\u2029]")
-_DAMAGE = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 _TEXT_FORMATS = ("tsv", "csv", "jsonl", "text")
 _STOPS, _LEFT_OUT, _STAYS = "stops training", "left out", "stays"
 
@@ -136,7 +133,7 @@ def _check_bytes(config: SourceConfig, findings: Findings) -> None:
         return
     for name in filter(None, (config.path, config.target_path)):
         start = b""
-        with open_binary(Path(name)) as stream, suppress(*_DAMAGE):  # read_items says what is wrong
+        with open_binary(Path(name)) as stream, suppress(*DAMAGED):  # read_items says what is wrong
             start = stream.read(1 << 20)
         if start.startswith(b"\xef\xbb\xbf"):
             findings.add("byte order mark (ignored)", f"{name}:1", _STAYS)

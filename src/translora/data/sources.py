@@ -8,24 +8,19 @@ leaves unclear how the rest belongs together it raises. It never skips a line si
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
-import zlib
 from collections.abc import Iterator, Sequence
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from translora import mini
 from translora.config import SourceConfig
 from translora.data.cleaning import Item
+from translora.data.lines import COMPRESSED, DAMAGED, LONGEST, open_binary, read_lines, text_lines
 from translora.data.pairs import Corpus, Pair
 from translora.errors import DataError
-
-_COMPRESSED = (".gz", ".zst")
-_LONGEST = 16 << 20
-"""Bytes; a longer line is not held in memory."""
 
 
 def read_corpus(config: SourceConfig, source: str, target: str) -> Corpus:
@@ -53,76 +48,6 @@ def read_items(config: SourceConfig, source: str, target: str) -> Iterator[Item]
     return islice(items, config.limit) if config.limit else items
 
 
-def open_binary(path: Path) -> BinaryIO:
-    """Open a plain, .gz or .zst file for reading."""
-    if path.is_dir():
-        raise DataError(f"{path}: a folder, where a file is needed")
-    try:
-        if path.suffix == ".gz":
-            return gzip.open(path, "rb")  # type: ignore[return-value]
-        if path.suffix == ".zst":
-            import zstandard
-
-            return io.BufferedReader(zstandard.open(path, "rb"))
-        return open(path, "rb")
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}: give the path of a file that exists") from error
-
-
-def read_lines(path: Path) -> Iterator[tuple[int, str | DataError]]:
-    """Line number and text of each line of a UTF-8 file, plain or compressed; see `scan_lines`."""
-    with open_binary(path) as stream:
-        yield from scan_lines(stream, str(path))
-
-
-def decode_lines(stream: BinaryIO, name: str) -> Iterator[str]:
-    """The text of each line; raises `DataError` for one that cannot be read; see `scan_lines`."""
-    for _, text in scan_lines(stream, name):
-        if isinstance(text, DataError):
-            raise text
-        yield text
-
-
-def scan_lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, str | DataError]]:
-    r"""Line number and text of each line of a binary stream of UTF-8; `name` stands for it in messages.
-
-    Only `\n` and `\r\n` end a line: the characters that `str.splitlines` also breaks at (U+2028, form feed) occur
-    inside real sentences, and breaking there shifts every pair that follows. A line that is not UTF-8 or endless comes
-    as a `DataError` in place of its text.
-
-    Raises `DataError` where the stream is damaged.
-    """
-    number = 0
-    try:
-        while line := stream.readline(_LONGEST):
-            number += 1
-            if len(line) == _LONGEST and not line.endswith(b"\n"):
-                while len(line) == _LONGEST and not line.endswith(b"\n"):
-                    line = stream.readline(_LONGEST)
-                yield number, DataError(f"{name}:{number}: a line of more than {_LONGEST >> 20} MiB: no sentence")
-                continue
-            bare = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-            try:
-                yield number, bare.decode("utf-8").removesuffix("\n").removesuffix("\r")
-            except UnicodeDecodeError as error:
-                yield number, _not_utf8(name, number, bare, error.start)
-    except (OSError, EOFError, zlib.error, _zstd_error()) as error:
-        raise DataError(f"{name}: damaged or cut short after line {number} ({error}): copy it again") from error
-
-
-def _not_utf8(name: str, number: int, line: bytes, start: int) -> DataError:
-    return DataError(
-        f"{name}:{number}: not UTF-8 (byte {start + 1} is 0x{line[start]:02x}): "
-        f"convert the file, for example with iconv -f latin1 -t utf-8"
-    )
-
-
-def _zstd_error() -> type[Exception]:
-    import zstandard
-
-    return zstandard.ZstdError
-
-
 def format_of(config: SourceConfig) -> str:
     """The name of the format, by what the configuration says and the file is called; raises `DataError`."""
     if config.format != "auto":
@@ -132,7 +57,7 @@ def format_of(config: SourceConfig) -> str:
     path = Path(config.path)
     if path.is_dir():
         return "folder"
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix not in _COMPRESSED]
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix not in COMPRESSED]
     kind = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".tmx": "tmx"}.get(
         suffixes[-1] if suffixes else ""
     )
@@ -220,7 +145,7 @@ def _read_csv(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
                 yield text + "\n"
 
     def rows() -> Iterator[Row]:
-        csv.field_size_limit(_LONGEST)
+        csv.field_size_limit(LONGEST)
         reader = csv.reader(texts(), strict=True)
         try:
             for cells in reader:
@@ -284,7 +209,7 @@ def _read_parquet(config: SourceConfig, source: str, target: str) -> Iterator[It
 
     path = Path(config.path)
     try:
-        plain: Any = io.BytesIO(open_binary(path).read()) if path.suffix in _COMPRESSED else path
+        plain: Any = io.BytesIO(open_binary(path).read()) if path.suffix in COMPRESSED else path
         file = parquet.ParquetFile(plain)
         names = file.schema_arrow.names
         columns = ["translation"] if "translation" in names else list(config.columns or (source, target))
@@ -297,7 +222,7 @@ def _read_parquet(config: SourceConfig, source: str, target: str) -> Iterator[It
             for record in batch.to_pylist():
                 line += 1
                 yield _record_pair(record, config, source, target, line)
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, ValueError, *DAMAGED) as error:
         raise DataError(f"{path}: not a readable Parquet file ({error})") from error
 
 
@@ -338,7 +263,7 @@ def _read_tmx(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
                     element.clear()
                     while element.getprevious() is not None:
                         del element.getparent()[0]
-        except (etree.XMLSyntaxError, OSError, EOFError, zlib.error, _zstd_error()) as error:
+        except (etree.XMLSyntaxError, *DAMAGED) as error:
             raise DataError(f"{config.path}: not TMX, or cut short ({error}): export it again") from error
 
 
@@ -401,9 +326,7 @@ def _read_mini(config: SourceConfig, source: str, target: str) -> Iterator[Item]
     if {source, target} != {"de", "en"}:
         raise DataError(f"mini holds German and English (de, en), not {source} to {target}: give your own data")
     path = mini.CORPUS / f"{split}.tsv.gz"
-    with open_binary(path) as stream:
-        lines = list(decode_lines(stream, str(path)))
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text_lines(path), start=1):
         german, english = line.split("\t")
         texts = (german, english) if source == "de" else (english, german)
         yield Pair(*texts, f"mini/{path.name}", number)
