@@ -58,6 +58,12 @@ def run(work: Callable[[], object], log: Path | None = None) -> int:
     return Process(work, log).wait()
 
 
+def run_all(works: list[Callable[[], object]], logs: list[Path] | None = None) -> list[int]:
+    """The exit codes of `works`, done beside each other."""
+    processes = [Process(work, log) for work, log in zip(works, logs or [None] * len(works), strict=True)]
+    return [process.wait() for process in processes]
+
+
 WRITES = [
     *(f"os:{name}" for name in ("fsync", "replace", "rename", "chmod", "mkdir", "unlink", "rmdir")),
     "translora.files:write_text",

@@ -5,13 +5,12 @@ import json
 import random
 import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain, count, islice
 
 import pytest
 from jobs import training, whole
-from process import WRITES, Process, run
+from process import WRITES, Process, run, run_all
 from safetensors.torch import load_file
 
 KILLED = -signal.SIGKILL
@@ -65,16 +64,24 @@ def assert_as_if_nothing_had_happened(folder, uncut):
     assert state(folder) == state(uncut)
 
 
-def at_each(killed_and_resumed, numbers):
-    """Do it for each of `numbers`, two at a time, until one is past the end of the job; returns how many were not."""
-    done = 0
-    with ThreadPoolExecutor(2) as pool:
-        while True:
-            codes = list(pool.map(killed_and_resumed, islice(numbers, 2)))
-            assert set(codes) <= {0, KILLED}
-            done += codes.count(KILLED)
-            if 0 in codes:
-                return done
+def killed_at_each_write_point(job, check, numbers, folder):
+    """Kill `job` at write points, two processes at a time, until one gets through; go on, and `check` what came of it.
+
+    Returns at how many write points it was killed.
+    """
+    killed = 0
+    while True:
+        points = list(islice(numbers, 2))
+        folders, logs = ([folder / f"{name}-{point}" for point in points] for name in ("at", "log"))
+        codes = run_all([partial(job, path, kill=(WRITES, point)) for path, point in zip(folders, points, strict=True)])
+        assert set(codes) <= {0, KILLED}
+        killed += codes.count(KILLED)
+        assert run_all([partial(job, path) for path in folders], logs) == [0, 0]
+        for path, log in zip(folders, logs, strict=True):
+            assert "damaged" not in log.read_text()
+            check(path)
+        if 0 in codes:
+            return killed
 
 
 @pytest.mark.parametrize("where", CUTS)
@@ -108,20 +115,13 @@ def test_killed_at_every_write_point_of_a_training(config, tmp_path):
     """In a training of six steps: two checkpoints, two validations, two of the best weights, and what is pruned."""
     few = dataclasses.replace(config.training, max_steps=6, evaluate_every=3, save_every=2)
     config = dataclasses.replace(config, training=few)
-    uncut = tmp_path / "uncut"
-    assert run(partial(training, uncut, config)) == 0
-
-    def killed_and_resumed(number):
-        folder, log = tmp_path / f"at-{number}", tmp_path / f"log-{number}"
-        code = run(partial(training, folder, config, (WRITES, number)))
-        assert run(partial(training, folder, config), log) == 0, log.read_text()
-        assert "damaged" not in log.read_text()
-        assert_as_if_nothing_had_happened(folder, uncut)
-        return code
-
-    number = at_each(killed_and_resumed, count(1))
-    assert number > 60
-    print(f"killed at each of {number} write points")
+    uncut, job = tmp_path / "uncut", partial(training, config=config)
+    assert run(partial(job, uncut)) == 0
+    killed = killed_at_each_write_point(
+        job, lambda folder: assert_as_if_nothing_had_happened(folder, uncut), count(1), tmp_path
+    )
+    assert killed > 60
+    print(f"killed at each of {killed} write points")
 
 
 def test_a_kill_loses_at_most_one_interval(config, tmp_path):
@@ -134,18 +134,16 @@ def test_a_kill_loses_at_most_one_interval(config, tmp_path):
 
 @pytest.mark.slow
 def test_the_whole_job_killed_at_write_points(config, tmp_path):
-    assert run(partial(whole, tmp_path / "uncut", config)) == 0
+    uncut, job = tmp_path / "uncut", partial(whole, config=config)
+    assert run(partial(job, uncut)) == 0
 
-    def killed_and_resumed(number):
-        folder, log = tmp_path / f"at-{number}", tmp_path / f"log-{number}"
-        code = run(partial(whole, folder, config, (WRITES, number)))
-        assert run(partial(whole, folder, config), log) == 0, log.read_text()
-        assert_same_tensors(folder, tmp_path / "uncut", ["adapter/adapter_model"])
-        assert metrics(folder) == metrics(tmp_path / "uncut")
+    def check(folder):
+        assert_same_tensors(folder, uncut, ["adapter/adapter_model"])
+        assert metrics(folder) == metrics(uncut)
         for name in ("before", "after"):
             file = f"translations/{name}.txt"
-            assert (folder / file).read_bytes() == (tmp_path / "uncut" / file).read_bytes()
+            assert (folder / file).read_bytes() == (uncut / file).read_bytes()
         assert not [path for path in folder.rglob(".*") if path.name != ".lock"]
-        return code
 
-    print(f"killed at {at_each(killed_and_resumed, chain(range(1, 12), count(12, 17)))} write points")
+    killed = killed_at_each_write_point(job, check, chain(range(1, 12), count(12, 17)), tmp_path)
+    print(f"killed at {killed} write points")
