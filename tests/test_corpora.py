@@ -3,6 +3,7 @@
 import gzip
 import json
 
+import pyarrow as pa
 import pytest
 
 from translora import cli
@@ -26,6 +27,10 @@ def with_line(line, at=20):
     """The whole corpus as TSV bytes, with a line put in before line `at`."""
     lines = tsv(WHOLE).encode().splitlines(keepends=True)
     return b"".join([*lines[: at - 1], line, *lines[at - 1 :]])
+
+
+def zstd(data):
+    return pa.compress(data, "zstd", asbytes=True)
 
 
 TMX = '<?xml version="1.0"?>{}<tmx version="1.4"><header/><body>{}</body></tmx>'
@@ -57,6 +62,9 @@ CORPORA = [
     ("case.tsv", with_line(tsv(WHOLE[:1]).upper().encode()), "duplicate, normalised", 20, 41),
     ("cut.tsv.gz", gzip.compress(tsv(WHOLE * 500).encode())[:600], "cannot be read further", None, None),
     ("no.tsv.gz", tsv(WHOLE).encode(), "cannot be read further", None, None),
+    ("cut.tsv.zst", zstd(tsv(WHOLE * 5000).encode())[:9000], "cannot be read further", None, None),
+    ("nothing.tsv", b"", "no sentence pairs", None, None),
+    ("utf16.tsv", tsv(WHOLE).encode("utf-16"), "unreadable line", 1, None),
     ("bomb.tmx", TMX.format(BOMB, UNIT.format("&a9;", "x")).encode(), "cannot be read further", None, None),
     ("cut.tmx", TMX.format("", UNIT.format("a", "b") * 9).encode()[:300], "cannot be read further", None, None),
     ("half.tmx", TMX.format("", UNIT.format("a", "b") + "<tu><tuv xml:lang='de'><seg>x</seg></tuv></tu>").encode(),
@@ -200,6 +208,17 @@ def test_cleaning_writes_all_or_nothing(tmp_path):
         (["clean", "a.tsv", "-o", "out.txt"], "the name must end in one of"),
         (["clean", "a.tsv", "-o", "out.tsv", "--max_ratio=x"], "max_ratio: must be a number, not x"),
         (["clean", "a.tsv", "-o", "out.tsv", "--mx=1"], "mx"),
+        (["clean", "a.tsv", "-o", "out.tsv", "--max_ratio=-1"], "max_ratio: must be at least 0, not -1"),
+        (["clean", "a.tsv", "-o", "a.tsv", "--overwrite"], "a.tsv is read from: choose another --output"),
+        (["clean", "a.tsv", "-o", "./a.tsv", "--overwrite"], "a.tsv is read from: choose another --output"),
+        (["clean", "mini", "--against", "a.tsv", "-o", "a.tsv", "--overwrite"], "a.tsv is read from"),
+        (["clean", "a.tsv"], "the following arguments are required: -o/--output"),
+        (["clean", "a.tsv", "-o", "out.tsv", "--max_chars=1"], "no pairs are left (left out: over 1 characters: 40)"),
+        (["clean", "a.tsv", "-o", "out.tsv", "--source", "en"], "source and target are both 'en': name two languages"),
+        (["clean", "a.tsv", "-o", "out.tsv", "--columns", "1", "1"], "columns names 1 twice"),
+        (["check", "a.tsv", "--target-file", "b.en"], "a tsv file has both sides: leave out b.en"),
+        (["check", ""], "no path: name a file"),
+        (["check", "gone"], "gone"),
         (["check", "a.tsv", "--source", "xx", "--languages"], "language 'xx' cannot be identified"),
     ],
 )
@@ -211,3 +230,30 @@ def test_mistakes_are_one_line(tmp_path, monkeypatch, capsys, arguments, message
     assert message in printed.err
     assert printed.err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a.tsv"]
+
+
+@pytest.mark.parametrize("header", ["de\ten", "DE\tEN", "German\tEnglish", "en\tde", " english \tGERMAN"])
+def test_a_header_is_no_pair(tmp_path, header):
+    swapped = header.strip().lower().startswith("en")
+    pairs = [pair[::-1] for pair in WHOLE] if swapped else WHOLE
+    (tmp_path / "a.tsv").write_text(f"{header}\n{tsv(pairs)}")
+    found = [(pair.source, pair.target) for pair in read(SourceConfig(path=str(tmp_path / "a.tsv")), "de", "en")]
+    assert found == WHOLE
+    columns = ("2", "1") if swapped else ("1", "2")
+    source = SourceConfig(path=str(tmp_path / "a.tsv"), columns=columns)
+    assert [(pair.source, pair.target) for pair in read(source, "de", "en")] == WHOLE
+
+
+def test_a_folder_in_place_of_the_output_is_left_alone(tmp_path):
+    (tmp_path / "a.tsv").write_text(tsv(WHOLE))
+    (tmp_path / "out.tsv").mkdir()
+    with pytest.raises(ConfigError, match=r"out.tsv is a folder: choose another --output"):
+        clean_corpus(
+            SourceConfig(path=str(tmp_path / "a.tsv")),
+            "de",
+            "en",
+            CleaningConfig(),
+            tmp_path / "out.tsv",
+            overwrite=True,
+        )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tsv", "out.tsv"]

@@ -1,14 +1,17 @@
 import dataclasses
 import json
 import re
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import translora
-from translora.config import Config, SourceConfig
-from translora.errors import ConfigError, DataError
+from translora.config import Config, DataConfig, DecodingConfig, SourceConfig, TrainingConfig
+from translora.errors import ConfigError, DataError, TransloraError
 from translora.recipe import _leaves, _plain, changed, changed_fields
+from translora.report.run import write_report
 from translora.runs import SAFE_TO_CHANGE, Run, begin_run, find_run
 
 FIELDS = dict(_leaves(_plain(Config())))
@@ -102,3 +105,68 @@ def test_the_page_on_reliability_names_the_fields_that_may_change():
     page = (Path(__file__).parent.parent / "docs" / "reliability.md").read_text(encoding="utf-8")
     section = page.split("## What may change while a run is stopped")[1].split("Any other field")[0]
     assert tuple(re.findall(r"`([a-z._]+)`", section)) == SAFE_TO_CHANGE
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_model, corpus_file, tmp_path_factory):
+    """A finished run of two steps."""
+    data = DataConfig(train=SourceConfig(path=str(corpus_file)), validation_size=10, test_size=10)
+    training = TrainingConfig(max_steps=2, batch_tokens=600)
+    output = str(tmp_path_factory.mktemp("finished") / "run")
+    decoding = DecodingConfig(max_tokens=6)
+    return translora.train(
+        Config(model=str(tiny_model), data=data, training=training, decoding=decoding, output=output)
+    )
+
+
+DAMAGE = {
+    "empty": b"",
+    "object": b"{}",
+    "list": b"[1]\n",
+    "binary": b"\0\xff\xfe\n" * 5,
+    "gone": None,
+    "a folder": Path,
+}
+REPORTED = ["config.yaml", "metrics.jsonl", "summary.json", "translations/before.txt", "translations/after.txt",
+            "translations/source.txt", "translations/reference.txt"]  # fmt: skip
+
+
+def damage(file, data):
+    file.unlink()
+    if data is Path:
+        file.mkdir()
+    elif data is not None:
+        file.write_bytes(data)
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+@pytest.mark.parametrize("name", REPORTED)
+def test_a_damaged_run_folder_is_one_line_that_names_the_file(finished, tmp_path, name, kind):
+    run = Run(Path(shutil.copytree(finished.folder, tmp_path / "run")))
+    damage(run.folder / name, DAMAGE[kind])
+    with pytest.raises(TransloraError) as caught:
+        write_report(run)
+    named = str(run.folder) if (name, kind) in {("config.yaml", "gone"), ("summary.json", "gone")} else name
+    assert named in str(caught.value)
+    with suppress(TransloraError):
+        translora.train(dataclasses.replace(finished.config, output=str(run.folder)))
+
+
+@pytest.mark.parametrize("kind", ["empty", "binary", "gone"])
+@pytest.mark.parametrize("name", ["translations/before.txt", "translations/reference.txt", "translations/after.txt"])
+def test_translations_of_an_unfinished_run_are_made_again_where_they_are_damaged(finished, tmp_path, name, kind):
+    run = Run(Path(shutil.copytree(finished.folder, tmp_path / "run")))
+    run.summary_file.unlink()
+    damage(run.folder / name, DAMAGE[kind])
+    translora.train(dataclasses.replace(finished.config, output=str(run.folder)))
+    assert (run.folder / name).read_bytes() == (finished.folder / name).read_bytes()
+    assert run.summary["bleu_after"] == finished.summary["bleu_after"]
+
+
+@pytest.mark.parametrize("kind", ["empty", "object", "list", "binary", "a folder"])
+def test_damaged_hashes_of_the_inputs_are_named(finished, tmp_path, kind):
+    run = Run(Path(shutil.copytree(finished.folder, tmp_path / "run")))
+    run.summary_file.unlink()
+    damage(run.inputs, DAMAGE[kind])
+    with pytest.raises(DataError, match=r"inputs.json .*add --overwrite to start over"):
+        translora.train(dataclasses.replace(finished.config, output=str(run.folder)))

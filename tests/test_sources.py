@@ -4,7 +4,6 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
-import zstandard
 
 from translora.config import SourceConfig
 from translora.data.sources import read, read_corpus
@@ -22,7 +21,7 @@ def write(path, text):
     if path.suffix == ".gz":
         data = gzip.compress(data)
     if path.suffix == ".zst":
-        data = zstandard.compress(data)
+        data = pa.compress(data, "zstd", asbytes=True)
     path.write_bytes(data)
     return path
 
@@ -59,6 +58,12 @@ def test_two_aligned_files(tmp_path):
     write(tmp_path / "a.de", "".join(de + "\n" for de, _ in PAIRS))
     write(tmp_path / "a.en.gz", "".join(en + "\n" for _, en in PAIRS))
     assert pairs_of(tmp_path / "a.de", target_path=str(tmp_path / "a.en.gz")) == PAIRS
+
+
+def test_a_parquet_column_of_texts_may_be_called_translation(tmp_path):
+    rows = [{"de": de, "en": en, "translation": "x"} for de, en in PAIRS]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    assert pairs_of(tmp_path / "a.parquet") == PAIRS
 
 
 def test_columns_by_name_and_by_number(tmp_path):

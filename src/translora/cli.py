@@ -15,7 +15,6 @@ from translora.errors import ConfigError, Terminated, TransloraError
 
 if TYPE_CHECKING:
     from translora.config import SourceConfig
-    from translora.data.pairs import Pair
 
 _Command = Callable[[argparse.Namespace, list[str]], None]
 
@@ -27,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         parsed, flags = _parser().parse_known_args(arguments)
         if flags and not parsed.takes_flags:
-            raise ConfigError(f"{parsed.name}: unknown argument {flags[0]}: see translora {parsed.name} --help")
+            raise ConfigError(f"unknown argument {flags[0]}: see {parsed.prog} --help")
         parsed.run(parsed, flags)
     except TransloraError as error:
         _complain(str(error))
@@ -56,8 +55,15 @@ def _complain(message: str) -> None:
     print(f"translora: {message}", file=sys.stderr)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line in one line, as all else is said."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}: see {self.prog} --help")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="translora",
         description="Teach a T5-family model to translate your own texts, with LoRA, and know whether it worked.",
     )
@@ -103,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_data(commands: argparse._SubParsersAction[_Parser]) -> None:
     """`data check` and `data clean`."""
     data = commands.add_parser("data", help="look into a corpus, or clean it", description="Look into a corpus.")
     parts = data.add_subparsers(dest="part", required=True, metavar="PART")
@@ -127,7 +133,7 @@ def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: argparse._SubParsersAction[_Parser],
     name: str,
     run: _Command,
     summary: str,
@@ -137,7 +143,7 @@ def _add(
     parser = commands.add_parser(
         name, help=summary, description=summary[0].upper() + summary[1:] + ".", add_help=add_help, allow_abbrev=False
     )
-    parser.set_defaults(run=run, takes_flags=flags)
+    parser.set_defaults(run=run, takes_flags=flags, prog=parser.prog)
     return parser
 
 
@@ -260,7 +266,8 @@ def _translate(arguments: argparse.Namespace, flags: list[str]) -> None:
 def _check_data(arguments: argparse.Namespace, flags: list[str]) -> None:
     from translora import terminal
     from translora.config import CleaningConfig
-    from translora.data.check import as_dict, check_corpus
+    from translora.data.check import FATAL, as_dict, check_corpus
+    from translora.data.sources import read
     from translora.errors import DataError
 
     found = check_corpus(
@@ -268,7 +275,7 @@ def _check_data(arguments: argparse.Namespace, flags: list[str]) -> None:
         arguments.source,
         arguments.target,
         CleaningConfig(),
-        _held_out(arguments),
+        [pair for one in _held_out(arguments) for pair in read(one, arguments.source, arguments.target)],
         arguments.languages,
     )
     if arguments.json:
@@ -278,6 +285,10 @@ def _check_data(arguments: argparse.Namespace, flags: list[str]) -> None:
             f"{found.path}: {found.pairs:,} pairs",
             {f"{name}: {one.count:,}, {one.consequence}": one.places for name, one in found.problems.items()},
         )
+    if FATAL in found.problems:
+        raise DataError(found.problems[FATAL].places[0])
+    if not found.pairs:
+        raise DataError(f"{found.path}: no sentence pairs in it")
     if found.stops:
         raise DataError(f"{found.path}: {found.stops:,} line(s) stop training: mend them, or set bad_lines to skip")
 
@@ -319,12 +330,10 @@ def _source_config(arguments: argparse.Namespace) -> SourceConfig:
     )
 
 
-def _held_out(arguments: argparse.Namespace) -> list[Pair]:
+def _held_out(arguments: argparse.Namespace) -> list[SourceConfig]:
     from translora.config import SourceConfig
-    from translora.data.sources import read
 
-    sources = [SourceConfig(path=path) for path in arguments.against]
-    return [pair for source in sources for pair in read(source, arguments.source, arguments.target)]
+    return [SourceConfig(path=path) for path in arguments.against]
 
 
 if __name__ == "__main__":

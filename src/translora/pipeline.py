@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from peft import PeftModel
@@ -13,12 +14,13 @@ from translora.config import Config
 from translora.data.pairs import Corpus
 from translora.data.splits import Splits, read_splits
 from translora.data.tokens import TokenisedCorpus, tokenise
-from translora.errors import ConfigError, NotFiniteError
+from translora.errors import ConfigError, DataError, NotFiniteError
 from translora.evaluate import evaluate, require_tokenizer
 from translora.files import atomic_folder, write_json, write_lines
 from translora.model.adapter import base_of, load_adapter, save_adapter
 from translora.model.load import Translator, base_hash, checkpoint_activations, load, quiet_transformers
 from translora.model.lora import ParameterCount, attach, count_parameters, freeze, merged_copy
+from translora.recipe import check_values
 from translora.report.run import write_report
 from translora.runs import Run, adapter_folder, at_work_in, begin_run, find_run
 from translora.significance import compared_scores, paired_test
@@ -122,6 +124,7 @@ def open_translator(name: str | Path, source: str = "", target: str = "", beams:
         target=target or config.target,
         decoding=dataclasses.replace(config.decoding, beams=beams or config.decoding.beams),
     )
+    check_values(config)
     translator = load(config)
     if adapter:
         translator.model = merged_copy(load_adapter(translator.model, adapter, lambda: base_hash(config)))
@@ -187,14 +190,14 @@ def _has_initial(config: Config) -> bool:
 
 
 def _translate_test(translator: Translator, test: Corpus, config: Config, run: Run, label: str) -> None:
-    """Translate the test pairs into `translations/LABEL.txt`, where it is not there already."""
-    file = run.translations / f"{label}.txt"
-    if file.exists():
-        return
-    hypotheses = translate_merged(translator, test.sources, config, f"translate test pairs, {label}")
+    """Translate the test pairs into `translations/LABEL.txt`, where it is not there already, and whole."""
     write_lines(run.translations / "source.txt", [" ".join(text.split()) for text in test.sources])
     write_lines(run.translations / "reference.txt", [" ".join(text.split()) for text in test.targets])
-    write_lines(file, hypotheses)
+    with suppress(DataError):
+        if len(run.translated(label)) == len(test):
+            return
+    hypotheses = translate_merged(translator, test.sources, config, f"translate test pairs, {label}")
+    write_lines(run.translations / f"{label}.txt", hypotheses)
 
 
 def _results(run: Run, test: Corpus, config: Config) -> Results:

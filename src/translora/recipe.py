@@ -65,7 +65,9 @@ def load_cleaning(defaults: CleaningConfig, flags: Sequence[str]) -> CleaningCon
         values = parser.parse_args(list(flags), namespace=parser.parse_object(_plain(defaults)))
     except ArgumentError as error:
         raise ConfigError(f"{_one_line(error)}: see translora data clean --help") from error
-    return CleaningConfig(**vars(values))
+    config = CleaningConfig(**vars(values))
+    _check_ranges({f"{_CLEANING}{name}": value for name, value in _leaves(_plain(config))}, _CLEANING)
+    return config
 
 
 def changed(config: Config, fields: dict[str, Any]) -> Config:
@@ -237,6 +239,7 @@ def _expected(found: re.Match[str]) -> str:
 
 
 _AT_LEAST = {
+    "data.train.limit": 0, "data.validation.limit": 0, "data.test.limit": 0,
     "data.cleaning.max_chars": 0, "data.cleaning.max_words": 0, "data.cleaning.max_ratio": 0,
     "data.validation_size": 1, "data.test_size": 1, "data.max_tokens": 2, "data.join_share": 0, "data.join_most": 2,
     "lora.rank": 1, "lora.alpha": 0, "lora.dropout": 0, "training.max_steps": 0, "training.batch_tokens": 1,
@@ -247,15 +250,22 @@ _AT_LEAST = {
     "decoding.beams": 1, "decoding.batch_tokens": 1, "decoding.max_tokens": 1,
     "decoding.max_ratio": 1,
 }  # fmt: skip
+_CLEANING = "data.cleaning."
 _BELOW_ONE = ("lora.dropout", "training.label_smoothing", "training.dropout")
+
+
+def _check_ranges(values: dict[str, Any], prefix: str = "") -> None:
+    """Raise `ConfigError` for one of `values`, by dotted name, that is too small; `prefix` is left out of its name."""
+    for name, least in _AT_LEAST.items():
+        value = values.get(name, "auto")
+        if value != "auto" and value < least:
+            raise ConfigError(f"{name.removeprefix(prefix)}: must be at least {least}, not {value}")
 
 
 def check_values(config: Config) -> None:
     """Raise `ConfigError` for values outside their range, or fields that contradict each other."""
     values = dict(_leaves(_plain(config)))
-    for name, least in _AT_LEAST.items():
-        if values[name] != "auto" and values[name] < least:
-            raise ConfigError(f"{name}: must be at least {least}, not {values[name]}")
+    _check_ranges(values)
     for name in _BELOW_ONE:
         if values[name] >= 1:
             raise ConfigError(f"{name}: must be below 1, not {values[name]}")

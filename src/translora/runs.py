@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from translora import terminal
 from translora.config import Config
 from translora.errors import ConfigError, DataError
@@ -26,6 +28,8 @@ from translora.files import (
 from translora.recipe import changed_fields, load_config, save_config
 
 _ADAPTER_FILE = "adapter_config.json"
+_AGAIN = "start the same command again"
+_IN_SUMMARY = {"base_model", "method", "scores_before", "scores_after", "p_values", "test_pairs", "steps", "table"}
 SAFE_TO_CHANGE = (
     "output",
     "device",
@@ -92,14 +96,21 @@ class Run:
     def translated(self, label: str) -> list[str]:
         """The lines of one of the files in `translations`, such as `after`."""
         file = self.translations / f"{label}.txt"
-        try:
-            return file.read_text(encoding="utf-8").split("\n")[:-1]
-        except FileNotFoundError as error:
-            raise DataError(f"{file} is missing: the run folder is incomplete: train it again") from error
+        with _damage(file, f"delete it and {self.summary_file}, and {_AGAIN}"):
+            lines = file.read_text(encoding="utf-8").split("\n")[:-1]
+            if self.finished and len(lines) != self.summary["test_pairs"]:
+                raise ValueError(f"{len(lines)} lines for {self.summary['test_pairs']} test pairs")
+            return lines
+
+    @property
+    def labels(self) -> list[str]:
+        """Which translations of the test pairs a finished run has: `before`, `after`, or both."""
+        before, after = self.config.init == "pretrained", self.config.method != "none"
+        return [*(["before"] if before else []), *(["after"] if after or not before else [])]
 
     def final_translations(self) -> list[str]:
         """The test pairs as the run's model translates them in the end."""
-        return self.translated("before" if self.config.method == "none" else "after")
+        return self.translated(self.labels[-1])
 
     @property
     def summary_file(self) -> Path:
@@ -116,6 +127,9 @@ class Run:
         """The configuration of the run; raises `DataError` where there is no run, `ConfigError` where it is broken."""
         if not self.config_file.exists():
             raise DataError(f"{self.folder}: no run folder: give one that translora train wrote")
+        with _damage(self.config_file, "put a copy back, or choose another --output"):
+            if not yaml.safe_load(self.config_file.read_text(encoding="utf-8")).keys() >= {"model", "source", "target"}:
+                raise ValueError("no model in it")
         return load_config(self.config_file)
 
     @property
@@ -125,12 +139,12 @@ class Run:
 
     def figures(self) -> list[dict[str, Any]]:
         """Each step's and each validation's figures; raises `DataError` where the file is missing or damaged."""
-        try:
-            return [dict(json.loads(line)) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
-        except FileNotFoundError as error:
-            raise DataError(f"{self.metrics} is missing: the run folder is incomplete: train it again") from error
-        except (ValueError, TypeError, RecursionError) as error:
-            raise DataError(f"{self.metrics} is damaged ({error}): train the run again") from error
+        with _damage(self.metrics, "add --overwrite to train the run again"):
+            lines = self.metrics.read_text(encoding="utf-8").splitlines()
+            figures = [dict(json.loads(line)) for line in lines]
+            if not any("validation_bleu" in figure for figure in figures):
+                raise ValueError("no validation in it")
+            return figures
 
     def validation_bleu(self) -> list[float]:
         """The BLEU of each validation so far."""
@@ -145,13 +159,27 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         """The figures of a finished run; raises `DataError` where it has not finished."""
-        try:
-            return read_json(self.summary_file)
-        except FileNotFoundError as error:
+        if not self.finished:
             _ = self.config  # says so where there is no run at all
-            raise DataError(f"{self.folder}: the run has not finished: start the same command again") from error
-        except ValueError as error:
-            raise DataError(f"{self.summary_file} is damaged ({error}): train the run again") from error
+            raise DataError(f"{self.folder}: the run has not finished: {_AGAIN}")
+        with _damage(self.summary_file, f"delete it, and {_AGAIN}"):
+            figures = read_json(self.summary_file)
+            if missing := _IN_SUMMARY - figures.keys():
+                raise ValueError(f"no {min(missing)} in it")
+            return figures
+
+
+@contextmanager
+def _damage(file: Path, remedy: str) -> Iterator[None]:
+    """Turn what is said of a file that is missing, unreadable or not what was written into a `DataError`."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataError(f"{file} is missing: {remedy}") from error
+    except OSError as error:
+        raise DataError(f"{file} cannot be read ({error.strerror}): {remedy}") from error
+    except (ValueError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        raise DataError(f"{file} is damaged ({error}): {remedy}") from error
 
 
 def find_run(config: Config, overwrite: bool = False) -> Run:
@@ -202,14 +230,14 @@ def begin_run(run: Run, config: Config, inputs: dict[str, str], overwrite: bool 
 
 
 def _check_inputs(run: Run, inputs: dict[str, str]) -> None:
-    try:
+    with _damage(run.inputs, "add --overwrite to start over"):
         before = read_json(run.inputs)
-    except ValueError as error:
-        raise DataError(f"{run.inputs} is damaged ({error}): add --overwrite to start over") from error
+        if missing := inputs.keys() - before.keys():
+            raise ValueError(f"no {min(missing)} in it")
     for name, new in inputs.items():
-        if before.get(name) != new:
+        if before[name] != new:
             raise ConfigError(
-                f"{run.folder}: the {name} changed since the run began (SHA-256 {before.get(name)} there, {new} here): "
+                f"{run.folder}: the {name} changed since the run began (SHA-256 {before[name]} there, {new} here): "
                 f"choose another --output, or add --overwrite"
             )
 

@@ -171,10 +171,7 @@ def verdict(figures: dict[str, Any]) -> str:
 
 
 def _show_examples(run: Run) -> None:
-    files = {"source": "source", "reference": "reference", "before": "before", "after": "after"}
-    texts = {
-        label: run.translated(file) for label, file in files.items() if (run.translations / f"{file}.txt").exists()
-    }
+    texts = {label: run.translated(label) for label in ("source", "reference", *run.labels)}
     total = len(texts["source"])
     chosen = random.Random(run.config.seed).sample(range(total), min(_EXAMPLES, total))
     groups = [[(label, lines[i]) for label, lines in texts.items()] for i in sorted(chosen)]

@@ -12,7 +12,6 @@ import os
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
-import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -41,6 +40,10 @@ ONCE_FAILED = [
     ("yaml", b"\0"),  # an error of YAML's that has no place
     ("json", b"0"),  # JSON, but no object
 ]
+
+
+def zstd(data):
+    return pa.compress(data, "zstd", asbytes=True)
 
 
 def damaged(data, places):
@@ -132,7 +135,7 @@ def test_corpora(folder, good, kind):
     check()
 
 
-@pytest.mark.parametrize(("ending", "compress"), [("gz", gzip.compress), ("zst", zstandard.compress)])
+@pytest.mark.parametrize(("ending", "compress"), [("gz", gzip.compress), ("zst", zstd)])
 def test_compressed_corpora(folder, ending, compress):
     path, data = folder / f"corpus.tsv.{ending}", compress(GOOD["tsv"] * 20)
 

@@ -16,6 +16,8 @@ from translora.data.pairs import Pair
 from translora.data.sources import format_of, read_items
 from translora.errors import DataError
 
+FATAL = "cannot be read further"
+"""The problem behind which nothing more is known."""
 _SHOWN = 5
 _LINE_INSIDE = re.compile("[\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 _TEXT_FORMATS = ("tsv", "csv", "jsonl", "text")
@@ -85,7 +87,9 @@ def check_corpus(
                 if found(item):
                     findings.add(name, item.origin, consequence)
     except DataError as error:
-        findings.add("cannot be read further", str(error), _STOPS)
+        findings.add(FATAL, str(error), _STOPS)
+    if not findings.pairs and not findings.problems:
+        findings.add("no sentence pairs", config.path, _STOPS)
     return findings
 
 

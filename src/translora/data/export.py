@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -14,8 +14,8 @@ from translora import terminal
 from translora.config import CleaningConfig, SourceConfig
 from translora.data.cleaning import Cleaner, Item
 from translora.data.pairs import Pair
-from translora.data.sources import read_items
-from translora.errors import ConfigError
+from translora.data.sources import read, read_items
+from translora.errors import ConfigError, DataError
 from translora.files import atomic_file
 
 _FORMATS = (".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz")
@@ -28,21 +28,24 @@ def clean_corpus(
     target: str,
     rules: CleaningConfig,
     output: Path,
-    held_out: Iterable[Pair] = (),
+    held_out: Sequence[SourceConfig] = (),
     overwrite: bool = False,
 ) -> Cleaner:
     """Write the kept pairs to `output` (.tsv or .jsonl, also .gz), and the others to `dropped_file(output)`.
 
-    Raises `ConfigError` for another kind of file or one that exists, `StorageError` where it cannot be written, and
-    `DataError` where the source cannot be read; nothing is then written.
+    Raises `ConfigError` for another kind of file, one that exists or is read from, `StorageError` where it cannot be
+    written, and `DataError` where the source cannot be read or nothing is kept; nothing is then written.
     """
     if not output.name.endswith(_FORMATS):
         raise ConfigError(f"{output}: the name must end in one of {', '.join(_FORMATS)}")
     files = output, dropped_file(output)
+    inputs = [Path(path) for one in (config, *held_out) for path in (one.path, one.target_path) if path]
     for file in files:
+        if file.is_dir() or any(path.exists() and file.exists() and path.samefile(file) for path in inputs):
+            raise ConfigError(f"{file} is {'a folder' if file.is_dir() else 'read from'}: choose another --output")
         if file.exists() and not overwrite:
             raise ConfigError(f"{file} exists: choose another --output, or add --overwrite")
-    cleaner = Cleaner(rules, source, target, held_out)
+    cleaner = Cleaner(rules, source, target, (pair for one in held_out for pair in read(one, source, target)))
     line_of = _json_line(source, target) if ".jsonl" in output.name else _tsv_line
     with ExitStack() as stack:
         kept, dropped = (stack.enter_context(_text_file(file)) for file in files)
@@ -53,6 +56,9 @@ def clean_corpus(
                 dropped.write(_dropped_line(item, reason))
             if number % _TOLD_EVERY == 0:
                 terminal.notice(f"clean: {number:,} pairs read, {cleaner.kept:,} kept")
+        if not cleaner.kept:
+            reasons = ", ".join(f"{name}: {dropped.count:,}" for name, dropped in cleaner.dropped.items())
+            raise DataError(f"{config.path}: no pairs are left (left out: {reasons or 'none'}); nothing is written")
     return cleaner
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import zstandard
+import pyarrow as pa
 
 from translora.errors import DataError
 
@@ -17,7 +17,7 @@ COMPRESSED = (".gz", ".zst")
 """The endings of compressed files."""
 LONGEST = 16 << 20
 """Bytes; a longer line is not held in memory."""
-DAMAGED = (OSError, EOFError, zlib.error, zstandard.ZstdError)
+DAMAGED = (OSError, EOFError, zlib.error)
 """What reading a damaged file raises."""
 
 
@@ -29,7 +29,7 @@ def open_binary(path: Path) -> BinaryIO:
         if path.suffix == ".gz":
             return gzip.open(path, "rb")  # type: ignore[return-value]
         if path.suffix == ".zst":
-            return io.BufferedReader(zstandard.open(path, "rb"))
+            return io.BufferedReader(pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"))
         return open(path, "rb")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}: give the path of a file that exists") from error
@@ -83,7 +83,8 @@ def scan_lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, str | DataErr
 
 
 def _not_utf8(name: str, number: int, line: bytes, start: int) -> DataError:
+    encoding = "utf-16" if line.startswith((b"\xff\xfe", b"\xfe\xff")) else "latin1"
     return DataError(
         f"{name}:{number}: not UTF-8 (byte {start + 1} is 0x{line[start]:02x}): "
-        f"convert the file, for example with iconv -f latin1 -t utf-8"
+        f"convert the file, for example with iconv -f {encoding} -t utf-8"
     )

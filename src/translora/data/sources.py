@@ -20,7 +20,8 @@ from translora.config import SourceConfig
 from translora.data.cleaning import Item
 from translora.data.lines import COMPRESSED, DAMAGED, LONGEST, open_binary, read_lines, text_lines
 from translora.data.pairs import Corpus, Pair
-from translora.errors import DataError
+from translora.errors import ConfigError, DataError
+from translora.languages import language_name
 
 
 def read_corpus(config: SourceConfig, source: str, target: str) -> Corpus:
@@ -44,12 +45,16 @@ def read(config: SourceConfig, source: str, target: str) -> Iterator[Pair]:
 
 def read_items(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
     """Stream what the lines of one source hold, each a pair or a `DataError`; see `read`."""
+    if source == target:
+        raise ConfigError(f"source and target are both {source!r}: name two languages")
     items = _READERS[format_of(config)](config, source, target)
     return islice(items, config.limit) if config.limit else items
 
 
 def format_of(config: SourceConfig) -> str:
     """The name of the format, by what the configuration says and the file is called; raises `DataError`."""
+    if not config.path:
+        raise DataError("no path: name a file, a folder, a hub data set, or mini")
     if config.format != "auto":
         return config.format
     if config.path == "mini":
@@ -61,6 +66,8 @@ def format_of(config: SourceConfig) -> str:
     kind = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".tmx": "tmx"}.get(
         suffixes[-1] if suffixes else ""
     )
+    if kind and config.target_path:
+        raise DataError(f"{config.path}: a {kind} file has both sides: leave out {config.target_path}")
     if kind:
         return kind
     if config.target_path:
@@ -107,11 +114,21 @@ def _rows(rows: Iterator[Row], config: SourceConfig, source: str, target: str) -
 def _places(line: int, first: list[str], config: SourceConfig, languages: tuple[str, str]) -> tuple[list[int], bool]:
     """Where source and target are in a row, and whether the first one is a header."""
     wanted = config.columns or languages
+    if len(set(wanted)) < len(wanted):
+        raise DataError(f"{config.path}: columns names {wanted[0]} twice: name the source and the target column")
+    headers = [{code.casefold(), language_name(code).casefold()} for code in languages]
+    cells = [cell.strip().casefold() for cell in first]
     numbers = [int(column) - 1 for column in wanted if column.isdecimal() and int(column) > 0]
     if len(numbers) == len(wanted):
-        return numbers, False
+        named = max(numbers) < len(cells) and all(
+            cells[place] in names for place, names in zip(numbers, headers, strict=True)
+        )
+        return numbers, named
     if set(wanted) <= set(first):
         return [first.index(column) for column in wanted], True
+    found = [next((place for place, cell in enumerate(cells) if cell in names), None) for names in headers]
+    if not config.columns and None not in found:
+        return [place for place in found if place is not None], True
     if config.columns:
         raise DataError(
             f"{config.path}:{line}: no column {' and '.join(wanted)}: the first line has {', '.join(first)[:200]}"
@@ -212,7 +229,8 @@ def _read_parquet(config: SourceConfig, source: str, target: str) -> Iterator[It
         plain: Any = io.BytesIO(open_binary(path).read()) if path.suffix in COMPRESSED else path
         file = parquet.ParquetFile(plain)
         names = file.schema_arrow.names
-        columns = ["translation"] if "translation" in names else list(config.columns or (source, target))
+        nested = "translation" in names and pa.types.is_struct(file.schema_arrow.field("translation").type)
+        columns = ["translation"] if nested else list(config.columns or (source, target))
         if missing := [column for column in columns if column not in names]:
             raise DataError(
                 f"{path}: no column {' and '.join(missing)}; it has {', '.join(names)}: name the two in columns"

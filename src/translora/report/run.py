@@ -70,7 +70,7 @@ def _means(points: list[tuple[int, float]], every: int) -> tuple[list[float], li
 
 def _texts(run: Run) -> dict[str, Any]:
     """BLEU by source length, and the pairs that changed most."""
-    names = [name for name in ("before", "after") if (run.translations / f"{name}.txt").exists()]
+    names = run.labels
     sources, references, *systems = (run.translated(name) for name in ("source", "reference", *names))
     buckets = by_length(sources, references, systems, run.config.target)
     lengths = ""
