@@ -139,6 +139,14 @@ def test_a_missing_file_is_named_without_the_network(tmp_path):
         pairs_of("./gone")
 
 
+@pytest.mark.parametrize(
+    ("split", "first", "count"), [("test[:5]", 1, 5), ("test[10:12]", 11, 2), ("test[-1%:]", 991, 10)]
+)
+def test_the_embedded_corpus_in_slices(split, first, count):
+    found = list(read(SourceConfig(path="mini", split=split), "de", "en"))
+    assert (found[0].line, len(found)) == (first, count)
+
+
 def test_the_embedded_corpus_knows_its_limits():
     with pytest.raises(DataError, match="no split 'dev': use train, validation, test"):
         pairs_of("mini", split="dev")

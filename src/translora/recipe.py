@@ -209,7 +209,8 @@ def _named_lines(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str
 def _check_name(name: str, place: str = "") -> None:
     known = [field for leaf, _ in _leaves(_sections()) for field in _prefixes(leaf)]
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
+        parent = name.rpartition(".")[0]
+        close = difflib.get_close_matches(name, [other for other in known if other != parent], n=1)
         hint = f"did you mean {close[0]}?" if close else "see translora train --help"
         raise ConfigError(f"{place}unknown field {name}: {hint}")
 

@@ -338,13 +338,17 @@ def _read_hub(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
 
 
 def _read_mini(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
-    split = config.split or "train"
+    from translora.data.hub import parse_split, slice_bounds
+
+    split, start, stop = parse_split(config.split or "train")
     if split not in mini.SPLITS:
         raise DataError(f"mini has no split {split!r}: use {', '.join(mini.SPLITS)}")
     if {source, target} != {"de", "en"}:
         raise DataError(f"mini holds German and English (de, en), not {source} to {target}: give your own data")
     path = mini.CORPUS / f"{split}.tsv.gz"
-    for number, line in enumerate(text_lines(path), start=1):
+    lines = text_lines(path)
+    first, last = slice_bounds(start, stop, lambda: len(lines))
+    for number, line in enumerate(lines[first:last], start=first + 1):
         german, english = line.split("\t")
         texts = (german, english) if source == "de" else (english, german)
         yield Pair(*texts, f"mini/{path.name}", number)
