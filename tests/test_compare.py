@@ -164,6 +164,7 @@ def test_a_page_of_few_test_pairs_has_no_plot_by_length(outcomes, tmp_path):
     run = Run(Path(shutil.copytree(outcomes[0].runs[0].folder, tmp_path / "run")))
     for file in run.translations.iterdir():
         file.write_text("".join(file.read_text(encoding="utf-8").splitlines(keepends=True)[:5]), encoding="utf-8")
+    run.summary_file.write_text(json.dumps({**run.summary, "test_pairs": 5}))
     result = results.build(outcomes, "translora compare recipe.yaml")
     write_comparison(tmp_path / "page.html", result, {"untouched": run})
     assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<svg") == 2
@@ -220,7 +221,7 @@ def test_several_runs_side_by_side(outcomes, tmp_path, capsys):
 def test_an_incomplete_run_folder_names_what_is_missing(outcomes, tmp_path):
     copied = Run(Path(shutil.copytree(outcomes[2].runs[0].folder, tmp_path / "run")))
     (copied.translations / "after.txt").unlink()
-    with pytest.raises(DataError, match="after.txt is missing: the run folder is incomplete"):
+    with pytest.raises(DataError, match="after.txt is missing: delete .*summary.json, and start the same command again"):
         side_by_side([outcomes[0].runs[0], copied], tmp_path / "page.html")
     copied.summary_file.write_text("{")
     with pytest.raises(DataError, match="summary.json is damaged"):

@@ -96,7 +96,7 @@ class Run:
     def translated(self, label: str) -> list[str]:
         """The lines of one of the files in `translations`, such as `after`."""
         file = self.translations / f"{label}.txt"
-        with _damage(file, f"delete it and {self.summary_file}, and {_AGAIN}"):
+        with _damage(file, f"delete {self.summary_file}, and {_AGAIN}"):
             lines = file.read_text(encoding="utf-8").split("\n")[:-1]
             if self.finished and len(lines) != self.summary["test_pairs"]:
                 raise ValueError(f"{len(lines)} lines for {self.summary['test_pairs']} test pairs")
