@@ -221,7 +221,7 @@ def test_several_runs_side_by_side(outcomes, tmp_path, capsys):
 def test_an_incomplete_run_folder_names_what_is_missing(outcomes, tmp_path):
     copied = Run(Path(shutil.copytree(outcomes[2].runs[0].folder, tmp_path / "run")))
     (copied.translations / "after.txt").unlink()
-    with pytest.raises(DataError, match="after.txt is missing: delete .*summary.json, and start the same command again"):
+    with pytest.raises(DataError, match="after.txt is missing: delete .*summary.json, and start the same command"):
         side_by_side([outcomes[0].runs[0], copied], tmp_path / "page.html")
     copied.summary_file.write_text("{")
     with pytest.raises(DataError, match="summary.json is damaged"):
