@@ -16,13 +16,13 @@ from translora.pipeline import _make_trainable
 from translora.training import preflight
 
 MEASURE = """
-import resource, sys
+import sys
 import numpy as np
 import torch
 from translora import pipeline
 from translora.config import Config, TrainingConfig
 from translora.data.tokens import Batch
-from translora.model.hardware import used_memory_bytes
+from translora.model.hardware import peak_memory_bytes, used_memory_bytes
 from translora.model.load import load
 from translora.model.memory import step_bytes
 
@@ -42,7 +42,7 @@ predicted = step_bytes(translator, 40, 130, 130)
 step(1, 8, 8)
 before = used_memory_bytes(translator.device)
 step(40, 130, 130)
-print(predicted, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(predicted, peak_memory_bytes(translator.device) - before)
 """
 
 
@@ -56,6 +56,14 @@ def test_the_prediction_is_near_what_a_step_takes(fast, method, checkpointing):
     predicted, measured = map(int, done.stdout.split())
     assert measured > 50e6
     assert 0.75 < predicted / measured < 1.6
+
+
+def test_the_peak_is_that_of_this_process_and_not_of_the_one_that_started_it():
+    code = "import torch; from translora.model import hardware as h; print(h.peak_memory_bytes(torch.device('cpu')))"
+    start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}], check=True)"
+    command = [sys.executable, "-c", f"large = bytearray(1 << 30); {start}"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert 50e6 < int(printed) < 900e6
 
 
 def test_a_prediction_leaves_the_model_as_it_was():

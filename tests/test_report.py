@@ -4,7 +4,9 @@ from html.parser import HTMLParser
 import pytest
 
 import translora
+from translora.config import Config
 from translora.errors import DataError
+from translora.recipe import save_config
 from translora.report.changes import by_length, marked_words, most_changed
 from translora.report.plots import bar_plot, line_plot
 from translora.report.run import write_report
@@ -64,7 +66,7 @@ def test_a_report_is_the_same_again(run):
 def test_a_run_that_has_not_finished(tmp_path):
     with pytest.raises(DataError, match="no run folder: give one that translora train wrote"):
         write_report(Run(tmp_path))
-    (tmp_path / "config.yaml").touch()
+    save_config(Config(), tmp_path / "config.yaml")
     with pytest.raises(DataError, match="the run has not finished: start the same command again"):
         write_report(Run(tmp_path))
 
