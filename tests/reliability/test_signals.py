@@ -42,7 +42,7 @@ def test_a_signal_ends_the_step_and_the_same_command_goes_on(recipe, tmp_path):
     for number in range(SIGNALS):
         folder, log = tmp_path / f"run-{number}", tmp_path / f"log-{number}"
         train = partial(command, "train", recipe, f"--output={folder}", "--training.save_every=0")
-        sent, after = draw.choice([signal.SIGINT, signal.SIGTERM]), draw.randrange(1, 14)
+        sent, after = draw.choice([signal.SIGINT, signal.SIGTERM]), draw.randrange(1, 11)
         process = Process(train, log)
         wait_for(lambda folder=folder, after=after: steps_done(folder) >= after, process)
         process.signal(sent)
