@@ -272,7 +272,7 @@ def _check_data(arguments: argparse.Namespace, flags: list[str]) -> None:
     from translora import terminal
     from translora.config import CleaningConfig
     from translora.data.check import FATAL, as_dict, check_corpus
-    from translora.data.sources import read
+    from translora.data.sources import read_each
     from translora.errors import DataError
 
     found = check_corpus(
@@ -280,7 +280,7 @@ def _check_data(arguments: argparse.Namespace, flags: list[str]) -> None:
         arguments.source,
         arguments.target,
         CleaningConfig(),
-        [pair for one in _held_out(arguments) for pair in read(one, arguments.source, arguments.target)],
+        read_each(_held_out(arguments), arguments.source, arguments.target),
         arguments.languages,
     )
     if arguments.json:

@@ -29,6 +29,12 @@ def language_name(code: str) -> str:
     return name
 
 
+def require_two(source: str, target: str) -> None:
+    """Raise `ConfigError` where source and target are one language."""
+    if source == target:
+        raise ConfigError(f"source and target are both {source!r}: name two languages")
+
+
 _MACROLANGUAGES = {"nb": "no", "pbt": "ps", "quy": "qu", "fuv": "ff", "ns": "nso"}
 """The languages that models name where CLDR's aliases keep them apart from the wider one."""
 

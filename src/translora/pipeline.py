@@ -73,7 +73,10 @@ def _train(config: Config, run: Run, overwrite: bool, score: bool, trackers: Seq
     if _has_initial(config) and not run.initial_adapter.exists():
         with atomic_folder(run.initial_adapter) as folder:
             save_adapter(translator.model, folder, base)
-    if config.init == "pretrained" and score:
+    if score:
+        write_lines(run.translations / "source.txt", [" ".join(text.split()) for text in splits.test.sources])
+        write_lines(run.translations / "reference.txt", [" ".join(text.split()) for text in splits.test.targets])
+    if score and "before" in run.labels:
         _translate_test(translator, splits.test, config, run, "before")
     state = TrainingState()
     if config.method != "none":
@@ -81,7 +84,7 @@ def _train(config: Config, run: Run, overwrite: bool, score: bool, trackers: Seq
         _save_model(translator, run, base)
     if not score:
         return
-    if config.method != "none" or config.init == "random":
+    if "after" in run.labels:
         _translate_test(translator, splits.test, config, run, "after")
     results = _results(run, splits.test, config)
     write_json(run.summary_file, summary.build(config, translator, parameters, splits, examples, needs, state, results))
@@ -191,8 +194,6 @@ def _has_initial(config: Config) -> bool:
 
 def _translate_test(translator: Translator, test: Corpus, config: Config, run: Run, label: str) -> None:
     """Translate the test pairs into `translations/LABEL.txt`, where it is not there already, and whole."""
-    write_lines(run.translations / "source.txt", [" ".join(text.split()) for text in test.sources])
-    write_lines(run.translations / "reference.txt", [" ".join(text.split()) for text in test.targets])
     with suppress(DataError):
         if len(run.translated(label)) == len(test):
             return

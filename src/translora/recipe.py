@@ -14,6 +14,7 @@ import yaml
 from translora.config import CleaningConfig, CompareConfig, Config
 from translora.errors import ConfigError
 from translora.files import write_text
+from translora.languages import require_two
 
 _SECTION = "compare"
 PACKAGED = Path(__file__).parent / "recipes"
@@ -273,8 +274,7 @@ def check_values(config: Config) -> None:
     for name in ("training.epochs", "training.learning_rate", "lora.b_rate"):
         if values[name] <= 0:
             raise ConfigError(f"{name}: must be above 0, not {values[name]}")
-    if config.source == config.target:
-        raise ConfigError(f"source and target are both {config.source!r}: name two languages")
+    require_two(config.source, config.target)
     for split in ("train", "validation", "test"):
         columns = values[f"data.{split}.columns"]
         if columns and len(columns) != 2:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 from process import kill_before
 
@@ -14,35 +13,23 @@ Kill = tuple[list[str], int] | None
 """Where the process is to be killed: see `kill_before`."""
 
 
-def training(folder: Path, config: Config, kill: Kill = None, trackers: tuple[Any, ...] = ()) -> None:
+def training(folder: Path, config: Config, kill: Kill = None) -> None:
     """The training alone, in `folder`."""
     import torch
 
     from translora.data.splits import read_splits
     from translora.model.load import load
-    from translora.pipeline import _make_trainable, _tokenised
-    from translora.training.checkpoint import Checkpoints
-    from translora.training.loop import fit
-    from translora.training.tracking import Journal
-    from translora.training.validation import validate
+    from translora.pipeline import _make_trainable, _tokenised, _train_model
+    from translora.runs import Run
 
     torch.set_num_threads(1)
     splits, translator = read_splits(config), load(config)
     _make_trainable(translator, config)
-    examples, held_out = (_tokenised(translator, corpus, config) for corpus in (splits.train, splits.validation))
+    examples = _tokenised(translator, splits.train, config)
     folder.mkdir(exist_ok=True)
     if kill:
         kill_before(*kill)
-    with Journal(folder / "metrics.jsonl", trackers) as journal:
-        fit(
-            translator,
-            examples,
-            config,
-            Checkpoints(folder / "checkpoints", config.training.save_every),
-            lambda: validate(translator, splits.validation, held_out, config, 450),
-            journal,
-            450,
-        )
+    _train_model(translator, splits, examples, config, Run(folder), 450, ())
 
 
 def whole(folder: Path, config: Config, kill: Kill = None) -> None:

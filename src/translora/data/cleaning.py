@@ -13,7 +13,7 @@ import random
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,6 +89,11 @@ class Cleaner:
                 self._count(_LEAKED, pair)
             else:
                 yield pair
+
+    @property
+    def reasons(self) -> str:
+        """What was left out so far, in words."""
+        return ", ".join(f"{name}: {dropped.count:,}" for name, dropped in self.dropped.items()) or "none"
 
     def _count(self, reason: str, item: Item) -> None:
         dropped = self.dropped.setdefault(reason, Dropped())
@@ -169,12 +174,6 @@ def normalised(text: str) -> str:
     return " ".join(plain.casefold().split()).strip(_OUTER)
 
 
-def letters(text: str) -> str:
-    """The letters of `normalised(text)` alone, for near-duplicates; all of it where there are none."""
-    plain = normalised(text)
-    return _NO_LETTER.sub("", plain) or plain
-
-
 class Duplicates:
     """Tells whether a pair came before, by the hash of its texts."""
 
@@ -196,25 +195,23 @@ class Leakage:
     """Tells whether a side of a pair occurs on that side of validation or test, or nearly so."""
 
     def __init__(self, held_out: Iterable[Pair], near: bool) -> None:
-        sides = list(zip(*(pair[:2] for pair in held_out), strict=True))
-        self._sides = [NearTexts(texts) if near else {normalised(text) for text in texts} for texts in sides]
-        self._key: Callable[[str], str] = str if near else normalised
+        sides = zip(*((normalised(pair.source), normalised(pair.target)) for pair in held_out), strict=True)
+        self._sides: list[NearTexts | set[str]] = [NearTexts(texts) if near else set(texts) for texts in sides]
 
     def holds(self, pair: Pair) -> bool:
         """Whether it does."""
-        return any(self._key(text) in side for text, side in zip(pair[:2], self._sides, strict=False))
+        return any(normalised(text) in side for text, side in zip(pair[:2], self._sides, strict=False))
 
 
 class NearTexts:
-    """Texts, in which another one nearly is: with the same letters, or with most of one text's sequences of words.
+    """Normalised texts that another one nearly is: it has the same letters, or most of a text's sequences of words.
 
     The measure is that of n-gram overlap, by which training data is searched for test data: at least 70% of the word
     4-grams of a text here stand in the other one.
     """
 
-    def __init__(self, texts: Iterable[str]) -> None:
-        texts = list(texts)
-        self._letters = {letters(text) for text in texts}
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._letters = {_letters(text) for text in texts}
         self._sizes: list[int] = []
         self._places: dict[str, list[int]] = defaultdict(list)
         for number, text in enumerate(texts):
@@ -224,14 +221,19 @@ class NearTexts:
                 self._places[gram].append(number)
 
     def __contains__(self, text: str) -> bool:
-        if letters(text) in self._letters:
+        if _letters(text) in self._letters:
             return True
         shared = Counter(number for gram in _grams(text) for number in self._places.get(gram, ()))
         return any(count >= _NEAR * self._sizes[number] for number, count in shared.items())
 
 
+def _letters(text: str) -> str:
+    """The letters of a normalised text alone; all of it where there are none."""
+    return _NO_LETTER.sub("", text) or text
+
+
 def _grams(text: str) -> set[str]:
-    words = _WORD.findall(normalised(text))
+    words = _WORD.findall(text)
     return {" ".join(words[start : start + _GRAM]) for start in range(len(words) - _GRAM + 1)}
 
 

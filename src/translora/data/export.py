@@ -14,7 +14,7 @@ from translora import terminal
 from translora.config import CleaningConfig, SourceConfig
 from translora.data.cleaning import Cleaner, Item
 from translora.data.pairs import Pair
-from translora.data.sources import read, read_items
+from translora.data.sources import read_each, read_items
 from translora.errors import ConfigError, DataError
 from translora.files import atomic_file
 
@@ -40,12 +40,14 @@ def clean_corpus(
         raise ConfigError(f"{output}: the name must end in one of {', '.join(_FORMATS)}")
     files = output, dropped_file(output)
     inputs = [Path(path) for one in (config, *held_out) for path in (one.path, one.target_path) if path]
-    for file in files:
-        if file.is_dir() or any(path.exists() and file.exists() and path.samefile(file) for path in inputs):
-            raise ConfigError(f"{file} is {'a folder' if file.is_dir() else 'read from'}: choose another --output")
-        if file.exists() and not overwrite:
+    for file in filter(Path.exists, files):
+        if file.is_dir():
+            raise ConfigError(f"{file} is a folder: choose another --output")
+        if any(path.exists() and path.samefile(file) for path in inputs):
+            raise ConfigError(f"{file} is read from: choose another --output")
+        if not overwrite:
             raise ConfigError(f"{file} exists: choose another --output, or add --overwrite")
-    cleaner = Cleaner(rules, source, target, (pair for one in held_out for pair in read(one, source, target)))
+    cleaner = Cleaner(rules, source, target, read_each(held_out, source, target))
     line_of = _json_line(source, target) if ".jsonl" in output.name else _tsv_line
     with ExitStack() as stack:
         kept, dropped = (stack.enter_context(_text_file(file)) for file in files)
@@ -57,8 +59,7 @@ def clean_corpus(
             if number % _TOLD_EVERY == 0:
                 terminal.notice(f"clean: {number:,} pairs read, {cleaner.kept:,} kept")
         if not cleaner.kept:
-            reasons = ", ".join(f"{name}: {dropped.count:,}" for name, dropped in cleaner.dropped.items())
-            raise DataError(f"{config.path}: no pairs are left (left out: {reasons or 'none'}); nothing is written")
+            raise DataError(f"{config.path}: no pairs are left (left out: {cleaner.reasons}); nothing is written")
     return cleaner
 
 

@@ -119,5 +119,4 @@ class _errors_named:  # noqa: N801 - used as a context manager, like contextlib'
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, (ValueError, OSError, KeyError, RuntimeError)):
             what = " ".join(filter(None, (self._config.path, self._config.name, self._config.split)))
-            reason = " ".join(str(error).split())[:300]
-            raise DataError(f"data set {what}: {reason}: check its name, configuration and split") from error
+            raise DataError(f"data set {what}: {str(error)[:300]}: check its name, configuration and split") from error

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from translora.config import SourceConfig
 from translora.data.cleaning import Item
 from translora.data.lines import COMPRESSED, DAMAGED, LONGEST, open_binary, read_lines, text_lines
 from translora.data.pairs import Corpus, Pair
-from translora.errors import ConfigError, DataError
-from translora.languages import language_name
+from translora.errors import DataError
+from translora.languages import language_name, require_two
 
 
 def read_corpus(config: SourceConfig, source: str, target: str) -> Corpus:
@@ -43,10 +43,14 @@ def read(config: SourceConfig, source: str, target: str) -> Iterator[Pair]:
         yield item
 
 
+def read_each(configs: Iterable[SourceConfig], source: str, target: str) -> Iterator[Pair]:
+    """Stream the pairs of several sources, one after the other; see `read`."""
+    return (pair for config in configs for pair in read(config, source, target))
+
+
 def read_items(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
     """Stream what the lines of one source hold, each a pair or a `DataError`; see `read`."""
-    if source == target:
-        raise ConfigError(f"source and target are both {source!r}: name two languages")
+    require_two(source, target)
     items = _READERS[format_of(config)](config, source, target)
     return islice(items, config.limit) if config.limit else items
 

@@ -44,8 +44,7 @@ def read_splits(config: Config) -> Splits:
     cleaner = Cleaner(data.cleaning, config.source, config.target, held_out)
     train = Corpus.of(cleaner.keep(read_items(data.train, config.source, config.target)))
     if not len(train):
-        reasons = ", ".join(f"{name}: {dropped.count:,}" for name, dropped in cleaner.dropped.items())
-        raise DataError(f"{data.train.path}: no training pairs left (left out: {reasons or 'none'}): see data.cleaning")
+        raise DataError(f"{data.train.path}: no training pairs left (left out: {cleaner.reasons}): see data.cleaning")
     train, validation, test = _cut(train, validation, test, config, cleaner)
     if data.join_share:
         train = train + joined(train, data.join_share, data.join_most, data.seed or config.seed)

@@ -83,8 +83,7 @@ def load_adapter(model: PreTrainedModel, folder: Path, base: Callable[[], str]) 
         with quiet_transformers(), warnings.catch_warnings():
             loaded = PeftModel.from_pretrained(model, folder, config=config).eval()
     except (ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{folder}: the adapter does not fit the base model ({reason})") from error
+        raise ModelError(f"{folder}: the adapter does not fit the base model ({str(error)[:200]})") from error
     known = set(get_peft_model_state_dict(loaded, save_embedding_layers=False))
     if known != set(shapes):
         odd = sorted(known ^ set(shapes))
@@ -114,7 +113,7 @@ def _lora_config(folder: Path) -> PeftLoraConfig:
     try:
         return PeftLoraConfig(**taken, task_type=TaskType.SEQ_2_SEQ_LM, inference_mode=True)
     except (ValueError, TypeError) as error:
-        raise ModelError(f"{folder / _CONFIG}: {' '.join(str(error).split())[:200]}") from error
+        raise ModelError(f"{folder / _CONFIG}: {str(error)[:200]}") from error
 
 
 def _check_base(folder: Path, base: Callable[[], str]) -> None:

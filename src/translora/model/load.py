@@ -5,7 +5,6 @@ Weights come from safetensors only, remote code is never run, and nothing on dis
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import re
@@ -27,7 +26,7 @@ from translora.config import Config
 from translora.data.tokens import Batch
 from translora.errors import ConfigError, ModelError
 from translora.families import Family, family_of, model_language
-from translora.files import file_hash, sha256
+from translora.files import file_hash, read_json, sha256
 from translora.model.fast_t5 import is_t5, why_not
 from translora.model.hardware import choose_device, choose_dtype, free_memory_bytes, keep_freed_memory
 from translora.model.loss import BatchLoss, LossPath, batch_loss
@@ -185,14 +184,14 @@ def _errors_named(name: str) -> Iterator[None]:
     try:
         yield
     except _BROKEN as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = str(error)[:300]
         raise ModelError(f"model {name}: cannot be loaded ({reason}): check the folder or download it again") from error
 
 
 def _check_file_names(folder: Path) -> None:
     """Raise `ModelError` where the list of weight files leads out of the model's folder."""
     for listing in folder.glob("*.index.json"):
-        for file in json.loads(listing.read_text(encoding="utf-8"))["weight_map"].values():
+        for file in read_json(listing)["weight_map"].values():
             if Path(file).name != file:
                 raise ModelError(f"{listing}: names the file {file!r}, which is not in its folder")
 
