@@ -8,6 +8,7 @@ import pkgutil
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from translora.errors import TransloraError
@@ -27,7 +28,7 @@ class Process:
 
     def signal(self, number: int) -> None:
         """Send it a signal, unless it has ended."""
-        if self._process.is_alive():
+        with suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
     def wait(self) -> int:
