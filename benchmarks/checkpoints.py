@@ -15,9 +15,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from translora import terminal, train
-from translora.files import read_json, write_json
-from translora.recipe import load_config
+from translora import train
+from translora.config.load import load_config
+from translora.io import console
+from translora.io.files import read_json, write_json
 from translora.training.checkpoint import Checkpoints
 
 
@@ -63,7 +64,7 @@ def main() -> None:
     parser.add_argument("--json", default="", help="also write the figures to this file")
     arguments = parser.parse_args()
     found = measure(arguments.recipe, arguments.method, arguments.steps)
-    terminal.show_table(
+    console.show_table(
         f"Checkpoints of recipe {found['recipe']}, method {found['method']}, at the default interval",
         ["training", "checkpoints", "each", "in all", "of the training time"],
         [

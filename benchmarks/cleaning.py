@@ -18,10 +18,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from translora import terminal
 from translora.config import SourceConfig
-from translora.data.sources import read
-from translora.files import write_json
+from translora.data.readers.sources import read
+from translora.io import console
+from translora.io.files import write_json
 
 ROWS = {
     "default rules": ([], 1),
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--json", default="", help="also write the figures to this file")
     arguments = parser.parse_args()
     found = rows(arguments.pairs)
-    terminal.show_table(
+    console.show_table(
         "Cleaning on one core, reading and writing included",
         ["rules", "pairs", "seconds", "pairs/s", "peak memory"],
         [

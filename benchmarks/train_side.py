@@ -20,12 +20,12 @@ from workload import LONGEST, SHAPES, flan_t5, matrix_rate, step_flops, workload
 from translora.config import Config, LoraConfig, TrainingConfig
 from translora.data.batching import Ints, epoch_batches, padding_share
 from translora.data.tokens import TokenisedCorpus
-from translora.families import Family
-from translora.model.hardware import choose_device, choose_dtype, keep_freed_memory, peak_memory_bytes
-from translora.model.load import Translator
-from translora.model.lora import attach
-from translora.model.loss import LossPath
-from translora.model.memory import Budget
+from translora.models.budget import Budget
+from translora.models.families import Family
+from translora.models.hardware import choose_device, choose_dtype, keep_freed_memory, peak_memory_bytes
+from translora.models.load import LoadedModel
+from translora.models.lora import attach
+from translora.models.loss import LossPath
 from translora.training.optimizer import build_optimizer
 from translora.training.step import Stepper
 
@@ -102,7 +102,7 @@ def stepper_of(options: Any, data: TokenisedCorpus, fast: bool = True) -> Steppe
     model = model.to(device)
     config = Config(training=TrainingConfig(batch_tokens=options.batch_tokens))
     path: LossPath = "fast" if fast else "own"
-    translator = Translator(model, None, family, "", "flan-t5", device, dtype, path)  # type: ignore[arg-type]
+    translator = LoadedModel(model, None, family, "", "flan-t5", device, dtype, path)  # type: ignore[arg-type]
     return Stepper(translator, data, build_optimizer(model, config.training), config, Budget(options.batch_tokens))
 
 

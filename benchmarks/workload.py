@@ -15,9 +15,9 @@ from translora import mini
 from translora.config import SourceConfig
 from translora.data.batching import Ints
 from translora.data.pairs import Corpus
-from translora.data.sources import read
+from translora.data.readers.sources import read
 from translora.data.tokens import TokenisedCorpus
-from translora.model.load import give_own_head, quiet_transformers
+from translora.models.load import give_own_head, quiet_transformers
 
 PAIRS = 20_000
 """As many pairs as the lesson's training set; batches are made out of all of them, and some of the batches timed."""

@@ -9,9 +9,9 @@ import json
 import sys
 from pathlib import Path
 
-from translora.files import write_json, write_text
+from translora.io.files import write_json, write_text
 from translora.report.comparison import plots
-from translora.runs import Run
+from translora.runs.folder import Run
 
 DOCS = Path(__file__).parent.parent / "docs"
 GREY = "#777777"

@@ -23,7 +23,7 @@ def tiny_model(tmp_path_factory) -> Path:
     from transformers import AutoTokenizer, T5Config, T5ForConditionalGeneration
 
     from translora import mini
-    from translora.model.load import give_own_head
+    from translora.models.load import give_own_head
 
     folder = tmp_path_factory.mktemp("tiny")
     config = T5Config(
@@ -42,8 +42,8 @@ def tiny_model(tmp_path_factory) -> Path:
 def corpus_file(tmp_path_factory) -> Path:
     """The first 300 pairs of the embedded corpus as a TSV file."""
     from translora.config import SourceConfig
-    from translora.data.sources import read
-    from translora.files import write_lines
+    from translora.data.readers.sources import read
+    from translora.io.files import write_lines
 
     path = tmp_path_factory.mktemp("corpus") / "corpus.tsv"
     pairs = read(SourceConfig(path="mini", limit=300), "de", "en")

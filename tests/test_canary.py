@@ -7,8 +7,8 @@ import torch
 from translora.config import LoraConfig
 from translora.data.splits import read_splits
 from translora.errors import CanaryError
-from translora.model.load import load
-from translora.model.lora import attach
+from translora.models.load import load
+from translora.models.lora import attach
 from translora.training import canary
 
 

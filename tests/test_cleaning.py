@@ -3,7 +3,8 @@ import random
 import pytest
 
 from translora.config import CleaningConfig
-from translora.data.cleaning import Cleaner, Leakage, normalised
+from translora.data.cleaning.leakage import Leakage, normalised
+from translora.data.cleaning.rules import Cleaner
 from translora.data.pairs import Pair
 from translora.errors import ConfigError, DataError
 

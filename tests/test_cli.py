@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from translora import cli
+from translora.cli import program as cli
 from translora.errors import TransloraError
 
 
@@ -103,5 +103,5 @@ def test_evaluate_prints_scores_or_one_json_object(tiny_model, corpus_file, caps
 
 
 def test_the_installed_command_runs():
-    result = subprocess.run([sys.executable, "-m", "translora.cli", "--version"], capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-m", "translora", "--version"], capture_output=True, text=True)
     assert result.stdout.startswith("translora 0.")

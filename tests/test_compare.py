@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 import translora
-from translora.compare import results
-from translora.compare.comparison import show, side_by_side
-from translora.compare.variants import read_variants
-from translora.compare.work import Outcome
+from translora.comparison import results
+from translora.comparison.jobs import Outcome
+from translora.comparison.runner import show, side_by_side
+from translora.comparison.variants import read_variants
 from translora.config import CompareConfig, Config
+from translora.config.load import load_comparison
 from translora.errors import ConfigError, DataError
-from translora.evaluate import METRICS
-from translora.recipe import load_comparison
 from translora.report.comparison import write_comparison
-from translora.runs import Run
+from translora.runs.folder import Run
+from translora.scoring.metrics import METRICS
 
 RECIPE = """
 model: {model}

@@ -9,9 +9,9 @@ import pytest
 from translora import cli
 from translora.config import CleaningConfig, Config, DataConfig, SourceConfig
 from translora.data.check import check_corpus
-from translora.data.export import clean_corpus, dropped_file
+from translora.data.cleaning.corpus import clean_corpus, dropped_file
 from translora.data.pairs import Pair
-from translora.data.sources import read
+from translora.data.readers.sources import read
 from translora.data.splits import read_splits
 from translora.errors import ConfigError, DataError
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from translora.config import DecodingConfig
-from translora.model.load import load
-from translora.translate.decode import translate
+from translora.models.load import load
+from translora.translation.decode import translate
 
 LINES = ["Guten Morgen!", "", "Ein sehr viel längerer Satz, der anders gefüllt wird als die anderen.", "  ", "Ja."]
 

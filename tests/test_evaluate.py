@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from translora.errors import DataError
-from translora.evaluate import bleu, bleu_tokenizer, evaluate
+from translora.scoring.metrics import bleu, bleu_tokenizer, evaluate
 
 REFERENCES = ["The house is wonderful.", "It isn't raining, is it?", "Save the file – now."]
 HYPOTHESES = ["The house is nice.", "It is not raining, is it?", "Store the file now."]

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from translora.comet import CometError, comet
 from translora.errors import ConfigError, DataError
-from translora.evaluation import Request, explained, printed, run_evaluation
+from translora.scoring.comet import CometError, comet
+from translora.translation.evaluation import Request, explained, printed, run_evaluation
 
 REFERENCE = ["The house is wonderful.", "It isn't raining, is it?", "Save the file – now.", "Close it."]
 SECOND = ["The house is great.", "It is not raining, is it?", "Save the file now.", "Shut it."]

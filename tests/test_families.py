@@ -1,7 +1,7 @@
 import pytest
 
 from translora.errors import ConfigError, ModelError
-from translora.families import family_of, lora_targets
+from translora.models.families import family_of, lora_targets
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from transformers.models.umt5.modeling_umt5 import UMT5LayerNorm
 
 from translora.config import LoraConfig
 from translora.data.tokens import IGNORED, Batch
-from translora.model.fast_t5 import why_not
-from translora.model.load import checkpoint_activations, give_own_head
-from translora.model.lora import attach, freeze
-from translora.model.loss import batch_loss
+from translora.models.load import checkpoint_activations, give_own_head
+from translora.models.lora import attach, freeze
+from translora.models.loss import batch_loss
+from translora.models.t5.forward import why_not
 
 SHAPE = {
     "vocab_size": 97, "d_model": 24, "d_kv": 8, "d_ff": 40, "num_heads": 4, "num_layers": 2,
@@ -124,7 +124,7 @@ def test_without_padding_and_without_gradient():
 
 
 def test_long_sentences_take_the_tiled_attention(monkeypatch):
-    monkeypatch.setattr("translora.model.packed._LONGEST_MATERIALISED", 4)
+    monkeypatch.setattr("translora.models.t5.attention._LONGEST_MATERIALISED", 4)
     model = build("umt5", "all-linear").double()
     ours = measure(model, example(), 0.0, torch.float64, path="fast")
     assert_same(ours, measure(model, example(), 0.0, torch.float64, path="own"), 1e-9)

@@ -1,6 +1,6 @@
 import pytest
 
-from translora.files import atomic_file, atomic_folder, sha256, write_json, write_lines, write_text
+from translora.io.files import atomic_file, atomic_folder, sha256, write_json, write_lines, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

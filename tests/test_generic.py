@@ -13,12 +13,12 @@ from tokenizers import models, pre_tokenizers, trainers
 import translora
 from translora.config import SourceConfig
 from translora.data.pairs import Corpus
-from translora.data.sources import read
+from translora.data.readers.sources import read
 from translora.data.splits import read_splits
 from translora.data.tokens import encode, tokenise
 from translora.errors import ConfigError, ModelError
-from translora.model.load import load, quiet_transformers
-from translora.model.loss import batch_loss
+from translora.models.load import load, quiet_transformers
+from translora.models.loss import batch_loss
 from translora.pipeline import _make_trainable
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]

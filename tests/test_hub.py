@@ -3,11 +3,11 @@ import socket
 import datasets
 import pytest
 
-from translora import hub
 from translora.config import SourceConfig
-from translora.data.hub import parse_split, slice_bounds
-from translora.data.sources import read, read_corpus
+from translora.data.readers.hub import parse_split, slice_bounds
+from translora.data.readers.sources import read, read_corpus
 from translora.errors import DataError, ModelError
+from translora.models import hub
 
 ROWS = [{"translation": {"de": f"Satz {i}.", "en": f"Sentence {i}."}} for i in range(200)]
 CARD = """---

@@ -9,9 +9,9 @@ from transformers import AutoModelForSeq2SeqLM
 
 from translora.config import Config
 from translora.errors import ConfigError, ModelError
-from translora.families import Family
-from translora.model import hardware
-from translora.model.load import load
+from translora.models import hardware
+from translora.models.families import Family
+from translora.models.load import load
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from translora.data.splits import read_splits
 from translora.data.tokens import tokenise
 from translora.errors import InterruptedRunError, NotFiniteError, TrainingError
-from translora.model.load import load
+from translora.models.load import load
 from translora.pipeline import _make_trainable
 from translora.training.checkpoint import Checkpoints, trained_weights
 from translora.training.loop import Validation, fit

@@ -6,9 +6,9 @@ from transformers import AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGenera
 
 from translora.config import Config, LoraConfig
 from translora.errors import ConfigError
-from translora.model.adapter import load_adapter, save_adapter
-from translora.model.load import give_own_head, load, quiet_transformers
-from translora.model.lora import attach, count_parameters, freeze, merged_copy
+from translora.models.adapter import load_adapter, save_adapter
+from translora.models.load import give_own_head, load, quiet_transformers
+from translora.models.lora import attach, count_parameters, freeze, merged_copy
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from torch.nn.functional import cross_entropy
 from transformers import T5Config, T5ForConditionalGeneration
 
 from translora.data.tokens import IGNORED, Batch
-from translora.model.loss import batch_loss, shift_right
+from translora.models.loss import batch_loss, shift_right
 
 
 @pytest.fixture

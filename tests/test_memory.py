@@ -10,10 +10,10 @@ from translora.config import Config, TrainingConfig
 from translora.data.splits import read_splits
 from translora.data.tokens import tokenise
 from translora.errors import OutOfMemoryError
-from translora.model import memory
-from translora.model.load import load
+from translora.models import budget
+from translora.models.load import load
 from translora.pipeline import _make_trainable
-from translora.training import preflight
+from translora.training import memory
 
 MEASURE = """
 import sys
@@ -22,9 +22,9 @@ import torch
 from translora import pipeline
 from translora.config import Config, TrainingConfig
 from translora.data.tokens import Batch
-from translora.model.hardware import peak_memory_bytes, used_memory_bytes
-from translora.model.load import load
-from translora.model.memory import step_bytes
+from translora.models.hardware import peak_memory_bytes, used_memory_bytes
+from translora.models.load import load
+from translora.models.budget import step_bytes
 
 fast, method, checkpointing = sys.argv[1:]
 config = Config(fast=fast, method=method, training=TrainingConfig(gradient_checkpointing=checkpointing == "yes"))
@@ -59,7 +59,7 @@ def test_the_prediction_is_near_what_a_step_takes(fast, method, checkpointing):
 
 
 def test_the_peak_is_that_of_this_process_and_not_of_the_one_that_started_it():
-    code = "import torch; from translora.model import hardware as h; print(h.peak_memory_bytes(torch.device('cpu')))"
+    code = "import torch; from translora.models import hardware as h; print(h.peak_memory_bytes(torch.device('cpu')))"
     start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}], check=True)"
     command = [sys.executable, "-c", f"large = bytearray(1 << 30); {start}"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -70,7 +70,7 @@ def test_a_prediction_leaves_the_model_as_it_was():
     translator = load(Config())
     _make_trainable(translator, Config())
     before = {name: p.clone() for name, p in translator.model.eval().named_parameters()}
-    assert memory.step_bytes(translator, 2, 8, 8) > 10_000
+    assert budget.step_bytes(translator, 2, 8, 8) > 10_000
     assert not translator.model.training
     for name, parameter in translator.model.named_parameters():
         assert torch.equal(parameter, before[name])
@@ -92,16 +92,16 @@ def job(corpus_file):
 
 
 def with_free(monkeypatch, gibibytes):
-    monkeypatch.setattr(preflight, "free_memory_bytes", lambda device: int(gibibytes * 2**30))
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda device: int(gibibytes * 2**30))
 
 
 def test_auto_takes_what_fits(monkeypatch, job):
     arguments = job()
     with_free(monkeypatch, 8)
-    roomy = preflight.check_memory(*arguments)
+    roomy = memory.check_memory(*arguments)
     assert roomy.batch_tokens == 4096
     with_free(monkeypatch, 0.15)
-    tight = preflight.check_memory(*arguments)
+    tight = memory.check_memory(*arguments)
     assert tight.batch_tokens < 4096
     assert tight.peak_bytes < roomy.peak_bytes
 
@@ -109,13 +109,13 @@ def test_auto_takes_what_fits(monkeypatch, job):
 def test_a_stated_budget_that_does_not_fit_is_refused(monkeypatch, job):
     with_free(monkeypatch, 0.15)
     with pytest.raises(OutOfMemoryError, match=r"training.batch_tokens 4096: .* GiB are free: set training.batch_tok"):
-        preflight.check_memory(*job(batch_tokens=4096))
+        memory.check_memory(*job(batch_tokens=4096))
 
 
 def test_a_pair_that_does_not_fit_alone_is_refused(monkeypatch, job):
     with_free(monkeypatch, 0.001)
     with pytest.raises(OutOfMemoryError, match=r"a single pair of \d+ \+ \d+ tokens: .* set training.gradient_check"):
-        preflight.check_memory(*job())
+        memory.check_memory(*job())
 
 
 @pytest.mark.parametrize(
@@ -128,12 +128,12 @@ def test_a_pair_that_does_not_fit_alone_is_refused(monkeypatch, job):
     ],
 )
 def test_where_auto_begins(device, training, most):
-    assert preflight._most(device, training) == most
+    assert memory._most(device, training) == most
 
 
 def test_a_models_weights_alone_may_be_too_much(monkeypatch):
     from translora.errors import ModelError
-    from translora.model import load as module
+    from translora.models import load as module
 
     monkeypatch.setattr(module, "free_memory_bytes", lambda device: 10_000_000)
     with pytest.raises(ModelError, match=r"model mini: its weights take 0.0 GiB .*: take a smaller model"):
@@ -144,7 +144,7 @@ def test_a_models_weights_alone_may_be_too_much(monkeypatch):
 LIMITED = """
 import resource
 import torch
-from translora.model.memory import is_out_of_memory
+from translora.models.budget import is_out_of_memory
 resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30))
 try:
     torch.zeros(2**31)

@@ -11,9 +11,9 @@ import yaml
 import translora
 from translora.config import SourceConfig
 from translora.errors import ConfigError, DataError, InterruptedRunError, TrainingError
-from translora.evaluate import bleu
-from translora.model.load import Translator
-from translora.runs import Run
+from translora.models.load import LoadedModel
+from translora.runs.folder import Run
+from translora.scoring.metrics import bleu
 from translora.training.step import Stepper
 
 SUMMARY = {
@@ -140,7 +140,7 @@ def test_bad_data_leaves_no_run_behind(tiny_config, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_names_the_pairs_and_keeps_the_last_checkpoint(tiny_config, monkeypatch):
-    real = Translator.loss
+    real = LoadedModel.loss
 
     def poisoned(self, *arguments):
         loss = real(self, *arguments)
@@ -148,7 +148,7 @@ def test_a_loss_that_is_not_finite_names_the_pairs_and_keeps_the_last_checkpoint
             return loss._replace(cross_entropy=loss.cross_entropy * math.nan)
         return loss
 
-    monkeypatch.setattr(Translator, "loss", poisoned)
+    monkeypatch.setattr(LoadedModel, "loss", poisoned)
     with pytest.raises(
         TrainingError, match=r"the loss is nan at step 5, on training pairs .*corpus.tsv:\d+, .*: look at these pairs"
     ):

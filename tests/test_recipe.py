@@ -3,8 +3,8 @@ import dataclasses
 import pytest
 
 from translora.config import Config
+from translora.config.load import PACKAGED, changed_fields, load_config, save_config
 from translora.errors import ConfigError
-from translora.recipe import PACKAGED, changed_fields, load_config, save_config
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ import pytest
 
 import translora
 from translora.config import Config
+from translora.config.load import save_config
 from translora.errors import DataError
-from translora.recipe import save_config
 from translora.report.changes import by_length, marked_words, most_changed
 from translora.report.plots import bar_plot, line_plot
 from translora.report.run import write_report
-from translora.runs import Run
+from translora.runs.folder import Run
 
 
 @pytest.fixture

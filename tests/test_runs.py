@@ -9,10 +9,11 @@ import pytest
 
 import translora
 from translora.config import Config, DataConfig, DecodingConfig, SourceConfig, TrainingConfig
+from translora.config.load import _leaves, _plain, changed, changed_fields
 from translora.errors import ConfigError, DataError, TransloraError
-from translora.recipe import _leaves, _plain, changed, changed_fields
 from translora.report.run import write_report
-from translora.runs import SAFE_TO_CHANGE, Run, begin_run, find_run
+from translora.runs.folder import Run
+from translora.runs.lifecycle import SAFE_TO_CHANGE, begin_run, find_run
 
 FIELDS = dict(_leaves(_plain(Config())))
 OTHER = {

@@ -5,10 +5,10 @@ import sys
 import pytest
 
 from translora.config import SourceConfig
-from translora.data.sources import read_corpus
+from translora.data.readers.sources import read_corpus
 from translora.errors import DataError
-from translora.evaluate import evaluate
-from translora.significance import compared_scores, paired_test
+from translora.scoring.metrics import evaluate
+from translora.scoring.significance import compared_scores, paired_test
 
 TARGETS = read_corpus(SourceConfig(path="mini", split="test", limit=150), "de", "en").targets
 WORSE = [" ".join(text.split()[:-1]) or text for text in TARGETS]

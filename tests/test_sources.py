@@ -6,7 +6,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from translora.config import SourceConfig
-from translora.data.sources import read, read_corpus
+from translora.data.readers.sources import read, read_corpus
 from translora.errors import DataError
 
 PAIRS = [("Guten Morgen!", "Good morning!"), ("Zeile\u2028zwei", "Line\u2028two"), ('Er sagte "ja"', "He said, yes")]

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from translora.config import Config, DataConfig, SourceConfig
-from translora.data.cleaning import normalised
+from translora.data.cleaning.leakage import normalised
 from translora.data.splits import read_splits
 from translora.errors import DataError
 

@@ -7,8 +7,8 @@ import torch
 from translora.data.splits import read_splits
 from translora.data.tokens import tokenise
 from translora.errors import NotFiniteError, OutOfMemoryError
-from translora.model.load import load
-from translora.model.memory import Budget
+from translora.models.budget import Budget
+from translora.models.load import load
 from translora.pipeline import _make_trainable
 from translora.training.checkpoint import trained_weights
 from translora.training.optimizer import build_optimizer

@@ -4,7 +4,7 @@ from transformers import AutoTokenizer
 from translora import mini
 from translora.data.pairs import Corpus, Pair
 from translora.data.tokens import IGNORED, encode, tokenise
-from translora.files import cache_folder
+from translora.io.files import cache_folder
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from translora.files import atomic_file
+from translora.io.files import atomic_file
 
 HELD_OUT = 2000
 SEED = 20180513

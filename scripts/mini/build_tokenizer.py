@@ -24,7 +24,7 @@ from tokenizers.models import Unigram
 from transformers import GenerationConfig, PreTrainedTokenizerFast, T5Config
 
 from translora.config import SourceConfig
-from translora.data.sources import read
+from translora.data.readers.sources import read
 
 SPACE = "\u2581"
 LANGUAGE_TOKENS = ["<2en>", "<2de>"]

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from translora.config import Config
+    from translora.config.load import load_config
     from translora.errors import TransloraError
-    from translora.evaluate import evaluate
     from translora.pipeline import train, translate_lines
-    from translora.recipe import load_config
-    from translora.runs import Run
+    from translora.runs.folder import Run
+    from translora.scoring.metrics import evaluate
 
 __version__ = "0.1.0"
 
@@ -27,10 +27,10 @@ __all__ = ["Config", "Run", "TransloraError", "__version__", "evaluate", "load_c
 
 _HOME = {
     "Config": "config",
-    "Run": "runs",
+    "Run": "runs.folder",
     "TransloraError": "errors",
-    "evaluate": "evaluate",
-    "load_config": "recipe",
+    "evaluate": "scoring.metrics",
+    "load_config": "config.load",
     "train": "pipeline",
     "translate_lines": "pipeline",
 }

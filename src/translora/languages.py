@@ -75,3 +75,9 @@ def _subtags(code: str) -> tuple[str, str, str]:
     full = next((likely[key] for key in (f"{language}_{territory}", language) if key in likely), "")
     _, likely_territory, likely_script = parse_locale(full)[:3] if full else ("", "", "")
     return language, script or likely_script or "", territory or likely_territory or ""
+
+
+def language_tokens(vocabulary: Collection[str]) -> list[str]:
+    """The `<2xx>` or `>>xxx<<` tokens of a vocabulary that names the target language by one, sorted."""
+    marks = (("<2", ">"), (">>", "<<"))
+    return sorted(token for token in vocabulary if any(token.startswith(a) and token.endswith(b) for a, b in marks))

@@ -9,26 +9,28 @@ from pathlib import Path
 
 from peft import PeftModel
 
-from translora import summary, terminal
 from translora.config import Config
+from translora.config.load import check_values
 from translora.data.pairs import Corpus
 from translora.data.splits import Splits, read_splits
 from translora.data.tokens import TokenisedCorpus, tokenise
 from translora.errors import ConfigError, DataError, NotFiniteError
-from translora.evaluate import evaluate, require_tokenizer
-from translora.files import atomic_folder, write_json, write_lines
-from translora.model.adapter import base_of, load_adapter, save_adapter
-from translora.model.load import Translator, base_hash, checkpoint_activations, load, quiet_transformers
-from translora.model.lora import ParameterCount, attach, count_parameters, freeze, merged_copy
-from translora.recipe import check_values
+from translora.io import console
+from translora.io.files import atomic_folder, write_json, write_lines
+from translora.models.adapter import base_of, load_adapter, save_adapter
+from translora.models.load import LoadedModel, base_hash, checkpoint_activations, load, quiet_transformers
+from translora.models.lora import ParameterCount, attach, count_parameters, freeze, merged_copy
+from translora.report import summary
 from translora.report.run import write_report
-from translora.runs import Run, adapter_folder, at_work_in, begin_run, find_run
-from translora.significance import compared_scores, paired_test
-from translora.summary import Results
+from translora.report.summary import Results
+from translora.runs.folder import Run, adapter_folder
+from translora.runs.lifecycle import at_work_in, begin_run, find_run
+from translora.scoring.metrics import evaluate, require_tokenizer
+from translora.scoring.significance import compared_scores, paired_test
 from translora.training import canary
 from translora.training.checkpoint import Checkpoints, TrainingState
 from translora.training.loop import fit
-from translora.training.preflight import check_memory
+from translora.training.memory import check_memory
 from translora.training.tracking import Journal, TensorBoard, Tracker
 from translora.training.validation import translate_merged, validate
 
@@ -44,7 +46,7 @@ def train(config: Config, overwrite: bool = False, score: bool = True, trackers:
     """
     run = find_run(config, overwrite)
     if run.finished and not overwrite:
-        terminal.notice(f"{run.folder}: this run has finished; --overwrite does it again")
+        console.notice(f"{run.folder}: this run has finished; --overwrite does it again")
         summary.show_end(run)
         return run
     require_tokenizer(config.target)
@@ -64,7 +66,7 @@ def _train(config: Config, run: Run, overwrite: bool, score: bool, trackers: Seq
     parameters = _make_trainable(translator, config)
     summary.show_start(translator, parameters, splits, config)
     loss = canary.check(translator, splits.train if len(splits.train) else splits.test, config)
-    terminal.notice(f"canary: passed; loss {loss:.2f} nats a token on the first pairs")
+    console.notice(f"canary: passed; loss {loss:.2f} nats a token on the first pairs")
     examples = _tokenised(translator, splits.train, config)
     needs = check_memory(translator, examples, config)
     summary.show_memory(needs, config)
@@ -99,7 +101,7 @@ def translate_lines(
     return translate_merged(translator, list(lines), config, "translate")
 
 
-def open_translator(name: str | Path, source: str = "", target: str = "", beams: int = 0) -> tuple[Translator, Config]:
+def open_translator(name: str | Path, source: str = "", target: str = "", beams: int = 0) -> tuple[LoadedModel, Config]:
     """The model behind a run folder, a PEFT adapter folder, a model folder, a hub name or `mini`, ready to translate.
 
     Languages and beams default to the run's, else to the defaults of `Config`. An adapter is merged in.
@@ -134,7 +136,7 @@ def open_translator(name: str | Path, source: str = "", target: str = "", beams:
     return translator, config
 
 
-def _make_trainable(translator: Translator, config: Config) -> ParameterCount:
+def _make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
     """Insert the adapter or free every weight, as the method says; count what is trained."""
     if config.method == "lora":
         translator.model = attach(translator.model, config.lora, config.model, config.seed, config.training.freeze)
@@ -147,12 +149,12 @@ def _make_trainable(translator: Translator, config: Config) -> ParameterCount:
     return count_parameters(translator.model)
 
 
-def _tokenised(translator: Translator, corpus: Corpus, config: Config) -> TokenisedCorpus:
+def _tokenised(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
     return tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
 
 
 def _train_model(
-    translator: Translator,
+    translator: LoadedModel,
     splits: Splits,
     examples: TokenisedCorpus,
     config: Config,
@@ -176,7 +178,7 @@ def _train_model(
             raise error.naming(lambda pair: splits.train[pair].origin) from error
 
 
-def _save_model(translator: Translator, run: Run, base: str) -> None:
+def _save_model(translator: LoadedModel, run: Run, base: str) -> None:
     model = translator.model
     if isinstance(model, PeftModel):
         with atomic_folder(run.adapter) as folder:
@@ -192,7 +194,7 @@ def _has_initial(config: Config) -> bool:
     return config.method == "lora" and config.lora.init == "pissa"
 
 
-def _translate_test(translator: Translator, test: Corpus, config: Config, run: Run, label: str) -> None:
+def _translate_test(translator: LoadedModel, test: Corpus, config: Config, run: Run, label: str) -> None:
     """Translate the test pairs into `translations/LABEL.txt`, where it is not there already, and whole."""
     with suppress(DataError):
         if len(run.translated(label)) == len(test):

@@ -17,7 +17,7 @@ def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     environment["HF_HUB_OFFLINE"] = "1"
-    command = [sys.executable, "-m", "translora.cli", "demo"]
+    command = [sys.executable, "-m", "translora", "demo"]
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return folder / "runs" / "demo", result.stdout
@@ -54,7 +54,7 @@ def test_peft_and_transformers_alone_give_the_same_translations(demo):
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
     from translora import mini
-    from translora.model.load import quiet_transformers
+    from translora.models.load import quiet_transformers
 
     run, _ = demo
     with quiet_transformers():
@@ -71,7 +71,7 @@ def test_peft_and_transformers_alone_give_the_same_translations(demo):
 
 def test_translate_gives_the_lines_of_the_run(demo):
     run, _ = demo
-    command = [sys.executable, "-m", "translora.cli", "translate", str(run)]
+    command = [sys.executable, "-m", "translora", "translate", str(run)]
     text = "".join(line + "\n" for line in lines(run, "source")[:30])
     result = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
     assert result.stdout.split("\n")[:-1] == lines(run, "after")[:30]

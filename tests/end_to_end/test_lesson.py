@@ -5,8 +5,8 @@ import pytest
 
 from translora.cli import main
 from translora.config import SourceConfig
-from translora.data.sources import read
-from translora.runs import Run
+from translora.data.readers.sources import read
+from translora.runs.folder import Run
 
 CARD = """---
 configs:

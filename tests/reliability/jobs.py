@@ -18,9 +18,9 @@ def training(folder: Path, config: Config, kill: Kill = None) -> None:
     import torch
 
     from translora.data.splits import read_splits
-    from translora.model.load import load
+    from translora.models.load import load
     from translora.pipeline import _make_trainable, _tokenised, _train_model
-    from translora.runs import Run
+    from translora.runs.folder import Run
 
     torch.set_num_threads(1)
     splits, translator = read_splits(config), load(config)

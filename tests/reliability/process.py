@@ -67,7 +67,7 @@ def run_all(works: list[Callable[[], object]], logs: list[Path] | None = None) -
 
 WRITES = [
     *(f"os:{name}" for name in ("fsync", "replace", "rename", "chmod", "mkdir", "unlink", "rmdir")),
-    "translora.files:write_text",
+    "translora.io.files:write_text",
     "translora.training.checkpoint:save_file",
 ]
 """All that changes what is on disk."""

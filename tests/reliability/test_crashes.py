@@ -18,7 +18,7 @@ INSTANTS = 50
 CUTS = {
     "between two steps": ("translora.training.step:Stepper.step", 8),
     "in a second epoch": ("translora.training.step:Stepper.step", 11),
-    "within the micro-batches of a step": ("translora.model.load:Translator.loss", 12),
+    "within the micro-batches of a step": ("translora.models.load:LoadedModel.loss", 12),
     "before an update": ("torch.nn.utils:clip_grad_norm_", 5),
     "in a validation": ("translora.training.validation:corpus_loss", 2),
     "when the best weights are kept": ("translora.training.checkpoint:Checkpoints.save_best", 1),

@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from translora.config import Config, SourceConfig
+from translora.config.load import load_comparison, save_config
 from translora.data.pairs import Pair
-from translora.data.sources import read_items
+from translora.data.readers.sources import read_items
 from translora.errors import DataError, TransloraError
-from translora.model.adapter import _lora_config, _settings
-from translora.recipe import load_comparison, save_config
-from translora.runs import Run
+from translora.models.adapter import _lora_config, _settings
+from translora.runs.folder import Run
 from translora.training.checkpoint import _fault
 
 INPUTS = int(os.environ.get("TRANSLORA_FUZZ", "4000"))

@@ -16,9 +16,9 @@ from transformers import AutoTokenizer, T5Config, T5ForConditionalGeneration
 from translora import mini
 from translora.config import Config, LoraConfig
 from translora.errors import ModelError, TransloraError
-from translora.model.adapter import load_adapter, save_adapter
-from translora.model.load import base_hash, load
-from translora.model.lora import attach
+from translora.models.adapter import load_adapter, save_adapter
+from translora.models.load import base_hash, load
+from translora.models.lora import attach
 from translora.pipeline import open_translator
 
 STEP = 1000

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 import translora
-from translora.compare.variants import read_variants
+from translora.comparison.variants import read_variants
 from translora.config import CompareConfig, Config
+from translora.config.load import load_config, save_config
 from translora.errors import ConfigError, TransloraError
-from translora.recipe import load_config, save_config
 from translora.report.run import write_report
-from translora.runs import Run
+from translora.runs.folder import Run
 from translora.training.checkpoint import _fault
 
 LINKED = [

@@ -10,7 +10,7 @@ import pytest
 from jobs import command
 from process import Process
 
-from translora.recipe import save_config
+from translora.config.load import save_config
 
 SIGNALS = 20
 

@@ -13,8 +13,8 @@ from jobs import command, whole
 from process import Process, run
 from test_signals import last_line, steps_done, wait_for
 
-from translora.files import atomic_file, write_text
-from translora.recipe import save_config
+from translora.config.load import save_config
+from translora.io.files import atomic_file, write_text
 from translora.training.checkpoint import _fault, _numbered
 
 SIZES = (20, 60, 100, 140, 180)

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from translora.config import CleaningConfig, SourceConfig
-from translora.data import cleaning
-from translora.data.lines import DAMAGED, open_binary
+from translora.data.cleaning.identify import Languages
+from translora.data.cleaning.leakage import Duplicates, Leakage
+from translora.data.cleaning.rules import has_control, has_empty_side, has_entities, has_identical_sides, length_ratio
 from translora.data.pairs import Pair
-from translora.data.sources import format_of, read_items
+from translora.data.readers.lines import DAMAGED, open_binary
+from translora.data.readers.sources import format_of, read_items
 from translora.errors import DataError
 
 FATAL = "cannot be read further"
@@ -98,11 +100,11 @@ def _tests(
 ) -> Iterator[tuple[str, str, Callable[[Pair], bool]]]:
     """What to look for in each pair: its name, what training does about it, and the test."""
     chars, ratio = rules.max_chars or CleaningConfig().max_chars, rules.max_ratio or CleaningConfig().max_ratio
-    yield "empty side", _LEFT_OUT, cleaning.has_empty_side
-    yield "control characters", _consequence(rules.control == "drop"), cleaning.has_control
+    yield "empty side", _LEFT_OUT, has_empty_side
+    yield "control characters", _consequence(rules.control == "drop"), has_control
     yield "line ends inside", _STAYS, lambda pair: any(_LINE_INSIDE.search(text) for text in pair[:2])
-    yield "HTML entities", _consequence(rules.html == "drop"), cleaning.has_entities
-    yield "identical sides", _consequence(rules.identical == "drop"), cleaning.has_identical_sides
+    yield "HTML entities", _consequence(rules.html == "drop"), has_entities
+    yield "identical sides", _consequence(rules.identical == "drop"), has_identical_sides
     yield (
         f"over {chars} characters",
         _consequence(bool(rules.max_chars)),
@@ -111,20 +113,20 @@ def _tests(
     yield (
         f"lengths over 1:{ratio:g}",
         _consequence(bool(rules.max_ratio)),
-        lambda pair: cleaning.length_ratio(pair) > ratio,
+        lambda pair: length_ratio(pair) > ratio,
     )
-    yield "duplicate", _consequence(rules.duplicates != "keep"), cleaning.Duplicates(False).seen
-    yield "duplicate, normalised", _consequence(rules.duplicates == "normalised"), cleaning.Duplicates(True).seen
+    yield "duplicate", _consequence(rules.duplicates != "keep"), Duplicates(False).seen
+    yield "duplicate, normalised", _consequence(rules.duplicates == "normalised"), Duplicates(True).seen
     pairs = list(held_out)
     if pairs:
-        yield "also in validation or test", _LEFT_OUT, cleaning.Leakage(pairs, near=False).holds
+        yield "also in validation or test", _LEFT_OUT, Leakage(pairs, near=False).holds
         yield (
             "nearly in validation or test",
             _consequence(rules.leakage == "near"),
-            cleaning.Leakage(pairs, near=True).holds,
+            Leakage(pairs, near=True).holds,
         )
     if languages:
-        yield "another language", _consequence(rules.language == "drop"), cleaning.Languages(source, target).differ
+        yield "another language", _consequence(rules.language == "drop"), Languages(source, target).differ
 
 
 def _consequence(left_out: bool) -> str:

@@ -6,9 +6,9 @@ import random
 from dataclasses import dataclass
 
 from translora.config import Config
-from translora.data.cleaning import Cleaner, Dropped
+from translora.data.cleaning.rules import Cleaner, Dropped
 from translora.data.pairs import Corpus, joined
-from translora.data.sources import read_corpus, read_items
+from translora.data.readers.sources import read_corpus, read_items
 from translora.errors import DataError
 
 

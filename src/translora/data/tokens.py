@@ -17,8 +17,8 @@ import torch
 
 from translora.data.batching import Ints
 from translora.data.pairs import Corpus
-from translora.families import language_tokens
-from translora.files import atomic_file, cache_folder, sha256
+from translora.io.files import atomic_file, cache_folder, sha256
+from translora.languages import language_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from translora.evaluate import bleu
+from translora.scoring.metrics import bleu
 
 _BUCKETS = ((1, 5), (6, 10), (11, 20), (21, 40), (41, 10_000))
 """Words of the source, first and last."""

@@ -11,7 +11,7 @@ from translora.languages import language_name
 from translora.report.changes import by_length, marked_words
 from translora.report.page import write_page
 from translora.report.plots import bar_plot, line_plot
-from translora.runs import Run
+from translora.runs.folder import Run
 
 _EXAMPLES = 6
 

@@ -12,15 +12,15 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from translora import __version__
-from translora.evaluate import METRICS, with_interval
-from translora.files import write_text
+from translora.io.files import write_text
+from translora.scoring.metrics import METRICS, with_interval
 
 _LIBRARIES = ("torch", "transformers", "peft", "sacrebleu", "tokenizers")
 
 
 def write_page(path: Path, template: str, content: dict[str, Any]) -> None:
     """Write `template`, filled with `content` (`title` and `verdict` at least), to `path`."""
-    folder = importlib.resources.files(__package__)
+    folder = importlib.resources.files(__package__) / "templates"
     loader = FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8"))
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from translora import summary
 from translora.languages import language_name
+from translora.report import summary
 from translora.report.changes import by_length, most_changed
 from translora.report.page import write_page
 from translora.report.plots import bar_plot, line_plot
-from translora.runs import Run
+from translora.runs.folder import Run
 
 
 def write_report(run: Run) -> Path:

@@ -15,15 +15,15 @@ from translora.config import Config, DecodingConfig
 from translora.data.pairs import Corpus
 from translora.data.tokens import Batch, tokenise
 from translora.errors import CanaryError
-from translora.model.load import Translator
-from translora.translate.decode import translate
+from translora.models.load import LoadedModel
+from translora.translation.decode import translate
 
 _PAIRS = 4
 _NATS_ABOVE_GUESSING = 2.0
 _NATS_FRESH = 1.5
 
 
-def check(translator: Translator, pairs: Corpus, config: Config) -> float:
+def check(translator: LoadedModel, pairs: Corpus, config: Config) -> float:
     """Run the canary on the first few of `pairs`; returns their loss in nats a target token.
 
     Leaves the weights as they were and no gradient behind.
@@ -36,7 +36,7 @@ def check(translator: Translator, pairs: Corpus, config: Config) -> float:
     return _loss(translator, sample, config)
 
 
-def _faults(translator: Translator, sample: Corpus, config: Config) -> Iterator[str]:
+def _faults(translator: LoadedModel, sample: Corpus, config: Config) -> Iterator[str]:
     yield from _tokenizer_faults(translator, sample)
     yield from _loss_faults(translator, sample, config)
     if config.method != "none":
@@ -44,7 +44,7 @@ def _faults(translator: Translator, sample: Corpus, config: Config) -> Iterator[
     yield from _generation_faults(translator, sample, config)
 
 
-def _tokenizer_faults(translator: Translator, sample: Corpus) -> Iterator[str]:
+def _tokenizer_faults(translator: LoadedModel, sample: Corpus) -> Iterator[str]:
     tokenizer = translator.tokenizer
     size = translator.model.get_input_embeddings().weight.shape[0]
     ids = tokenizer(translator.prompt + sample[0].source)["input_ids"]
@@ -59,7 +59,7 @@ def _tokenizer_faults(translator: Translator, sample: Corpus) -> Iterator[str]:
         yield f"the vocabulary does not know the prompt {translator.prompt!r}"
 
 
-def _gradient_faults(translator: Translator, sample: Corpus, config: Config) -> Iterator[str]:
+def _gradient_faults(translator: LoadedModel, sample: Corpus, config: Config) -> Iterator[str]:
     model = translator.model
     if not any(parameter.requires_grad for parameter in model.parameters()):
         yield "nothing is trained: no adapter was inserted"
@@ -86,7 +86,7 @@ def _gradient_faults(translator: Translator, sample: Corpus, config: Config) -> 
         yield f"the frozen weight {frozen[0]} gets a gradient ({len(frozen)} in all)"
 
 
-def _loss_faults(translator: Translator, sample: Corpus, config: Config) -> Iterator[str]:
+def _loss_faults(translator: LoadedModel, sample: Corpus, config: Config) -> Iterator[str]:
     loss = _loss(translator, sample, config)
     guessing = math.log(translator.model.get_input_embeddings().weight.shape[0])
     if not math.isfinite(loss):
@@ -100,7 +100,7 @@ def _loss_faults(translator: Translator, sample: Corpus, config: Config) -> Iter
         )
 
 
-def _generation_faults(translator: Translator, sample: Corpus, config: Config) -> Iterator[str]:
+def _generation_faults(translator: LoadedModel, sample: Corpus, config: Config) -> Iterator[str]:
     limit = DecodingConfig(beams=config.decoding.beams, max_tokens=8)
     try:
         texts = translate(translator, [sample[0].source], limit)
@@ -111,13 +111,13 @@ def _generation_faults(translator: Translator, sample: Corpus, config: Config) -
         yield "a generation limited to 8 tokens did not end"
 
 
-def _batch(translator: Translator, sample: Corpus, config: Config) -> Batch:
+def _batch(translator: LoadedModel, sample: Corpus, config: Config) -> Batch:
     tokens = tokenise(sample, translator.tokenizer, translator.prompt, config.data.max_tokens)
     return tokens.batch(tokens.all_indices())
 
 
 @torch.no_grad()
-def _loss(translator: Translator, sample: Corpus, config: Config) -> float:
+def _loss(translator: LoadedModel, sample: Corpus, config: Config) -> float:
     batch = _batch(translator, sample, config)
     translator.model.eval()
     return float(translator.loss(batch).cross_entropy) / batch.target_tokens

@@ -17,9 +17,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from translora import terminal
 from translora.errors import TrainingError
-from translora.files import atomic_folder, file_hash, read_json, remove_folder, write_json
+from translora.io import console
+from translora.io.files import atomic_folder, file_hash, read_json, remove_folder, write_json
 
 _KEPT = 2
 """The newest checkpoint, and the one before it in case the newest is damaged later."""
@@ -136,7 +136,7 @@ class Checkpoints:
                 self._step = state.step
                 return state
             faults.append(f"{folder}: damaged checkpoint ({fault})")
-            terminal.notice(f"{faults[-1]}: goes on from the one before it")
+            console.notice(f"{faults[-1]}: goes on from the one before it")
         if faults:
             raise TrainingError(f"{faults[0]}, and no other is whole: delete {self._folder} to start over")
         return TrainingState()

@@ -12,12 +12,12 @@ from translora.config import Config
 from translora.data.batching import Ints
 from translora.data.tokens import TokenisedCorpus
 from translora.errors import InterruptedRunError
-from translora.model.hardware import peak_memory_bytes
-from translora.model.load import Translator
-from translora.model.memory import Budget
-from translora.progress import meter
+from translora.io.console import meter
+from translora.io.interrupt import stop_between_steps
+from translora.models.budget import Budget
+from translora.models.hardware import peak_memory_bytes
+from translora.models.load import LoadedModel
 from translora.training.checkpoint import Checkpoints, TrainingState, ValidationRow
-from translora.training.interrupt import stop_between_steps
 from translora.training.optimizer import build_optimizer, rate_at, set_rate
 from translora.training.plan import Plan
 from translora.training.step import Stepper
@@ -33,7 +33,7 @@ class Validation(NamedTuple):
 
 
 def fit(
-    translator: Translator,
+    translator: LoadedModel,
     examples: TokenisedCorpus,
     config: Config,
     checkpoints: Checkpoints,

@@ -11,9 +11,9 @@ from translora.config import Config
 from translora.data.batching import Ints, micro_batches
 from translora.data.tokens import TokenisedCorpus
 from translora.errors import NotFiniteError
-from translora.files import sha256
-from translora.model.load import Translator
-from translora.model.memory import Budget
+from translora.io.files import sha256
+from translora.models.budget import Budget
+from translora.models.load import LoadedModel
 
 _SLOWER = "lower training.learning_rate, or raise training.warmup_steps"
 _WIDER = "use dtype float32 (or bfloat16)"
@@ -23,7 +23,7 @@ _WIDER = "use dtype float32 (or bfloat16)"
 class Stepper:
     """Takes steps of `optimizer` over pairs of `examples`."""
 
-    translator: Translator
+    translator: LoadedModel
     examples: TokenisedCorpus
     optimizer: torch.optim.Optimizer
     config: Config

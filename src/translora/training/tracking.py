@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from translora.errors import ConfigError
-from translora.files import storage_errors, write_text
+from translora.io.files import storage_errors, write_text
 
 
 class Tracker(Protocol):

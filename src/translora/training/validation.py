@@ -10,16 +10,16 @@ from translora.config import Config
 from translora.data.batching import sorted_batches
 from translora.data.pairs import Corpus
 from translora.data.tokens import TokenisedCorpus
-from translora.evaluate import bleu
-from translora.model.load import Translator
-from translora.model.lora import merged_copy
-from translora.progress import meter
+from translora.io.console import meter
+from translora.models.load import LoadedModel
+from translora.models.lora import merged_copy
+from translora.scoring.metrics import bleu
 from translora.training.loop import Validation
-from translora.translate.decode import translate
+from translora.translation.decode import translate
 
 
 @torch.inference_mode()
-def corpus_loss(translator: Translator, corpus: TokenisedCorpus, batch_tokens: int) -> float:
+def corpus_loss(translator: LoadedModel, corpus: TokenisedCorpus, batch_tokens: int) -> float:
     """Cross-entropy of `corpus` in nats a target token."""
     translator.model.eval()
     total, tokens = 0.0, 0
@@ -30,7 +30,7 @@ def corpus_loss(translator: Translator, corpus: TokenisedCorpus, batch_tokens: i
     return total / max(1, tokens)
 
 
-def translate_merged(translator: Translator, lines: list[str], config: Config, label: str) -> list[str]:
+def translate_merged(translator: LoadedModel, lines: list[str], config: Config, label: str) -> list[str]:
     """Translate with the adapter merged into a copy, showing progress."""
     merged = dataclasses.replace(translator, model=merged_copy(translator.model))
     merged.model.eval()
@@ -39,7 +39,7 @@ def translate_merged(translator: Translator, lines: list[str], config: Config, l
 
 
 def validate(
-    translator: Translator, pairs: Corpus, tokens: TokenisedCorpus, config: Config, batch_tokens: int
+    translator: LoadedModel, pairs: Corpus, tokens: TokenisedCorpus, config: Config, batch_tokens: int
 ) -> Validation:
     """Loss on all of `pairs`; BLEU on the first `training.validation_pairs` of them (all where that is 0)."""
     scored = pairs.head(config.training.validation_pairs or len(pairs))

@@ -1,0 +1,192 @@
+"""The runs of a comparison: each a run folder of its own, trained in its own process, taken up where it stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from translora.comparison.variants import UNTOUCHED, Variant
+from translora.config import Config, LoraConfig, TrainingConfig
+from translora.config.load import save_config
+from translora.errors import InterruptedRunError, TrainingError
+from translora.io import console
+from translora.io.files import write_lines
+from translora.io.interrupt import stop_between_steps
+from translora.runs.folder import Run
+from translora.runs.lifecycle import find_run
+
+_SAME_TIME = 0.03
+"""Times that differ by less are the same: the run is not done again."""
+_POLL_SECONDS = 0.2
+
+
+@dataclass
+class Outcome:
+    """What came of a variant."""
+
+    name: str
+    method: str
+    runs: list[Run] = field(default_factory=list)
+    """The runs of the chosen rate, one a seed, all finished."""
+    rates: dict[float, float | None] = field(default_factory=dict)
+    """The best validation BLEU of each rate that was tried; None where its run failed."""
+    rate: float | None = None
+    """The chosen one."""
+    equal_time: Run | None = None
+    """The run of the first seed that took as long as the others' do."""
+    error: str = ""
+    """Why there is nothing else; empty where there is."""
+
+
+def check_runs(variants: Sequence[Variant], folder: Path, seeds: int) -> None:
+    """Raise `ConfigError` where a run that there is already was begun with another recipe."""
+    for variant in variants:
+        first = variant.config.seed
+        for rate in variant.rates:
+            for seed in range(first, first + seeds):
+                find_run(variant.run_config(_folder(folder, variant, rate, seed), rate, seed))
+
+
+def run_untouched(config: Config, folder: Path) -> Outcome:
+    """Translate the test pairs with the model as it came.
+
+    Raises what a run raises, for without it no variant would do better.
+    """
+    variant = Variant(UNTOUCHED, dataclasses.replace(config, method="none"), ())
+    untouched = variant.run_config(folder / UNTOUCHED, config.training.learning_rate, config.seed)
+    run = find_run(untouched)
+    if not run.finished:
+        _in_process(f"{UNTOUCHED}: translate", untouched, "score")
+    return Outcome(UNTOUCHED, "none", [run])
+
+
+def run_variant(variant: Variant, folder: Path, seeds: int, untouched: Outcome | None) -> Outcome:
+    """Try the rates with the first seed, then train the best with every seed, and score these runs.
+
+    A run that fails is told of in the outcome; an interruption is raised as `InterruptedRunError`.
+    """
+    outcome = Outcome(variant.name, variant.config.method)
+    first = variant.config.seed
+    for rate in variant.rates:
+        config = variant.run_config(_folder(folder, variant, rate, first), rate, first)
+        try:
+            _train(f"{variant.name}, rate {rate:g}, seed {first}", config)
+            outcome.rates[rate] = max(Run(Path(config.output)).validation_bleu())
+        except TrainingError as error:
+            outcome.rates[rate], outcome.error = None, str(error)
+    tried = {rate: score for rate, score in outcome.rates.items() if score is not None}
+    if not tried:
+        return outcome
+    outcome.rate, outcome.error = max(tried, key=lambda rate: tried[rate]), ""
+    try:
+        for seed in range(first, first + seeds):
+            config = variant.run_config(_folder(folder, variant, outcome.rate, seed), outcome.rate, seed)
+            _train(f"{variant.name}, rate {outcome.rate:g}, seed {seed}", config)
+            outcome.runs.append(_score(f"{variant.name}, seed {seed}", config, untouched))
+    except TrainingError as error:
+        outcome.error, outcome.runs = str(error), []
+    return outcome
+
+
+def run_equal_time(variant: Variant, outcome: Outcome, folder: Path, seconds: float, untouched: Outcome | None) -> None:
+    """Train the variant's first seed for `seconds`, as its own speed has them, and note the run in `outcome`."""
+    assert outcome.rate is not None
+    figures = outcome.runs[0].summary
+    share = seconds / figures["train_seconds"]
+    if abs(share - 1) < _SAME_TIME:
+        outcome.equal_time = outcome.runs[0]
+        return
+    config = variant.run_config(folder / variant.name / "equal-time", outcome.rate, variant.config.seed)
+    steps = max(1, round(share * figures["steps"]))
+    training = dataclasses.replace(
+        config.training, max_steps=steps, epochs=math.ceil(config.training.epochs * max(1.0, share)) + 1.0
+    )
+    config = dataclasses.replace(config, training=training)
+    try:
+        _train(f"{variant.name}, {seconds:.0f} s", config)
+        outcome.equal_time = _score(f"{variant.name}, {seconds:.0f} s", config, untouched)
+    except TrainingError as error:
+        console.notice(f"{variant.name}: no run of equal time: {error}")
+
+
+def _folder(folder: Path, variant: Variant, rate: float, seed: int) -> Path:
+    return folder / variant.name / f"rate-{rate:g}" / f"seed-{seed}"
+
+
+def _train(label: str, config: Config) -> None:
+    """Train without scoring, unless that is done."""
+    run = find_run(config)
+    if not run.finished and not run.trained:
+        _in_process(f"{label}: train", config, "train")
+
+
+def _score(label: str, config: Config, untouched: Outcome | None) -> Run:
+    """Translate and score the test pairs, unless that is done; the untouched model's translations are taken over."""
+    run = find_run(config)
+    if not run.finished:
+        if untouched is not None and _same_base(untouched.runs[0].config, config):
+            write_lines(run.translations / "before.txt", untouched.runs[0].translated("before"))
+        _in_process(f"{label}: translate", config, "score")
+    return run
+
+
+def _in_process(label: str, config: Config, stage: Literal["train", "score"]) -> None:
+    """Run `stage` of `config` in a process of its own; its progress goes to standard error.
+
+    Raises `TrainingError` with the reason where it fails, and `InterruptedRunError` after Ctrl-C or SIGTERM, which are
+    passed on.
+    """
+    console.notice(label)
+    with tempfile.TemporaryDirectory() as name, stop_between_steps() as stop:
+        recipe, outcome = Path(name) / "recipe.yaml", Path(name) / "outcome.json"
+        save_config(config, recipe)
+        command = [sys.executable, "-m", "translora.comparison.process", str(recipe), str(outcome), stage]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        try:
+            while process.poll() is None:
+                if stop:
+                    process.terminate()
+                    process.wait()
+                time.sleep(_POLL_SECONDS)
+        finally:
+            process.kill()  # at a second Ctrl-C; a process that has ended stays so
+            process.wait()
+        result = json.loads(outcome.read_text()) if outcome.exists() else _without_outcome(process.returncode)
+    if stop:
+        raise InterruptedRunError(f"stopped in {label}: the same command goes on from there", stop.signal_number)
+    if result["exit_code"]:
+        raise TrainingError(result["message"])
+
+
+def _without_outcome(code: int) -> dict[str, Any]:
+    """What to say of a process that left no word."""
+    reason = f"was killed by signal {-code} (out of memory?)" if code < 0 else f"failed (exit code {code}, see above)"
+    return {"exit_code": 1, "message": f"its process {reason}"}
+
+
+def _same_base(one: Config, other: Config) -> bool:
+    """Whether two configurations have the same model before training, and translate the same with it."""
+
+    def base(config: Config) -> Config:
+        data = dataclasses.replace(config.data, train=one.data.train, join_share=0.0, join_most=2)
+        return dataclasses.replace(
+            config,
+            data=data,
+            fast="auto",
+            method="none",
+            lora=LoraConfig(),
+            training=TrainingConfig(),
+            seed=0,
+            output="",
+        )
+
+    return base(one) == base(other)

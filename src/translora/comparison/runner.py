@@ -1,0 +1,163 @@
+"""The whole comparison: check it, do its runs, write `compare.json` and `report.html`, print the tables."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from translora.comparison import results
+from translora.comparison.jobs import Outcome, check_runs, run_equal_time, run_untouched, run_variant
+from translora.comparison.variants import Variant, read_variants
+from translora.config import CompareConfig, Config
+from translora.errors import ConfigError, TrainingError
+from translora.io import console
+from translora.io.files import LOCK, only_process, remove_folder, storage_errors, write_json
+from translora.report.comparison import write_comparison
+from translora.runs.folder import Run
+from translora.scoring.metrics import METRICS, with_interval
+
+RESULT_FILE = "compare.json"
+
+
+def compare(config: Config, comparison: CompareConfig, recipe: str, overwrite: bool = False) -> dict[str, Any]:
+    """Train and score every variant, and return the content of `compare.json`.
+
+    Each run is a run folder below `config.output`. What an earlier, interrupted call has done is not done again.
+    `recipe` is what the result names as its recipe; `overwrite` deletes an earlier comparison first.
+
+    Raises `ConfigError` before anything is trained, `InterruptedRunError` after Ctrl-C or SIGTERM, and `TrainingError`
+    at the end where a variant failed; the others are written and shown all the same.
+    """
+    variants = read_variants(config, comparison)
+    folder = Path(config.output)
+    if (folder / "config.yaml").exists():
+        raise ConfigError(f"{folder} holds a run: choose another --output for the comparison")
+    with only_process(folder):
+        if overwrite:
+            _delete_comparison(folder)
+        check_runs(variants, folder, comparison.seeds)
+        outcomes = _outcomes(variants, config, comparison, folder)
+        result = results.build(outcomes, recipe)
+        write_json(folder / RESULT_FILE, result)
+        write_comparison(folder / "report.html", result, {o.name: o.runs[0] for o in outcomes if o.runs})
+    show(result)
+    console.results.print(f"comparison: {folder / RESULT_FILE}, report: {folder / 'report.html'}", soft_wrap=True)
+    failed = [outcome for outcome in outcomes if outcome.error]
+    if failed:
+        reasons = "; ".join(f"{outcome.name}: {outcome.error}" for outcome in failed)
+        raise TrainingError(f"{len(failed)} of {len(variants)} variants failed: {reasons}")
+    return result
+
+
+def _delete_comparison(folder: Path) -> None:
+    """Delete the runs and results of an earlier comparison; raises `ConfigError` where `folder` holds anything else."""
+    for path in folder.iterdir():
+        own = path.name in (RESULT_FILE, "report.html", LOCK) or (path.is_dir() and any(path.rglob("config.yaml")))
+        if not own:
+            raise ConfigError(f"{path} is no part of a comparison: choose another --output")
+    with storage_errors(folder):
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                remove_folder(path)
+            elif path.name != LOCK:
+                path.unlink()
+
+
+def side_by_side(runs: Sequence[Run], page: Path) -> Path:
+    """Write the page of several finished runs, each by the part of its path that is its own; print their tables too.
+
+    Raises `DataError` where one has not finished, and `ConfigError` where one is named twice.
+    """
+    folders = [str(run.folder.resolve()) for run in runs]
+    if len(set(folders)) < len(folders):
+        raise ConfigError(f"{max(folders, key=folders.count)} is named twice: name each run once")
+    names = [os.path.relpath(folder, os.path.commonpath(folders)) for folder in folders]
+    outcomes = [
+        Outcome(
+            name, run.config.method, [run], rate=run.config.training.learning_rate if run.summary["steps"] else None
+        )
+        for name, run in zip(names, runs, strict=True)
+    ]
+    result = results.build(outcomes, shlex.join(["translora", "report", *map(str, (run.folder for run in runs))]))
+    write_comparison(page, result, dict(zip(names, runs, strict=True)))
+    show(result)
+    return page
+
+
+def _outcomes(variants: list[Variant], config: Config, comparison: CompareConfig, folder: Path) -> list[Outcome]:
+    """All runs, one after the other: the untouched model, each variant, then each for the same time."""
+    untouched = run_untouched(config, folder) if config.init == "pretrained" else None
+    outcomes = [run_variant(variant, folder, comparison.seeds, untouched) for variant in variants]
+    done = [(variant, outcome) for variant, outcome in zip(variants, outcomes, strict=True) if outcome.runs]
+    for outcome in outcomes:
+        _warn_of_edge(outcome)
+    if comparison.equal_time != "off" and len(done) > 1:
+        seconds = [outcome.runs[0].summary["train_seconds"] for _, outcome in done]
+        limit = min(seconds) if comparison.equal_time == "shortest" else max(seconds)
+        for variant, outcome in done:
+            run_equal_time(variant, outcome, folder, limit, untouched)
+    return [*([untouched] if untouched else []), *outcomes]
+
+
+def _warn_of_edge(outcome: Outcome) -> None:
+    """A best rate at the end of the grid says that the grid is too small."""
+    if len(outcome.rates) > 1 and outcome.rate in (min(outcome.rates), max(outcome.rates)):
+        console.notice(f"{outcome.name}: the best rate, {outcome.rate:g}, is at the end of those tried: try more")
+
+
+def show(result: dict[str, Any]) -> None:
+    """The tables of costs and scores, and the verdict."""
+    variants = [variant for variant in result["variants"] if not variant["error"]]
+    whole = max((variant["trainable_parameters"] for variant in variants), default=0)
+    console.show_table(
+        "Costs (means over the seeds)",
+        ["", "rate", "trained", "of most", "on disk", "peak memory", "seconds", "pairs/s"],
+        [_cost_cells(variant, whole) for variant in variants],
+    )
+    console.show_table(
+        f"Scores on {result['test_pairs']:,} test pairs (±: 95% confidence; over seeds: lowest to highest)",
+        ["", "BLEU", "over seeds", "chrF2++", "TER", "BLEU in equal time"],
+        [_score_cells(variant) for variant in variants],
+    )
+    if result["p_values"]:
+        pairs = [(a, b, found) for a, others in result["p_values"].items() for b, found in others.items()]
+        console.show_table(
+            "p of the difference (paired bootstrap; over seeds: the highest)",
+            ["", "BLEU", "chrF2++", "TER"],
+            [[f"{a}, {b}", *(f"{max(found[key]):.3f}" for key in METRICS)] for a, b, found in pairs],
+        )
+    for name, signature in result["signatures"].items():
+        console.results.print(f"{METRICS[name]}: {signature}", soft_wrap=True)
+    console.results.print(f"\n{result['verdict']}\n", soft_wrap=True)
+
+
+def _cost_cells(variant: dict[str, Any], whole: int) -> list[str]:
+    name, trained = variant["name"], variant["trainable_parameters"]
+    if not trained:
+        return [name, *"-------"]
+    return [
+        name,
+        f"{variant['learning_rate']:g}" if variant["learning_rate"] else "-",
+        f"{trained:,}",
+        f"{trained / whole:.1%}",
+        f"{variant['adapter_bytes'] / 2**20:.1f} MiB",
+        f"{variant['peak_memory_bytes'] / 2**30:.2f} GiB",
+        f"{variant['train_seconds']:.0f}",
+        f"{variant['pairs_per_second']:.0f}",
+    ]
+
+
+def _score_cells(variant: dict[str, Any]) -> list[str]:
+    bleu, equal = variant["bleu"], variant["equal_time"]
+    seeds = f"{min(bleu['per_seed']):.1f} to {max(bleu['per_seed']):.1f}" if len(bleu["per_seed"]) > 1 else "-"
+    return [
+        variant["name"],
+        with_interval(bleu["mean"], bleu["interval"]),
+        seeds,
+        f"{variant['chrf']['mean']:.1f}",
+        f"{variant['ter']['mean']:.1f}",
+        f"{equal['bleu']:.1f}" if equal else "-",
+    ]

@@ -1,0 +1,23 @@
+"""What a run is told to do: the sections of a recipe, and the loader of YAML files and flags. Loads no torch."""
+
+from translora.config.schema import (
+    CleaningConfig,
+    CompareConfig,
+    Config,
+    DataConfig,
+    DecodingConfig,
+    LoraConfig,
+    SourceConfig,
+    TrainingConfig,
+)
+
+__all__ = [
+    "CleaningConfig",
+    "CompareConfig",
+    "Config",
+    "DataConfig",
+    "DecodingConfig",
+    "LoraConfig",
+    "SourceConfig",
+    "TrainingConfig",
+]

@@ -1,0 +1,1 @@
+"""What would harm training, found and left out."""

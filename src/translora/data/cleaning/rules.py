@@ -1,0 +1,166 @@
+r"""Leave out what would harm training: one pass over a stream of pairs, each with the first reason against it.
+
+The rules are those of the field: Moses's `clean-corpus-n` (lengths and their ratio), Bicleaner's hard rules and
+OpusFilter (identical sides, characters, languages, duplicates). Memory does not grow with the pairs, but for 8 bytes of
+hash, in a set, of each pair that duplicates are looked for with.
+"""
+
+from __future__ import annotations
+
+import html
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from translora.config import CleaningConfig
+from translora.data.cleaning.identify import Languages
+from translora.data.cleaning.leakage import Duplicates, Leakage
+from translora.data.pairs import Pair
+from translora.errors import DataError
+
+Item = Pair | DataError
+"""What a reader yields: a pair, or what is wrong with the line that should have been one."""
+
+
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\r\ufffd\ufffe\uffff]")
+
+
+_ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-fA-F]+|[a-zA-Z][a-zA-Z0-9]+);")
+
+
+_SHOWN = 5
+
+
+_LEAKED = "also in validation or test"
+
+
+@dataclass
+class Dropped:
+    """The pairs that one rule left out."""
+
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+    """Some of them, drawn evenly: where each came from, and its texts."""
+
+
+class Cleaner:
+    """The rules of a configuration, and what they left out so far."""
+
+    def __init__(self, config: CleaningConfig, source: str, target: str, held_out: Iterable[Pair] = ()) -> None:
+        """`source` and `target` are language codes, `held_out` the pairs of validation and test.
+
+        Raises `ConfigError` for a language that cannot be identified, where that is asked for.
+        """
+        self._config = config
+        self._rules = list(_rules(config, source, target, held_out))
+        self._draw = random.Random(0)
+        self.dropped: dict[str, Dropped] = {}
+        self.kept = 0
+
+    def keep(self, items: Iterable[Item]) -> Iterator[Pair]:
+        """The pairs to train on, in order; raises `DataError` at an unreadable line, unless these are skipped."""
+        return (item for item, reason in self.sort(items) if not reason and isinstance(item, Pair))
+
+    def sort(self, items: Iterable[Item]) -> Iterator[tuple[Item, str]]:
+        """Each item with the reason to leave it out, empty for what is kept; see `keep`."""
+        for item in items:
+            if isinstance(item, DataError):
+                if self._config.bad_lines == "stop":
+                    raise item
+                reason = "unreadable line"
+            else:
+                if self._config.html == "unescape":
+                    item = item._replace(source=html.unescape(item.source), target=html.unescape(item.target))
+                reason = next((name for name, breaks in self._rules if breaks(item)), "")
+            if reason:
+                self._count(reason, item)
+            else:
+                self.kept += 1
+            yield item, reason
+
+    def apart_from(self, held_out: Iterable[Pair], pairs: Iterable[Pair]) -> Iterator[Pair]:
+        """Those of `pairs` that do not occur in `held_out`, which was drawn from the same pairs afterwards."""
+        leakage = Leakage(held_out, self._config.leakage == "near")
+        for pair in pairs:
+            if leakage.holds(pair):
+                self._count(_LEAKED, pair)
+            else:
+                yield pair
+
+    @property
+    def reasons(self) -> str:
+        """What was left out so far, in words."""
+        return ", ".join(f"{name}: {dropped.count:,}" for name, dropped in self.dropped.items()) or "none"
+
+    def _count(self, reason: str, item: Item) -> None:
+        dropped = self.dropped.setdefault(reason, Dropped())
+        dropped.count += 1
+        place = len(dropped.examples) if dropped.count <= _SHOWN else self._draw.randrange(dropped.count)
+        if place < _SHOWN:
+            dropped.examples[place : place + 1] = [_shown(item)]
+
+
+def _shown(item: Item) -> str:
+    if isinstance(item, DataError):
+        return str(item)
+    return f"{item.origin}: {_short(item.source)!r} | {_short(item.target)!r}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+Rule = Callable[[Pair], bool]
+
+
+def _rules(config: CleaningConfig, source: str, target: str, held_out: Iterable[Pair]) -> Iterator[tuple[str, Rule]]:
+    """The rules by name, the cheap ones first."""
+    yield "empty side", has_empty_side
+    if config.max_chars:
+        yield f"over {config.max_chars} characters", lambda pair: max(map(len, pair[:2])) > config.max_chars
+    if config.max_words:
+        yield f"over {config.max_words} words", lambda pair: max(_words(pair)) > config.max_words
+    if config.control == "drop":
+        yield "control characters", has_control
+    if config.identical == "drop":
+        yield "identical sides", has_identical_sides
+    if config.html == "drop":
+        yield "HTML entities", has_entities
+    if config.max_ratio:
+        yield f"lengths over 1:{config.max_ratio:g}", lambda pair: length_ratio(pair) > config.max_ratio
+    if config.language == "drop":
+        yield "another language", Languages(source, target).differ
+    yield _LEAKED, Leakage(held_out, config.leakage == "near").holds
+    if config.duplicates != "keep":
+        yield "duplicate", Duplicates(config.duplicates == "normalised").seen
+
+
+def has_empty_side(pair: Pair) -> bool:
+    """Whether a side has no text."""
+    return not (pair.source and pair.target)
+
+
+def has_control(pair: Pair) -> bool:
+    """Whether a side has characters that belong into no text."""
+    return _CONTROL.search(pair.source) is not None or _CONTROL.search(pair.target) is not None
+
+
+def has_entities(pair: Pair) -> bool:
+    """Whether a side has HTML entities."""
+    return any("&" in text and _ENTITY.search(text) is not None for text in pair[:2])
+
+
+def has_identical_sides(pair: Pair) -> bool:
+    """Whether nothing was translated."""
+    return pair.source == pair.target
+
+
+def length_ratio(pair: Pair) -> float:
+    """The longer side less ten characters, as a multiple of the shorter: short texts differ without harm."""
+    short, long = sorted(map(len, pair[:2]))
+    return (long - 10) / max(1, short)
+
+
+def _words(pair: Pair) -> tuple[int, int]:
+    return len(pair.source.split()), len(pair.target.split())

@@ -1,0 +1,122 @@
+"""Data sets of the hub, streamed, and folders of them on disk. Yields raw records; `sources.py` makes pairs of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from translora.config import SourceConfig
+from translora.errors import DataError
+from translora.io.network import require_network
+
+_SLICE = re.compile(r"(?P<name>[\w.-]+)(?:\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?")
+
+
+def parse_split(text: str) -> tuple[str, str, str]:
+    """`train[:1%]` to ("train", "", "1%"): the name of a split, and where its slice begins and ends.
+
+    Raises `DataError` for any other form.
+    """
+    found = _SLICE.fullmatch(text)
+    if not found:
+        raise DataError(f"split {text!r}: use a name with an optional slice, such as train, train[:1%], test[100:600]")
+    return found["name"], found["start"] or "", found["stop"] or ""
+
+
+def slice_bounds(start: str, stop: str, total: Callable[[], int]) -> tuple[int, int | None]:
+    """The rows that a slice of the form of `parse_split` takes; percentages are rounded to the nearest row.
+
+    `total`, the number of rows, is called only where a percentage or a negative number needs it.
+    """
+
+    def place(text: str) -> int:
+        number = int(text.removesuffix("%"))
+        if text.endswith("%"):
+            number = round(total() * number / 100)
+        return number if number >= 0 else max(0, total() + number)
+
+    return place(start) if start else 0, place(stop) if stop else None
+
+
+def read_hub(config: SourceConfig) -> Iterator[dict[str, Any]]:
+    """Stream the records of one split of a hub data set (or of a folder in the hub's form).
+
+    Raises `DataError` where it is not on the hub, the hub cannot be reached, or the split is not there.
+    """
+    import datasets
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    if not Path(config.path).is_dir():
+        if HF_HUB_OFFLINE:
+            yield from _load(config)
+            return
+        require_network(f"data set {config.path}", DataError)
+    name, start, stop = parse_split(config.split or "train")
+    with _errors_named(config):
+        builder = datasets.load_dataset_builder(config.path, config.name or None)
+        first, last = slice_bounds(start, stop, lambda: _rows_of(builder, name, config))
+        rows = iter(builder.as_streaming_dataset(split=name))
+    while True:
+        with _errors_named(config):
+            record = next(islice(rows, first, first + 1), None)
+        if record is None or (last is not None and first >= last):
+            return
+        yield record
+        first, last = 0, None if last is None else last - first - 1
+
+
+def read_saved(config: SourceConfig) -> Iterator[dict[str, Any]]:
+    """The records of a folder written by `save_to_disk`, or of a folder of data files in the hub's form."""
+    import datasets
+
+    folder = Path(config.path)
+    if not any((folder / file).exists() for file in ("state.json", "dataset_dict.json")):
+        yield from _load(config)
+        return
+    with _errors_named(config):
+        saved = datasets.load_from_disk(str(folder))
+    name, start, stop = parse_split(config.split or "train")
+    if isinstance(saved, datasets.DatasetDict):
+        if name not in saved:
+            raise DataError(f"{folder}: no split {name!r}; it has {', '.join(saved)}: name one in split")
+        saved = saved[name]
+    first, last = slice_bounds(start, stop, lambda: len(saved))
+    for row in range(first, len(saved) if last is None else min(last, len(saved))):
+        yield saved[row]
+
+
+def _load(config: SourceConfig) -> Iterator[dict[str, Any]]:
+    """All records of a split, prepared once by `datasets` into its own cache on disk and memory-mapped."""
+    import datasets
+
+    parse_split(config.split or "train")
+    with _errors_named(config):
+        yield from datasets.load_dataset(config.path, config.name or None, split=config.split or "train")
+
+
+def _rows_of(builder: Any, split: str, config: SourceConfig) -> int:
+    known = builder.info.splits or {}
+    if split not in known:
+        raise DataError(f"{config.path}: the size of split {split!r} is not known: give rows, not a percentage")
+    return int(known[split].num_examples)
+
+
+class _errors_named:  # noqa: N801 - used as a context manager, like contextlib's
+    """Turn what `datasets` raises for a wrong name, configuration, split or file into one line."""
+
+    def __init__(self, config: SourceConfig) -> None:
+        self._config = config
+
+    def __enter__(self) -> None:
+        import datasets
+
+        datasets.disable_progress_bars()
+        datasets.logging.set_verbosity_error()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (ValueError, OSError, KeyError, RuntimeError)):
+            what = " ".join(filter(None, (self._config.path, self._config.name, self._config.split)))
+            raise DataError(f"data set {what}: {str(error)[:300]}: check its name, configuration and split") from error

@@ -1,0 +1,118 @@
+"""What this machine can compute: device and dtype. Asks the hardware, never trusts a flag."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import re
+from pathlib import Path
+
+import psutil
+import torch
+
+from translora.errors import ConfigError
+from translora.models.families import Family
+
+_CGROUP = Path("/sys/fs/cgroup")
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device named by `wanted`; `auto` takes CUDA, else Apple's GPU, else the CPU.
+
+    Raises `ConfigError` for a device that is not there.
+    """
+    if wanted == "auto":
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        return accelerator or torch.device("cpu")
+    try:
+        device = torch.device(wanted)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device {wanted!r} is not usable here ({reason}): use cpu or auto") from error
+    return device
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether `device` multiplies bfloat16 matrices in hardware; emulation is 100 times slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu" and platform.machine().lower() in ("x86_64", "amd64"):
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False
+
+
+def choose_dtype(wanted: str, device: torch.device, family: Family) -> torch.dtype:
+    """The compute dtype; `auto` is bfloat16 on a GPU that has it, else float32.
+
+    Raises `ConfigError` for a dtype that the hardware lacks or the family does not survive.
+    """
+    if wanted == "auto":
+        return torch.bfloat16 if device.type == "cuda" and computes_bfloat16(device) else torch.float32
+    if wanted == "bfloat16" and not computes_bfloat16(device):
+        raise ConfigError(f"dtype bfloat16: this {device.type} does not compute it in hardware: use auto or float32")
+    if wanted == "float16" and (device.type == "cpu" or not family.float16):
+        why = "a CPU does not compute it" if device.type == "cpu" else f"{family.name} overflows in it"
+        raise ConfigError(f"dtype float16: {why}: use auto, bfloat16 or float32")
+    return _DTYPES[wanted]
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Matrix products in `dtype` where it is a short one; no change for float32 and wider."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype in (torch.bfloat16, torch.float16))
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep freed memory for the next tensor instead of handing it back to the kernel.
+
+    By default every large tensor is mapped and unmapped anew, and its pages are faulted in one by one: on a CPU that
+    was half of the time of a training step. A no-op without glibc.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    trim_threshold, mmap_max = -1, -4  # names of mallopt(3)
+    libc = ctypes.CDLL(None)
+    libc.mallopt(trim_threshold, -1)
+    libc.mallopt(mmap_max, 0)
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """The most memory used so far: of the GPU where one is used, else of this process."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux's getrusage begins with the peak of the process that started this one
+        (kibibytes,) = re.findall(r"^VmHWM:\s+(\d+) kB", status.read_text(), flags=re.MULTILINE)
+        return int(kibibytes) * 1024
+    import resource
+
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def used_memory_bytes(device: torch.device) -> int:
+    """What is in use now: of the GPU by this process where one is used, else by this process."""
+    if device.type == "cuda":
+        return int(torch.cuda.memory_allocated(device))
+    return int(psutil.Process().memory_info().rss)
+
+
+def free_memory_bytes(device: torch.device) -> int:
+    """What this process could still take: of the GPU where one is used, else of the machine or its container."""
+    if device.type == "cuda":
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + cached
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit, used = ((_CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
+    except OSError:
+        return free
+    return free if limit == "max" else min(free, int(limit) - int(used))
+
+
+def describe(device: torch.device) -> str:
+    """The hardware in a few words, for reports."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} {device.type}, {torch.get_num_threads()} threads"

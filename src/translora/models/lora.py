@@ -1,0 +1,122 @@
+"""LoRA through PEFT: put adapters in, count them, merge a copy."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from peft import LoraConfig as PeftLoraConfig
+from peft import PeftModel, TaskType, get_peft_model
+from peft.tuners.lora import LoraLayer
+from transformers import PreTrainedModel
+
+from translora.config import LoraConfig
+from translora.errors import ConfigError
+from translora.models.families import lora_targets
+from translora.models.load import quiet_transformers
+
+_TIED_LAYERS = ("embed_tokens", "lm_head")
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """How many parameters there are, and how many are trained; tied ones count once."""
+
+    total: int
+    trainable: int
+
+    @property
+    def share(self) -> float:
+        """Trainable parameters as a share of all."""
+        return self.trainable / self.total if self.total else 0.0
+
+
+def count_parameters(model: torch.nn.Module) -> ParameterCount:
+    """Count the parameters of `model`, adapters included."""
+    parameters = list(model.parameters())
+    return ParameterCount(sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad))
+
+
+def adaptable_layers(model: torch.nn.Module) -> Collection[str]:
+    """The last parts of the names of all layers that can take an adapter: the linear ones and the embeddings in use."""
+    names = {
+        name.rsplit(".", 1)[-1]
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | torch.nn.Embedding)
+    }
+    return names - {"shared", "relative_attention_bias"}
+
+
+_PARTS = {
+    "embeddings": re.compile(r"(.*\.)?(shared|embed_tokens|lm_head)(\..*)?"),
+    "encoder": re.compile(r"(.*\.)?encoder\.(?!embed_tokens).*"),
+    "decoder": re.compile(r"(.*\.)?decoder\.(?!embed_tokens).*"),
+}
+"""The names of the modules and parameters of the parts that `training.freeze` knows."""
+
+
+def freeze(model: torch.nn.Module, parts: Collection[str]) -> None:
+    """Train nothing in `parts` (`embeddings`, with the head, `encoder`, `decoder`) of `model`."""
+    for name, parameter in model.named_parameters():
+        if any(_PARTS[part].fullmatch(name) for part in parts):
+            parameter.requires_grad_(False)
+
+
+def attach(
+    model: PreTrainedModel, config: LoraConfig, base_name: str, seed: int, frozen: Collection[str] = ()
+) -> PreTrainedModel:
+    """Freeze `model` and insert a fresh adapter, which starts as no change at all, in all parts but `frozen`.
+
+    `base_name` is recorded in the adapter as its base model. With PiSSA the base's weights become what the adapter
+    leaves of them, so that the two together are still the model as it was.
+
+    Raises `ConfigError` for a rank or targets that the model cannot take.
+    """
+    if config.rank < 1:
+        raise ConfigError(f"lora.rank {config.rank}: use 1 or more (8 is usual)")
+    targets = lora_targets(config.targets, adaptable_layers(model))
+    if config.init == "pissa" and any(name in _TIED_LAYERS for name in targets):
+        raise ConfigError("lora.init pissa: it takes linear layers apart: leave embeddings out of lora.targets")
+    excluded = "|".join(f"({_PARTS[part].pattern})" for part in frozen)
+    if excluded and not any(
+        name.rsplit(".", 1)[-1] in targets and not re.fullmatch(excluded, name) for name, _ in model.named_modules()
+    ):
+        raise ConfigError(f"training.freeze leaves none of lora.targets {config.targets!r} to train: name other layers")
+    settings = PeftLoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha or 2 * config.rank,
+        lora_dropout=config.dropout,
+        use_rslora=config.rslora,
+        use_dora=config.dora,
+        init_lora_weights="pissa" if config.init == "pissa" else True,
+        exclude_modules=excluded or None,
+        target_modules=targets,
+        task_type=TaskType.SEQ_2_SEQ_LM,
+        base_model_name_or_path=base_name,
+    )
+    with torch.random.fork_rng(), quiet_transformers():
+        torch.manual_seed(seed)
+        adapted = get_peft_model(model, settings)
+    settings.base_model_name_or_path = base_name
+    return cast(PreTrainedModel, adapted)
+
+
+def merged_copy(model: PreTrainedModel) -> PreTrainedModel:
+    """A copy of the model with its adapter merged in, for quick generation; a model without one as it is.
+
+    An adapted embedding or head gets weights of its own first: merged into tied weights, the adapter of one would leak
+    into the others (peft#2018).
+    """
+    if not isinstance(model, PeftModel):
+        return model
+    merged = copy.deepcopy(model)
+    for name, module in merged.named_modules():
+        if isinstance(module, LoraLayer) and name.endswith(_TIED_LAYERS):
+            base = module.get_base_layer()
+            base.weight = torch.nn.Parameter(base.weight.detach().clone(), requires_grad=False)
+    with quiet_transformers():
+        return cast(PreTrainedModel, merged.merge_and_unload().eval())

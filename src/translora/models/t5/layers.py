@@ -1,0 +1,207 @@
+"""The arithmetic of single layers of packed tokens: projections with LoRA, norm, gated GELU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import torch
+from peft.tuners.lora import Linear as LoraLinear
+from torch.autograd import Function
+from torch.nn import functional
+
+
+class PlainLayer(NamedTuple):
+    """A linear layer without a bias, and its LoRA where it has one: x W^T + scale x A^T B^T."""
+
+    weight: torch.Tensor
+    """W, shape (out, in)."""
+    a: torch.Tensor | None = None
+    """A, shape (rank, in)."""
+    b: torch.Tensor | None = None
+    """B, shape (out, rank)."""
+    scale: float = 0.0
+
+
+def plain_layer(module: torch.nn.Module) -> PlainLayer | None:
+    """`module` as a `PlainLayer`; `None` for one that does more than that, which has to be called itself."""
+    lora: Any = module if isinstance(module, LoraLinear) else None
+    base: Any = module if lora is None else lora.base_layer
+    if type(base) is not torch.nn.Linear or getattr(base, "bias", None) is not None:
+        return None
+    if lora is None or lora.disable_adapters or lora.merged:
+        return PlainLayer(base.weight)
+    names = [name for name in lora.active_adapters if name in lora.lora_A]
+    if not names:
+        return PlainLayer(base.weight)
+    (name, *others) = names
+    dropout = lora.lora_dropout[name]
+    drops = lora.training and getattr(dropout, "p", 0.0) > 0
+    if others or drops or name in lora.lora_variant or lora.lora_bias[name] or lora.fan_in_fan_out:
+        return None
+    a, b = (cast(torch.nn.Linear, side[name]).weight for side in (lora.lora_A, lora.lora_B))
+    return PlainLayer(base.weight, a, b, float(lora.scaling[name]))
+
+
+def rms_norm(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """T5's norm: `x` (tokens, width) over its root mean square, times `weight` (Zhang & Sennrich 2019)."""
+    return cast(torch.Tensor, _Project.apply(x, weight, epsilon, None, (), x.dtype)[0])
+
+
+def project(
+    x: torch.Tensor,
+    modules: Sequence[torch.nn.Module],
+    dtype: torch.dtype,
+    norm: Any = None,
+    residual: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, ...]:
+    """`x` (tokens, in) through `norm`, where one is given, and each of `modules`, to (tokens, out) in `dtype`.
+
+    `residual` is added to the result of a single module.
+    """
+    layers = [plain_layer(module) for module in modules]
+    weight, epsilon = (norm.weight, norm.variance_epsilon) if norm is not None else (None, 0.0)
+    plain = [layer for layer in layers if layer is not None]
+    if len(plain) < len(layers):
+        normed = (x if weight is None else rms_norm(x, weight, epsilon)).to(dtype)
+        outputs = tuple(cast(torch.Tensor, module(normed)).to(dtype) for module in modules)
+        return outputs if residual is None else (residual + outputs[0],)
+    scales = tuple(layer.scale for layer in plain)
+    tensors = [tensor for layer in plain for tensor in layer[:3]]
+    return cast(tuple[torch.Tensor, ...], _Project.apply(x, weight, epsilon, residual, scales, dtype, *tensors))
+
+
+class _Project(Function):
+    """Norm, linear layers and adapters of one sublayer; without layers, the norm alone.
+
+    Keeps the input, one number a token and the rank-wide products; the normed input is made again when needed.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        norm: torch.Tensor | None,
+        epsilon: float,
+        residual: torch.Tensor | None,
+        scales: tuple[float, ...],
+        dtype: torch.dtype,
+        *tensors: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, ...]:
+        inverse = None if norm is None else _inverse_rms(x, epsilon)
+        y = _normed(x, norm, inverse, dtype)
+        outputs, narrow = [], []
+        for i, scale in enumerate(scales):
+            weight, a, b = (None if t is None else t.to(dtype) for t in tensors[3 * i : 3 * i + 3])
+            assert weight is not None
+            out = torch.mm(y, weight.t()) if residual is None else torch.addmm(residual, y, weight.t())
+            if a is not None and b is not None:
+                narrow.append(torch.mm(y, a.t()))
+                out.addmm_(narrow[-1], b.t(), alpha=scale)
+            outputs.append(out)
+        ctx.scales, ctx.dtype = scales, dtype
+        trained = any(ctx.needs_input_grad[6:])
+        kept = x if trained or (norm is not None and any(ctx.needs_input_grad[:2])) else None
+        ctx.save_for_backward(kept, norm, inverse, *tensors, *narrow)
+        return tuple(outputs) if scales else (y.clone() if y is x else y,)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Gradients of what is trained, and of the input where something below it is."""
+        x, norm, inverse, *rest = ctx.saved_tensors
+        count = 3 * len(ctx.scales)
+        tensors, narrow = rest[:count], iter(rest[count:])
+        needs = ctx.needs_input_grad
+        passes_on = needs[0] or needs[1]
+        y = _normed(x, norm, inverse, ctx.dtype) if any(needs[6:]) else grads[0]  # unused where nothing is trained
+        below = None if ctx.scales else grads[0]
+        results: list[torch.Tensor | None] = []
+        for i, scale in enumerate(ctx.scales):
+            weight, a, b = tensors[3 * i : 3 * i + 3]
+            grad = grads[i].to(ctx.dtype)
+            if passes_on:
+                below = _accumulated(below, grad, weight.to(ctx.dtype))
+            results.append(torch.mm(grad.t(), y).to(weight.dtype) if needs[6 + 3 * i] else None)
+            if a is None:
+                results.extend((None, None))
+                continue
+            thin = torch.mm(grad, b.to(ctx.dtype)).mul_(scale)
+            results.append(torch.mm(thin.t(), y).to(a.dtype) if needs[7 + 3 * i] else None)
+            results.append(torch.mm(next(narrow).t(), grad).mul_(scale).t().to(b.dtype) if needs[8 + 3 * i] else None)
+            if passes_on:
+                below = _accumulated(below, thin, a.to(ctx.dtype))
+        residual = grads[0] if needs[3] else None
+        norm_grad = None
+        if norm is not None and below is not None:
+            below, norm_grad = _norm_backward(below, x, norm, inverse, needs[1])
+        return below if needs[0] else None, norm_grad, None, residual, None, None, *results
+
+
+def _accumulated(total: torch.Tensor | None, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    return torch.mm(left, right) if total is None else total.addmm_(left, right)
+
+
+def _inverse_rms(x: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """1 / root mean square of each row, shape (tokens, 1), in float32 or wider."""
+    wide = torch.promote_types(x.dtype, torch.float32)
+    square: torch.Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=wide).square_()
+    return square.div_(x.shape[-1]).add_(epsilon).rsqrt_()
+
+
+def _normed(
+    x: torch.Tensor, norm: torch.Tensor | None, inverse: torch.Tensor | None, dtype: torch.dtype
+) -> torch.Tensor:
+    if norm is None or inverse is None:
+        return x.to(dtype)
+    return (x * inverse).mul_(norm).to(dtype)
+
+
+def _norm_backward(
+    grad: torch.Tensor, x: torch.Tensor, norm: torch.Tensor, inverse: torch.Tensor, trained: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The gradients of the norm's input and weight.
+
+    With g = grad * norm, r = inverse and n = width, the input's is r g - x r^3 (g . x) / n.
+    """
+    grad = grad.to(inverse.dtype)
+    norm_grad = (grad * x).mul_(inverse).sum(0).to(norm.dtype) if trained else None
+    scaled = grad * norm
+    along = (scaled * x).sum(-1, keepdim=True).mul_(inverse.pow(3)).div_(x.shape[-1])
+    return scaled.mul_(inverse).addcmul_(x, along, value=-1).to(x.dtype), norm_grad
+
+
+def gated_gelu(gate: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
+    """GELU(gate) * inner with the tanh form of GELU (Shazeer 2020)."""
+    return cast(torch.Tensor, _GatedGelu.apply(gate, inner))
+
+
+_CUBIC = 0.044715
+
+
+_STEEP = 2 * math.sqrt(2 / math.pi)
+
+
+class _GatedGelu(Function):
+    """Keeps the two derivatives instead of the two inputs: they cost least where the sigmoid is at hand.
+
+    GELU(x) = x s with s = sigmoid(u), u = c x (1 + 0.044715 x^2) and c = sqrt(8 / pi), so
+    GELU'(x) = s + x s (1 - s) u'.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, gate: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
+        if not any(ctx.needs_input_grad):
+            return functional.gelu(gate, approximate="tanh").mul_(inner)
+        steep = gate.new_tensor(_STEEP)
+        share = torch.addcmul(steep, gate, gate, value=_STEEP * _CUBIC).mul_(gate).sigmoid_()
+        gelu = gate * share
+        slope = torch.addcmul(steep, gate, gate, value=3 * _STEEP * _CUBIC).mul_(gelu)
+        slope = slope.addcmul_(slope, share, value=-1).add_(share).mul_(inner)
+        ctx.save_for_backward(slope, gelu)
+        return gelu * inner
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        slope, gelu = ctx.saved_tensors
+        return grads[0] * slope, grads[0] * gelu

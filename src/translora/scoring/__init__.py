@@ -1,0 +1,1 @@
+"""Scores by the standard of the field. Knows texts only, no model."""

@@ -1,0 +1,91 @@
+"""Before the run: how much memory it will take, how many tokens at a time that allows, or why it cannot be."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from translora.config import Config, TrainingConfig
+from translora.data.tokens import TokenisedCorpus
+from translora.errors import OutOfMemoryError
+from translora.models.budget import step_bytes
+from translora.models.hardware import free_memory_bytes, used_memory_bytes
+from translora.models.load import LoadedModel
+from translora.training.plan import STEP_BUDGET
+
+_MOST_ON_GPU = 16_384
+_USABLE = 0.9
+"""Share of the free memory that a run may plan with; the rest is for what other programs take meanwhile."""
+
+
+class Preflight(NamedTuple):
+    """What a run will need."""
+
+    batch_tokens: int
+    """Padded tokens to compute at a time."""
+    peak_bytes: int
+    """The predicted peak: of the process on a CPU, of the allocator on a GPU."""
+
+
+def check_memory(translator: LoadedModel, examples: TokenisedCorpus, config: Config) -> Preflight:
+    """Predict the peak memory of training on `examples`, and choose `batch_tokens` where the recipe leaves it open.
+
+    Raises `OutOfMemoryError`, with advice, where the recipe does not fit.
+    """
+    if config.method == "none":
+        return Preflight(STEP_BUDGET, used_memory_bytes(translator.device))
+    longest = int(examples.source_lengths.max()), int(examples.target_lengths.max())
+    wanted = config.training.batch_tokens
+    tokens = _most(translator.device.type, config.training) if wanted == "auto" else wanted
+    free, used = free_memory_bytes(translator.device), used_memory_bytes(translator.device)
+    fixed = _fixed_bytes(translator, config.training)
+    needs = fixed + _step(translator, tokens, longest, config.training)
+    while needs > _USABLE * free:
+        fewer = max(tokens // 2, sum(longest))
+        if fewer == tokens:
+            raise _too_much(f"a single pair of {longest[0]} + {longest[1]} tokens", needs, free, _cures(config))
+        if wanted != "auto":
+            cure = "set training.batch_tokens to auto"
+            raise _too_much(f"training.batch_tokens {wanted}", needs, free, [cure, *_cures(config)])
+        tokens = fewer
+        needs = fixed + _step(translator, tokens, longest, config.training)
+    return Preflight(tokens, used + needs)
+
+
+def _most(device: str, training: TrainingConfig) -> int:
+    """The budget to begin with: more gains nothing on a CPU, and a step whose size is open shall not grow."""
+    stated = training.step_pairs or training.step_tokens
+    return _MOST_ON_GPU if stated and device != "cpu" else STEP_BUDGET
+
+
+def _step(translator: LoadedModel, tokens: int, longest: tuple[int, int], training: TrainingConfig) -> int:
+    """Bytes of a pass over a batch of `tokens` tokens in the longest pairs, which take the most attention."""
+    fitting = max(1, tokens // sum(longest))
+    pairs = min(fitting, training.step_pairs or fitting)
+    share = max(1.0, tokens / (fitting * sum(longest)))  # shorter pairs leave no remainder
+    return round(step_bytes(translator, pairs, *longest) * share)
+
+
+def _fixed_bytes(translator: LoadedModel, training: TrainingConfig) -> int:
+    """Gradients and the optimiser's state, which live from step to step."""
+    moments = 2 if training.optimizer == "adamw" else 0  # Adafactor keeps a row and a column of each matrix
+    trained: int = sum(p.numel() * p.element_size() for p in translator.model.parameters() if p.requires_grad)
+    return (1 + moments) * trained
+
+
+def _cures(config: Config) -> list[str]:
+    """What would make the run smaller, of what it does not do already."""
+    cures = []
+    if not config.training.gradient_checkpointing:
+        cures.append("set training.gradient_checkpointing")
+    if config.method == "full":
+        cures.append("use method: lora")
+        if config.training.optimizer == "adamw":
+            cures.append("use training.optimizer: adafactor")
+    return [*cures, "lower data.max_tokens", "take a smaller model"]
+
+
+def _too_much(what: str, needs: int, free: int, cures: list[str]) -> OutOfMemoryError:
+    return OutOfMemoryError(
+        f"{what}: training needs about {needs / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are free: "
+        f"{', or '.join(cures)}"
+    )

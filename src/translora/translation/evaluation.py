@@ -1,0 +1,174 @@
+"""Score a model, or a file of translations, on a test set; compare it with another; show it for people or machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import translora.scoring.metrics as metrics
+from translora.config import SourceConfig
+from translora.data.readers.lines import text_lines
+from translora.data.readers.sources import read_corpus
+from translora.errors import ConfigError, DataError
+from translora.io.files import write_lines
+from translora.scoring.comet import CometScore, comet, find_comet
+from translora.scoring.metrics import Scores
+from translora.scoring.significance import Comparison, Method, compared_scores, paired_test
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to score; an empty field means: not given."""
+
+    model: str = ""
+    """A run, an adapter, a model; or `hypotheses`, its translations."""
+    data: str = ""
+    """A file or folder of pairs, a hub data set, or `mini`; its targets are references."""
+    split: str = "test"
+    data_name: str = ""
+    """The configuration of a hub data set."""
+    hypotheses: str = ""
+    """A file of translations, one a line."""
+    references: tuple[str, ...] = ()
+    """Files of further references, one a line."""
+    baseline: str = ""
+    """A file of other translations of the same sources, to test the difference with."""
+    test: Method = "bootstrap"
+    source: str = ""
+    target: str = ""
+    beams: int = 0
+    output: str = ""
+    """Where to write the translations."""
+    comet: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of it."""
+
+    hypotheses: list[str]
+    references: list[list[str]]
+    """One list a set of references."""
+    target: str
+    scores: Scores
+    comparison: dict[str, Comparison] | None
+    """Against the baseline, by metric."""
+    comet: CometScore | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        found: dict[str, Any] = self.scores.as_dict()
+        if self.comparison:
+            found["baseline"] = {
+                key: {"score": one.baseline.score, "p_value": one.p_value, "signature": one.signature}
+                for key, one in self.comparison.items()
+            }
+        if self.comet:
+            found["comet"] = self.comet._asdict()
+        return found
+
+
+def run_evaluation(request: Request) -> Evaluation:
+    """Translate what has to be translated, and score it.
+
+    Raises `ConfigError` for a request that does not say what to score, and `DataError`, naming the files, where lists
+    of lines do not pair up.
+    """
+    _check(request)
+    if request.comet:
+        find_comet()
+    sources, hypotheses, references, target = _texts(request)
+    if request.output:
+        write_lines(Path(request.output), hypotheses)
+    comparison = None
+    if request.baseline:
+        baseline = _read(request.baseline, len(references[0]), "references")
+        comparison = paired_test(baseline, hypotheses, references, target, request.test)
+    scores = (
+        compared_scores(comparison, len(hypotheses))[1]
+        if comparison and request.test == "bootstrap"
+        else metrics.evaluate(hypotheses, references[0], target, *references[1:])
+    )
+    score = comet(sources, hypotheses, references[0]) if request.comet else None
+    return Evaluation(hypotheses, references, target, scores, comparison, score)
+
+
+def _check(request: Request) -> None:
+    if bool(request.model) == bool(request.hypotheses):
+        raise ConfigError("evaluate: give a model to translate with, or --hypotheses FILE, one of the two")
+    if request.model and not request.data:
+        raise ConfigError("evaluate: give --data, the pairs to translate")
+    if not request.data and not request.references:
+        raise ConfigError("evaluate: give --data or --references to score against")
+    if request.comet and not request.data:
+        raise ConfigError("evaluate: --comet reads the sources too: give --data")
+
+
+def _texts(request: Request) -> tuple[list[str], list[str], list[list[str]], str]:
+    """Sources, hypotheses, references and the target language."""
+    if request.model:
+        from translora.pipeline import open_translator
+        from translora.training.validation import translate_merged
+
+        translator, config = open_translator(request.model, request.source, request.target, request.beams)
+        pairs = read_corpus(_source(request), config.source, config.target)
+        hypotheses = translate_merged(translator, pairs.sources, config, "translate")
+        sources, references, target = pairs.sources, [pairs.targets], config.target
+    else:
+        target = request.target or "en"
+        hypotheses = _read(request.hypotheses)
+        sources, references = [], []
+        if request.data:
+            pairs = read_corpus(_source(request), request.source or "de", target)
+            sources, references = pairs.sources, [pairs.targets]
+            _check_lengths(request.hypotheses, len(hypotheses), request.data, len(pairs))
+    for file in request.references:
+        references.append(_read(file, len(hypotheses), request.hypotheses or "the translations"))
+    return sources, hypotheses, references, target
+
+
+def _source(request: Request) -> SourceConfig:
+    return SourceConfig(path=request.data, split=request.split, name=request.data_name)
+
+
+def _read(file: str, wanted: int | None = None, other: str = "") -> list[str]:
+    """The lines of a file; raises `DataError` where they are none, or not as many as `other` has."""
+    lines = text_lines(Path(file))
+    if not lines:
+        raise DataError(f"{file}: no lines in it: give one line a sentence")
+    if wanted is not None:
+        _check_lengths(file, len(lines), other, wanted)
+    return lines
+
+
+def _check_lengths(file: str, lines: int, other: str, others: int) -> None:
+    if lines != others:
+        raise DataError(f"{file}: {lines} lines for {others} of {other}: line by line they must belong together")
+
+
+def printed(evaluation: Evaluation) -> list[str]:
+    """The lines to show."""
+    scores = evaluation.scores
+    lines = []
+    for key, name in metrics.METRICS.items():
+        score = getattr(scores, key)
+        low, high = score.interval
+        lines.append(f"{name} = {score.score:.2f} (95% confidence: {low:.2f} to {high:.2f})  {score.signature}")
+        if evaluation.comparison:
+            one = evaluation.comparison[key]
+            word = "a difference" if one.significant else "no significant difference"
+            change = score.score - one.baseline.score
+            lines.append(
+                f"  baseline {one.baseline.score:.2f}, {change:+.2f}: {word} (p = {one.p_value:.3f})  {one.signature}"
+            )
+    if evaluation.comet:
+        lines.append(f"COMET = {evaluation.comet.score:.4f}  {evaluation.comet.model}")
+    return lines
+
+
+def explained(evaluation: Evaluation) -> Sequence[str]:
+    """What other ways of counting BLEU would say, by the first set of references."""
+    ways = metrics.explain_bleu(evaluation.hypotheses, evaluation.references[0], evaluation.target)
+    return [f"{figure:6.2f}  {what}" for figure, what in ways]
