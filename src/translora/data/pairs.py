@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from translora.errors import DataError
+
 
 class Pair(NamedTuple):
     """A source sentence, its translation, and where they came from."""
@@ -25,6 +27,9 @@ class Pair(NamedTuple):
         """`file:line`, for messages."""
         return f"{self.file}:{self.line}"
 
+
+Item = Pair | DataError
+"""What a reader yields: a pair, or what is wrong with the line that should have been one."""
 
 _SCHEMA = pa.schema(
     [

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TextIO
 
 from translora.config import CleaningConfig, SourceConfig
-from translora.data.cleaning.rules import Cleaner, Item
-from translora.data.pairs import Pair
+from translora.data.cleaning.rules import Cleaner
+from translora.data.pairs import Item, Pair
 from translora.data.readers.sources import read_each, read_items
 from translora.errors import ConfigError, DataError
 from translora.io import console

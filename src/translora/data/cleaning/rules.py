@@ -16,12 +16,8 @@ from dataclasses import dataclass, field
 from translora.config import CleaningConfig
 from translora.data.cleaning.identify import Languages
 from translora.data.cleaning.leakage import Duplicates, Leakage
-from translora.data.pairs import Pair
+from translora.data.pairs import Item, Pair
 from translora.errors import DataError
-
-Item = Pair | DataError
-"""What a reader yields: a pair, or what is wrong with the line that should have been one."""
-
 
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\r\ufffd\ufffe\uffff]")
 

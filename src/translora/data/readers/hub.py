@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from translora.config import SourceConfig
+from translora.data.pairs import Item
+from translora.data.readers.rows import record_pair
 from translora.errors import DataError
 from translora.io.network import require_network
 
@@ -41,7 +43,7 @@ def slice_bounds(start: str, stop: str, total: Callable[[], int]) -> tuple[int, 
     return place(start) if start else 0, place(stop) if stop else None
 
 
-def read_hub(config: SourceConfig) -> Iterator[dict[str, Any]]:
+def hub_records(config: SourceConfig) -> Iterator[dict[str, Any]]:
     """Stream the records of one split of a hub data set (or of a folder in the hub's form).
 
     Raises `DataError` where it is not on the hub, the hub cannot be reached, or the split is not there.
@@ -68,7 +70,7 @@ def read_hub(config: SourceConfig) -> Iterator[dict[str, Any]]:
         first, last = 0, None if last is None else last - first - 1
 
 
-def read_saved(config: SourceConfig) -> Iterator[dict[str, Any]]:
+def saved_records(config: SourceConfig) -> Iterator[dict[str, Any]]:
     """The records of a folder written by `save_to_disk`, or of a folder of data files in the hub's form."""
     import datasets
 
@@ -120,3 +122,15 @@ class _errors_named:  # noqa: N801 - used as a context manager, like contextlib'
         if isinstance(error, (ValueError, OSError, KeyError, RuntimeError)):
             what = " ".join(filter(None, (self._config.path, self._config.name, self._config.split)))
             raise DataError(f"data set {what}: {str(error)[:300]}: check its name, configuration and split") from error
+
+
+def read_folder(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
+    """The pairs of a folder that `datasets` saved, or of data files."""
+    for number, record in enumerate(saved_records(config), start=1):
+        yield record_pair(record, config, source, target, number)
+
+
+def read_hub_set(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
+    """The pairs of a hub data set."""
+    for number, record in enumerate(hub_records(config), start=1):
+        yield record_pair(record, config, source, target, number)

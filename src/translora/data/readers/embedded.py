@@ -1,0 +1,29 @@
+"""The embedded corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from translora import mini
+from translora.config import SourceConfig
+from translora.data.pairs import Item, Pair
+from translora.data.readers.lines import text_lines
+from translora.errors import DataError
+
+
+def read_mini(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
+    """The pairs of the embedded corpus, in either direction."""
+    from translora.data.readers.hub import parse_split, slice_bounds
+
+    split, start, stop = parse_split(config.split or "train")
+    if split not in mini.SPLITS:
+        raise DataError(f"mini has no split {split!r}: use {', '.join(mini.SPLITS)}")
+    if {source, target} != {"de", "en"}:
+        raise DataError(f"mini holds German and English (de, en), not {source} to {target}: give your own data")
+    path = mini.CORPUS / f"{split}.tsv.gz"
+    lines = text_lines(path)
+    first, last = slice_bounds(start, stop, lambda: len(lines))
+    for number, line in enumerate(lines[first:last], start=first + 1):
+        german, english = line.split("\t")
+        texts = (german, english) if source == "de" else (english, german)
+        yield Pair(*texts, f"mini/{path.name}", number)
