@@ -65,7 +65,7 @@ def test_a_mistake_is_one_line_on_standard_error(arguments, code, message, capsy
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch):
-    monkeypatch.setattr(cli, "_translate", lambda *_: 1 / 0)
+    monkeypatch.setattr("translora.cli.translate.run", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cli.main(["translate", "mini"])
 

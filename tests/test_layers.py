@@ -32,8 +32,8 @@ ORDER = [
     "pipeline",
     "translation.evaluation",
     "comparison.variants", "comparison.jobs", "comparison.results", "comparison.runner", "comparison.process",
-    "cli.program", "cli",
-    "__main__",
+    "cli.arguments", "cli.train", "cli.compare", "cli.evaluate", "cli.report", "cli.translate", "cli.data",
+    "cli.program", "cli", "__main__",
 ]  # fmt: skip
 """Every module, each below those that may import it. Packages that only hold a docstring are left out."""
 

@@ -1,0 +1,70 @@
+"""What the commands share: how one is added, and the arguments that several take."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from translora.errors import ConfigError
+
+Command = Callable[[argparse.Namespace, list[str]], None]
+"""Runs a command: its own arguments, and the fields of a recipe that were given as flags."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with a command line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `ConfigError`."""
+        raise ConfigError(f"{message}: see {self.prog} --help")
+
+
+Commands = argparse._SubParsersAction
+"""Where commands are added; one of `Parser`."""
+
+
+def add_command(
+    commands: Commands[Parser], name: str, run: Command, summary: str, fields: type[FieldsHelp] | None = None
+) -> Parser:
+    """A new command that calls `run`; with `fields`, fields of a recipe are flags too, and its help lists them."""
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        add_help=fields is None,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run, takes_flags=fields is not None, prog=parser.prog)
+    if fields is not None:
+        parser.add_argument("-h", "--help", action=fields, help="show this message with every field, and exit")
+    return parser
+
+
+def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """The model of a command that translates, its languages, and its beams."""
+    what = "a run folder, a PEFT adapter folder, a model folder, a hub name, or mini"
+    parser.add_argument("model", nargs=None if required else "?", default="", help=what)
+    parser.add_argument("--source", default="", help="source language code (default: the run's, else de)")
+    parser.add_argument("--target", default="", help="target language code (default: the run's, else en)")
+    parser.add_argument("--beams", type=int, default=0, help="beam size (default: the run's, else 1, greedy)")
+
+
+class FieldsHelp(argparse.Action):
+    """Help that lists a command's own arguments, then fields of a recipe as flags."""
+
+    words = "Every field of a recipe is a flag too, and a flag wins over the recipe:\n"
+    fields = "Config"
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print it and exit."""
+        from translora import config
+        from translora.config.load import build_parser
+
+        print(parser.format_help())
+        print(self.words)
+        print(build_parser(getattr(config, self.fields)).format_help().split("options:", 1)[-1].lstrip("\n"))
+        parser.exit()

@@ -1,0 +1,33 @@
+"""`translora compare`: several ways of training on equal terms."""
+
+from __future__ import annotations
+
+import argparse
+
+from translora.cli.arguments import Commands, FieldsHelp, Parser, add_command
+
+
+def add(commands: Commands[Parser]) -> None:
+    """`compare`."""
+    parser = add_command(commands, "compare", run, "train several ways on equal terms and compare them", FieldsHelp)
+    parser.add_argument("recipe", help="a YAML file, or the name of a packaged recipe")
+    parser.add_argument("--seeds", type=int, default=0, help="train the chosen rates with so many seeds")
+    parser.add_argument("--overwrite", action="store_true", help="delete an earlier comparison in the folder first")
+
+
+def run(arguments: argparse.Namespace, flags: list[str]) -> None:
+    """Compare as the recipe and the flags say."""
+    import dataclasses
+    import shlex
+
+    from translora.config.load import load_comparison
+
+    config, comparison = load_comparison(arguments.recipe, flags)
+    if arguments.seeds:
+        comparison = dataclasses.replace(comparison, seeds=arguments.seeds)
+
+    from translora.comparison.runner import compare
+
+    seeds = [f"--seeds={arguments.seeds}"] if arguments.seeds else []
+    command = shlex.join(["translora", "compare", arguments.recipe, *seeds, *flags])
+    compare(config, comparison, command, overwrite=arguments.overwrite)

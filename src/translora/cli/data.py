@@ -1,0 +1,114 @@
+"""`translora data`: look into a corpus, or clean it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from translora.cli.arguments import Commands, FieldsHelp, Parser, add_command
+
+if TYPE_CHECKING:
+    from translora.config import SourceConfig
+
+
+class CleanHelp(FieldsHelp):
+    """Help that lists the rules of cleaning."""
+
+    words = "Every rule is a flag; here --bad_lines=skip, --duplicates=normalised and --identical=drop unless given:\n"
+    fields = "CleaningConfig"
+
+
+def add(commands: Commands[Parser]) -> None:
+    """`data check` and `data clean`."""
+    data = commands.add_parser("data", help="look into a corpus, or clean it", description="Look into a corpus.")
+    parts = data.add_subparsers(dest="part", required=True, metavar="PART")
+    check = add_command(parts, "check", _check, "say what is wrong with a corpus, and where")
+    clean = add_command(parts, "clean", _clean, "write a corpus without what harms training", CleanHelp)
+    for parser in (check, clean):
+        parser.add_argument("corpus", help="a file, a folder, a hub data set, or mini")
+        parser.add_argument("--target-file", default="", help="the target lines, where they lie in a second file")
+        parser.add_argument("--source", default="de", help="source language code (default: de)")
+        parser.add_argument("--target", default="en", help="target language code (default: en)")
+        parser.add_argument(
+            "--columns", nargs=2, default=(), help="the source and the target column, by name or number"
+        )
+        parser.add_argument("--split", default="", help="the split of a data set")
+        parser.add_argument("--against", nargs="+", default=[], help="files whose pairs must not occur in it")
+    check.add_argument("--languages", action="store_true", help="also identify the language of each side")
+    check.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    clean.add_argument("-o", "--output", required=True, help="the kept pairs: .tsv or .jsonl, also .gz")
+    clean.add_argument("--overwrite", action="store_true", help="replace the output if it is there")
+
+
+def _check(arguments: argparse.Namespace, flags: list[str]) -> None:
+    from translora.config import CleaningConfig
+    from translora.data.check import FATAL, as_dict, check_corpus
+    from translora.data.readers.sources import read_each
+    from translora.errors import DataError
+    from translora.io import console
+
+    found = check_corpus(
+        _source_config(arguments),
+        arguments.source,
+        arguments.target,
+        CleaningConfig(),
+        read_each(_held_out(arguments), arguments.source, arguments.target),
+        arguments.languages,
+    )
+    if arguments.json:
+        print(json.dumps(as_dict([found])))
+    else:
+        console.show_findings(
+            f"{found.path}: {found.pairs:,} pairs",
+            {f"{name}: {one.count:,}, {one.consequence}": one.places for name, one in found.problems.items()},
+        )
+    if FATAL in found.problems:
+        raise DataError(found.problems[FATAL].places[0])
+    if not found.pairs:
+        raise DataError(f"{found.path}: no sentence pairs in it")
+    if found.stops:
+        raise DataError(f"{found.path}: {found.stops:,} line(s) stop training: mend them, or set bad_lines to skip")
+
+
+def _clean(arguments: argparse.Namespace, flags: list[str]) -> None:
+    from pathlib import Path
+
+    from translora.config import CleaningConfig
+    from translora.config.load import load_cleaning
+    from translora.data.cleaning.corpus import clean_corpus, dropped_file
+    from translora.io import console
+
+    thorough = CleaningConfig(bad_lines="skip", duplicates="normalised", identical="drop")
+    output = Path(arguments.output)
+    cleaner = clean_corpus(
+        _source_config(arguments),
+        arguments.source,
+        arguments.target,
+        load_cleaning(thorough, flags),
+        output,
+        _held_out(arguments),
+        arguments.overwrite,
+    )
+    console.show_findings(
+        f"{cleaner.kept:,} pairs kept",
+        {f"left out, {reason}: {dropped.count:,}": dropped.examples for reason, dropped in cleaner.dropped.items()},
+    )
+    console.results.print(f"kept: {output}, left out: {dropped_file(output)}", soft_wrap=True)
+
+
+def _source_config(arguments: argparse.Namespace) -> SourceConfig:
+    from translora.config import SourceConfig
+
+    return SourceConfig(
+        path=arguments.corpus,
+        target_path=arguments.target_file,
+        split=arguments.split,
+        columns=tuple(arguments.columns),
+    )
+
+
+def _held_out(arguments: argparse.Namespace) -> list[SourceConfig]:
+    from translora.config import SourceConfig
+
+    return [SourceConfig(path=path) for path in arguments.against]

@@ -1,0 +1,37 @@
+"""`translora train` and `translora demo`: a recipe to a run folder."""
+
+from __future__ import annotations
+
+import argparse
+
+from translora.cli.arguments import Commands, FieldsHelp, Parser, add_command
+from translora.errors import ConfigError
+
+
+def add_train(commands: Commands[Parser]) -> None:
+    """`train`."""
+    parser = add_command(commands, "train", run, "train, translate and score as a recipe says", FieldsHelp)
+    parser.add_argument("recipe", nargs="?", default="", help="a YAML file, or the name of a packaged recipe")
+    parser.add_argument("--overwrite", action="store_true", help="delete what the run folder holds first")
+    parser.add_argument("--train-only", action="store_true", help="end when the model is trained, without scores")
+
+
+def add_demo(commands: Commands[Parser]) -> None:
+    """`demo`: `train` with the packaged recipe `demo`."""
+    summary = "train the embedded model on the embedded corpus, offline, and score it"
+    parser = add_command(commands, "demo", run, summary, FieldsHelp)
+    parser.add_argument("--overwrite", action="store_true", help="delete an earlier demo run first")
+    parser.set_defaults(recipe="demo", train_only=False)
+
+
+def run(arguments: argparse.Namespace, flags: list[str]) -> None:
+    """Train as the recipe and the flags say."""
+    from translora.config.load import load_config
+
+    if not arguments.recipe:
+        raise ConfigError("train: no recipe: give a YAML file, or the name of a packaged one such as demo")
+    config = load_config(arguments.recipe, flags)
+
+    from translora.pipeline import train
+
+    train(config, overwrite=arguments.overwrite, score=not arguments.train_only)
