@@ -44,7 +44,7 @@ def measure(corpus: Path, rules: list[str]) -> tuple[float, int]:
     command = ["data", "clean", str(corpus), "-o", str(corpus.with_name("out.tsv")), "--overwrite"]
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "translora.cli", *command, "--duplicates=exact", *rules],
+        [sys.executable, "-m", "translora", *command, "--duplicates=exact", *rules],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -230,7 +230,7 @@ def test_an_incomplete_run_folder_names_what_is_missing(outcomes, tmp_path):
 
 
 def compare(folder, *flags, **options):
-    command = [sys.executable, "-m", "translora.cli", "compare", "recipe.yaml", *flags]
+    command = [sys.executable, "-m", "translora", "compare", "recipe.yaml", *flags]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 

@@ -45,7 +45,7 @@ def test_the_readme_has_the_commands_it_should():
 
 @pytest.mark.slow
 def test_every_command_runs(folder):
-    translora = f"{sys.executable} -m translora.cli"
+    translora = f"{sys.executable} -m translora"
     for command in commands():
         if command.startswith("make"):
             continue  # demo: tests/end_to_end/test_demo.py; test: this very run
