@@ -1,0 +1,1 @@
+"""Run folders: what lies in them, and their life from beginning to end."""
