@@ -28,16 +28,25 @@ def test_help_of_every_command(command, capsys):
     assert text.startswith("usage: translora")
     if command == ["data", "clean"]:
         assert "--max_ratio" in text
+    if command == ["compare"]:
+        assert "--compare.rates" in text
     if command == ["train"]:
         assert "--lora.rank" in text
-        assert "The rank r of the update" in text
+        assert "The rank r of the update B A. (a whole number, at least 1; default: 8)" in " ".join(text.split())
 
 
 MISTAKES = [
     (["train"], 2, "train: no recipe"),
     (["train", "gone.yaml"], 2, "gone.yaml: no such recipe"),
-    (["demo", "--lora.rank=x"], 2, "lora.rank: must be a whole number, not x"),
-    (["demo", "--nonsense"], 2, "nonsense"),
+    (["demo", "--lora.rank=x"], 2, "--lora.rank: must be a whole number, not 'x': see translora train --help"),
+    (["demo", "--nonsense"], 2, "unknown argument --nonsense: see translora demo --help"),
+    (["demo", "--overwrit"], 2, "unknown argument --overwrit (did you mean --overwrite?): see translora demo --help"),
+    (["demo", "--seed"], 2, "--seed: needs a value, as in --seed=VALUE: see translora demo --help"),
+    (["demo", "-x"], 2, "unknown argument -x: see translora demo --help"),
+    (["train", "demo", "--compare.seeds=2"], 2, "unknown argument --compare.seeds: see translora train --help"),
+    (["compare", "demo", "--compare.seeds=0"], 2, "--compare.seeds: must be at least 1, not 0"),
+    (["compare", "demo", "--seeds", "-1"], 2, "compare.seeds: must be at least 1, not -1"),
+    (["demo", "--source=xx"], 1, "mini holds German and English (de, en), not xx to en"),
     (["demo", "--data.train.path=gone.tsv"], 1, "gone.tsv"),
     (["translate", "mini", "gone.txt"], 1, "gone.txt: No such file"),
     (["translate", "mini", "--loud"], 2, "unknown argument --loud: see translora translate --help"),
@@ -50,6 +59,31 @@ MISTAKES = [
     (["evaluate", "mini", "--data", "gone.tsv"], 1, "gone.tsv: No such file"),
     (["evaluate", "./gone", "--data", "mini"], 1, "gone: no such model folder"),
 ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--output", "out", "gone.yaml"],
+        ["train", "--output", "an output", "gone.yaml"],
+        ["train", "--output=an output", "gone.yaml"],
+        ["train", "--train-only", "--lora.rank", "4", "gone.yaml", "--seed", "3"],
+        ["train", "--training.tensorboard", "gone.yaml"],
+        ["train", "--training.tensorboard", "yes", "gone.yaml"],
+        ["train", "--data.train.columns", "[1, 2]", "--", "gone.yaml"],
+        ["compare", "--output", "out", "--seeds", "2", "gone.yaml"],
+        ["compare", "--compare.rates", "[1e-3, 1e-2]", "gone.yaml"],
+        ["data", "clean", "--max_ratio", "4", "gone.yaml", "-o", "out.tsv"],
+        ["data", "clean", "--against", "a.tsv", "--max_ratio", "4", "gone.yaml", "-o", "out.tsv"],
+        ["data", "clean", "-o", "out.tsv", "--columns", "1", "2", "--html", "unescape", "gone.yaml"],
+    ],
+    ids=" ".join,
+)
+def test_the_value_of_a_flag_is_not_taken_for_the_file(arguments, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.tsv").write_text("Hallo\tHello\n")
+    assert call(*arguments) in (1, 2)
+    assert capsys.readouterr().err.startswith("translora: gone.yaml: ")
 
 
 @pytest.mark.parametrize(("arguments", "code", "message"), MISTAKES)

@@ -61,7 +61,7 @@ def test_a_run_has_its_own_seed_but_the_pairs_of_all():
 
 MISTAKES = [
     ({"lora": {"rnk": 4}}, "unknown field lora.rnk: did you mean lora.rank"),
-    ({"method": "lorra"}, "method: must be one of 'lora', 'full', 'none', not lorra"),
+    ({"method": "lorra"}, "method: must be one of 'lora', 'full', 'none', not 'lorra'"),
     ({"method": "none"}, "it trains nothing"),
     ({"method": "full", "lora": {"rank": 4}}, "lora.rank has no effect with method full"),
     ({"training": {"learning_rate": 1e-3}}, "name the rates to try as rates"),

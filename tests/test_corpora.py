@@ -206,7 +206,7 @@ def test_cleaning_writes_all_or_nothing(tmp_path):
     [
         (["check", "gone.tsv"], "gone.tsv: No such file"),
         (["clean", "a.tsv", "-o", "out.txt"], "the name must end in one of"),
-        (["clean", "a.tsv", "-o", "out.tsv", "--max_ratio=x"], "max_ratio: must be a number, not x"),
+        (["clean", "a.tsv", "-o", "out.tsv", "--max_ratio=x"], "--max_ratio: must be a number, not 'x': see translora"),
         (["clean", "a.tsv", "-o", "out.tsv", "--mx=1"], "mx"),
         (["clean", "a.tsv", "-o", "out.tsv", "--max_ratio=-1"], "max_ratio: must be at least 0, not -1"),
         (["clean", "a.tsv", "-o", "a.tsv", "--overwrite"], "a.tsv is read from: choose another --output"),

@@ -14,7 +14,7 @@ ORDER = [
     "errors",
     "languages",
     "io.files", "io.network", "io.interrupt", "io.console",
-    "config.schema", "config", "config.load",
+    "config.section", "config.schema", "config", "config.help", "config.reading", "config.load",
     "mini",
     "data.pairs", "data.batching", "data.readers.lines", "data.readers.rows", "data.readers.delimited",
     "data.readers.jsonl", "data.readers.parquet", "data.readers.text", "data.readers.tmx", "data.readers.hub",

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 import shutil
 
 import pytest
@@ -97,6 +98,17 @@ def test_folders_that_are_no_models(tmp_path):
 
 def test_a_language_that_the_model_does_not_know(copy):
     refused(Config(model=str(copy), target="fr"), "does not know the language 'fr': it has de, en")
+
+
+@pytest.mark.parametrize(("source", "target"), [("xx", "en"), ("fr", "en"), ("en", "de"), ("de", "fr")])
+def test_the_embedded_model_is_refused_for_languages_that_it_has_not_learnt(source, target):
+    wanted = f"mini translates German to English only (source de, target en), not {source} to {target}"
+    refused(Config(source=source, target=target), re.escape(wanted))
+
+
+@pytest.mark.parametrize("fields", [{"source": "de-AT", "target": "en-GB"}, {"source": "fr", "init": "random"}])
+def test_the_embedded_model_takes_regions_and_its_bare_shape_any_source(fields):
+    assert load(Config(**fields)).prompt == "<2en> "
 
 
 def test_dtypes_follow_the_hardware(monkeypatch):

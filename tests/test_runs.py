@@ -9,13 +9,13 @@ import pytest
 
 import translora
 from translora.config import Config, DataConfig, DecodingConfig, SourceConfig, TrainingConfig
-from translora.config.load import _leaves, _plain, changed, changed_fields
+from translora.config.load import changed, changed_fields, leaves, plain
 from translora.errors import ConfigError, DataError, TransloraError
 from translora.report.run import write_report
 from translora.runs.folder import Run
 from translora.runs.lifecycle import SAFE_TO_CHANGE, begin_run, find_run
 
-FIELDS = dict(_leaves(_plain(Config())))
+FIELDS = dict(leaves(plain(Config())))
 OTHER = {
     "data.cleaning.bad_lines": "skip", "data.cleaning.control": "keep", "data.cleaning.identical": "drop",
     "data.cleaning.html": "drop", "data.cleaning.duplicates": "keep", "data.cleaning.leakage": "near",

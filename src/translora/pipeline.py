@@ -10,7 +10,6 @@ from pathlib import Path
 from peft import PeftModel
 
 from translora.config import Config
-from translora.config.load import check_values
 from translora.data.pairs import Corpus
 from translora.data.splits import Splits, read_splits
 from translora.data.tokens import TokenisedCorpus, tokenise
@@ -129,7 +128,6 @@ def open_translator(name: str | Path, source: str = "", target: str = "", beams:
         target=target or config.target,
         decoding=dataclasses.replace(config.decoding, beams=beams or config.decoding.beams),
     )
-    check_values(config)
     translator = load(config)
     if adapter:
         translator.model = merged_copy(load_adapter(translator.model, adapter, lambda: base_hash(config)))

@@ -13,7 +13,30 @@ Command = Callable[[argparse.Namespace, list[str]], None]
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with a command line."""
+    """Says in one line what is wrong with a command line, and knows which of its words are fields of a recipe."""
+
+    fields = ""
+    """The section of `translora.config` whose fields are flags of the command; empty for a command without."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """The command's own arguments, and the fields of a recipe, each as `--name=value`.
+
+        Fields are taken out first: argparse does not know which of them take a value, and would read the value as a
+        positional argument.
+        """
+        if not self.fields:
+            return super().parse_known_args(args, namespace)
+        from translora import config
+        from translora.config.reading import take_flags
+
+        own, flags = take_flags(args or (), getattr(config, self.fields), self._option_string_actions, self.prog)
+        parsed, others = super().parse_known_args(own, namespace)
+        for word in others:
+            if not word.startswith("--"):
+                raise ConfigError(f"unknown argument {word}: see {self.prog} --help")
+        return parsed, flags
 
     def error(self, message: str) -> NoReturn:
         """Raise `ConfigError`."""
@@ -37,6 +60,7 @@ def add_command(
     )
     parser.set_defaults(run=run, takes_flags=fields is not None, prog=parser.prog)
     if fields is not None:
+        parser.fields = fields.fields
         parser.add_argument("-h", "--help", action=fields, help="show this message with every field, and exit")
     return parser
 
@@ -62,9 +86,9 @@ class FieldsHelp(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Print it and exit."""
         from translora import config
-        from translora.config.load import build_parser
+        from translora.config.help import fields_help
 
         print(parser.format_help())
         print(self.words)
-        print(build_parser(getattr(config, self.fields)).format_help().split("options:", 1)[-1].lstrip("\n"))
+        print(fields_help(getattr(config, self.fields)))
         parser.exit()

@@ -7,9 +7,15 @@ import argparse
 from translora.cli.arguments import Commands, FieldsHelp, Parser, add_command
 
 
+class CompareHelp(FieldsHelp):
+    """Help that lists the fields of the section `compare` too."""
+
+    fields = "Recipe"
+
+
 def add(commands: Commands[Parser]) -> None:
     """`compare`."""
-    parser = add_command(commands, "compare", run, "train several ways on equal terms and compare them", FieldsHelp)
+    parser = add_command(commands, "compare", run, "train several ways on equal terms and compare them", CompareHelp)
     parser.add_argument("recipe", help="a YAML file, or the name of a packaged recipe")
     parser.add_argument("--seeds", type=int, default=0, help="train the chosen rates with so many seeds")
     parser.add_argument("--overwrite", action="store_true", help="delete an earlier comparison in the folder first")

@@ -186,7 +186,7 @@ def _same_base(one: Config, other: Config) -> bool:
             lora=LoraConfig(),
             training=TrainingConfig(),
             seed=0,
-            output="",
+            output=one.output,
         )
 
     return base(one) == base(other)

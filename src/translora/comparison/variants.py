@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from translora.config import CompareConfig, Config
-from translora.config.load import changed, field_names
+from translora.config.load import changed, leaves
 from translora.errors import ConfigError
 
 UNTOUCHED = "untouched"
@@ -42,10 +42,6 @@ def read_variants(config: Config, comparison: CompareConfig) -> list[Variant]:
     Raises `ConfigError`, naming the variant, for what cannot be compared: unknown fields, fields that have no effect
     or belong to the evaluation, and variants that are the same.
     """
-    if comparison.seeds < 1:
-        raise ConfigError(f"compare.seeds: must be at least 1, not {comparison.seeds}")
-    if not comparison.variants:
-        raise ConfigError("compare.variants: name at least one, such as lora: {method: lora}")
     variants = [_variant(name, fields, config, comparison.rates) for name, fields in comparison.variants.items()]
     for number, one in enumerate(variants):
         for other in variants[:number]:
@@ -63,7 +59,7 @@ def _variant(name: str, fields: dict[str, Any], config: Config, rates: tuple[flo
         chosen = changed(config, own)
     except ConfigError as error:
         raise ConfigError(f"{place}: {error}") from error
-    for fault in _faults(list(field_names(fields)), chosen):
+    for fault in _faults([field for field, _ in leaves(fields)], chosen):
         raise ConfigError(f"{place}: {fault}")
     return Variant(name, chosen, _rates(fields.get("rates", rates), place))
 

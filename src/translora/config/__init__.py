@@ -7,6 +7,7 @@ from translora.config.schema import (
     DataConfig,
     DecodingConfig,
     LoraConfig,
+    Recipe,
     SourceConfig,
     TrainingConfig,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "DataConfig",
     "DecodingConfig",
     "LoraConfig",
+    "Recipe",
     "SourceConfig",
     "TrainingConfig",
 ]

@@ -1,35 +1,64 @@
-"""The recipe: frozen dataclasses, one docstring a field, and one loader for YAML files and flags.
+"""The sections of a recipe: frozen dataclasses with the type, the range and the docstring of each field.
 
-Loads no torch, so that `--help` is quick.
+Values are checked where a section is made, and a wrong one is a `ConfigError`. Loads no torch, so that `--help` is
+quick.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import field
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from translora.config.section import (
+    Amount,
+    AtLeastTwo,
+    Count,
+    Multiple,
+    Number,
+    Place,
+    Positive,
+    Rate,
+    Required,
+    Seed,
+    Share,
+    Switch,
+    Text,
+    section,
+)
+from translora.errors import ConfigError
+from translora.languages import require_two
 
 
-@dataclass(frozen=True)
+@section()
 class SourceConfig:
     """Where sentence pairs come from. An empty path means: not given."""
 
-    path: str = ""
+    path: Place = ""
     """A file, a folder saved by `datasets`, the name of a data set on the hub, or `mini` (the embedded corpus)."""
-    target_path: str = ""
+    target_path: Place = ""
     """The file of target lines, where source and target lie in two aligned text files."""
     format: Literal["auto", "tsv", "csv", "jsonl", "parquet", "text", "tmx", "folder", "hub", "mini"] = "auto"
     """The file format; `auto` goes by the name (.tsv, .csv, .jsonl, .parquet, .tmx, each also .gz or .zst)."""
-    name: str = ""
+    name: Text = ""
     """The configuration of a hub data set, such as `de-en`."""
-    split: str = ""
+    split: Text = ""
     """The split, with an optional slice: `train`, `train[:1%]`, `test[:500]`."""
-    columns: tuple[str, ...] = ()
+    columns: tuple[Text, ...] = ()
     """The source and the target column, by name or by number from 1; by default the language codes, else 1 and 2."""
-    limit: int = 0
+    limit: Count = 0
     """Read at most this many pairs; 0 reads all."""
 
+    @field_validator("columns")
+    @classmethod
+    def _check_columns(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
+        if columns and len(columns) != 2:
+            raise ValueError(f"name two columns, source and target, not {len(columns)}")
+        return columns
 
-@dataclass(frozen=True)
+
+@section("data.cleaning")
 class CleaningConfig:
     """Which training pairs are left out; they are counted, and some of them shown.
 
@@ -44,11 +73,11 @@ class CleaningConfig:
     """Source and target are the same."""
     html: Literal["drop", "keep", "unescape"] = "keep"
     """HTML entities such as &amp;, of which text taken from web pages is full."""
-    max_chars: int = 5000
+    max_chars: Count = 5000
     """Longest side in characters; 0 has no limit."""
-    max_words: int = 0
+    max_words: Count = 0
     """Longest side in words between white space; 0 has no limit."""
-    max_ratio: float = 9.0
+    max_ratio: Amount = 9.0
     """Longest side as a multiple of the other in characters, plus ten; 0 has no limit."""
     duplicates: Literal["keep", "exact", "normalised"] = "exact"
     """Pairs that came before, as they are or but for case, white space and outer punctuation."""
@@ -59,7 +88,7 @@ class CleaningConfig:
     also the same but for digits and punctuation, or with 70% of a held-out text's sequences of four words."""
 
 
-@dataclass(frozen=True)
+@section("data")
 class DataConfig:
     """The three splits and how pairs become examples."""
 
@@ -71,120 +100,120 @@ class DataConfig:
     """The pairs that are scored before and after; not given: cut from train by seed."""
     cleaning: CleaningConfig = CleaningConfig()
     """Which training pairs are left out."""
-    validation_size: int = 500
+    validation_size: Positive = 500
     """Pairs cut from train where no validation split is given."""
-    test_size: int = 500
+    test_size: Positive = 500
     """Pairs cut from train where no test split is given."""
-    seed: int = 0
+    seed: Seed = 0
     """The seed of what is cut from train and joined; 0: the run's own."""
-    max_tokens: int = 256
+    max_tokens: AtLeastTwo = 256
     """Longest source and longest target in tokens; longer ones are cut off, counted and reported."""
-    join_share: float = 0.0
+    join_share: Amount = 0.0
     """Add joined examples, this share of the training pairs in number, so that a model of short sentences meets
     long ones."""
-    join_most: int = 4
+    join_most: AtLeastTwo = 4
     """Most pairs in one joined example; the fewest is two."""
 
 
-@dataclass(frozen=True)
+@section("lora")
 class LoraConfig:
     """The adapter (Hu et al. 2021, https://arxiv.org/abs/2106.09685)."""
 
-    rank: int = 8
+    rank: Positive = 8
     """The rank r of the update B A."""
-    alpha: float = 0.0
+    alpha: Amount = 0.0
     """The update is scaled by alpha / rank; 0 stands for twice the rank."""
-    dropout: float = 0.0
+    dropout: Share = 0.0
     """Dropout on the adapter's input."""
-    b_rate: float = 1.0
+    b_rate: Rate = 1.0
     """The learning rate of B as a multiple of A's; above 1 is LoRA+ (Hayou et al. 2024, arXiv:2402.12354)."""
-    rslora: bool = False
+    rslora: Switch = False
     """Scale by alpha / sqrt(rank) instead, so that high ranks learn as fast (Kalajdzievski 2023, arXiv:2312.03732)."""
-    dora: bool = False
+    dora: Switch = False
     """Learn the length of each weight's columns apart from their direction (DoRA, Liu et al. 2024,
     arXiv:2402.09353)."""
     init: Literal["zero", "pissa"] = "zero"
     """Begin as no change at all, or from the largest singular values of each weight (PiSSA, Meng et al. 2024,
     arXiv:2404.02948); it is saved as an ordinary adapter of twice the rank."""
-    targets: str = "q,v"
+    targets: Text = "q,v"
     """Which layers, with commas: module names, or `attention` (q, k, v, o), `feed-forward`, `all-linear` (both), and
     `embeddings` (the input embeddings and the head: for texts whose words the base has hardly seen)."""
 
 
-@dataclass(frozen=True)
+@section("training")
 class TrainingConfig:
     """The optimisation."""
 
-    epochs: float = 3.0
+    epochs: Rate = 3.0
     """Passes over the training pairs."""
-    max_steps: int = 0
+    max_steps: Count = 0
     """Stop after this many optimiser steps; 0 leaves it to epochs."""
-    batch_tokens: Literal["auto"] | int = "auto"
+    batch_tokens: Literal["auto"] | Positive = "auto"
     """Padded source plus target tokens computed at a time, at most (a single longer pair is computed alone); `auto`
     is 4096, or less where the memory holds less, or up to 16384 on a GPU where the step's size is stated."""
-    step_pairs: int = 0
+    step_pairs: Count = 0
     """Pairs to one optimiser step, in as many batches as that takes; 0: as many as step_tokens allows."""
-    step_tokens: int = 0
+    step_tokens: Count = 0
     """Real target tokens to one optimiser step, at most. Where this and step_pairs are 0, a step is one batch of
     batch_tokens (of 4096 for `auto`)."""
     optimizer: Literal["adamw", "adafactor"] = "adamw"
     """AdamW, or Adafactor (a fraction of its memory)."""
-    learning_rate: float = 5e-4
+    learning_rate: Rate = 5e-4
     """The peak rate."""
-    scale_parameter: bool = False
+    scale_parameter: Switch = False
     """Multiply each tensor's rate by the root mean square of its values, as Adafactor does: needed from scratch."""
-    weight_decay: float = 0.0
+    weight_decay: Amount = 0.0
     """Decoupled weight decay."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """The rate after warm-up: to zero along a line or a half cosine, or constant."""
-    warmup_steps: int = 0
+    warmup_steps: Count = 0
     """Steps over which the rate rises from zero."""
-    label_smoothing: float = 0.0
+    label_smoothing: Share = 0.0
     """Label smoothing (Szegedy et al. 2016), spread over the whole vocabulary."""
-    clip_norm: float = 1.0
+    clip_norm: Amount = 1.0
     """Clip the gradient's norm to this; 0 leaves it."""
-    dropout: float = 0.0
+    dropout: Share = 0.0
     """Dropout inside the model itself; 0 by default, for dropout in a frozen base costs time and adds noise."""
     freeze: tuple[Literal["embeddings", "encoder", "decoder"], ...] = ()
     """Parts of the model that stay as they are: `embeddings` (and the head), `encoder`, `decoder`."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Switch = False
     """Compute activations twice to save memory."""
-    evaluate_every: int = 0
+    evaluate_every: Count = 0
     """Steps between validations; 0 validates at the end of each epoch."""
-    save_every: Literal["auto"] | int = "auto"
+    save_every: Literal["auto"] | Count = "auto"
     """Steps between checkpoints besides those at validations; `auto` spends less than 1% of the time on them, 0 has
     no others."""
-    validation_pairs: int = 0
+    validation_pairs: Count = 0
     """Translate at most this many validation pairs for BLEU; 0 translates all."""
-    tensorboard: bool = False
+    tensorboard: Switch = False
     """Also write TensorBoard's event files, into `tensorboard/` of the run folder."""
-    patience: int = 0
+    patience: Count = 0
     """Stop after this many validations without a better BLEU; 0 never stops early."""
 
 
-@dataclass(frozen=True)
+@section("decoding")
 class DecodingConfig:
     """How translations are made."""
 
-    beams: int = 1
+    beams: Positive = 1
     """Beam size; 1 is greedy."""
-    batch_tokens: int = 8192
+    batch_tokens: Positive = 8192
     """Padded source tokens times beams of one batch, at most."""
-    max_tokens: int = 256
+    max_tokens: Positive = 256
     """Longest translation in tokens."""
-    max_ratio: float = 3.0
+    max_ratio: Multiple = 3.0
     """Longest translation as a multiple of its source's tokens, plus ten: a runaway output ends there."""
-    length_penalty: float = 1.0
+    length_penalty: Number = 1.0
     """Exponent of the length by which beam scores are divided."""
 
 
-@dataclass(frozen=True)
+@section()
 class Config:
     """A whole run."""
 
-    model: str = "mini"
+    model: Required = "mini"
     """A T5-architecture checkpoint: a hub name, a folder, or `mini` (the embedded base model)."""
-    revision: str = ""
+    revision: Text = ""
     """The hub revision (branch, tag or commit)."""
     init: Literal["pretrained", "random"] = "pretrained"
     """`random` takes only the shape and the tokenizer of the model and trains from scratch."""
@@ -192,13 +221,13 @@ class Config:
     """The weights' type; `auto` chooses what the hardware can do and the family survives."""
     fast: Literal["auto", "off"] = "auto"
     """`auto` trains by translora's own forward and backward pass where it knows the model, `off` by the model's own."""
-    device: str = "auto"
+    device: Text = "auto"
     """`cpu`, `cuda`, `mps`, ...; `auto` takes the fastest there is."""
     method: Literal["lora", "full", "none"] = "lora"
     """Train an adapter, train every weight, or only evaluate."""
-    source: str = "de"
+    source: Text = "de"
     """Source language, as a code (BCP 47)."""
-    target: str = "en"
+    target: Text = "en"
     """Target language, as a code (BCP 47)."""
     data: DataConfig = DataConfig()
     """The corpus."""
@@ -206,24 +235,42 @@ class Config:
     """The adapter."""
     training: TrainingConfig = TrainingConfig()
     """The optimisation."""
-    decoding: DecodingConfig = field(default=DecodingConfig())
+    decoding: DecodingConfig = DecodingConfig()
     """The translation."""
-    seed: int = 1
+    seed: Seed = 1
     """Everything random follows from it."""
-    output: str = "runs/translora"
+    output: Required = "runs/translora"
     """The run folder."""
 
+    @model_validator(mode="after")
+    def _check_languages(self) -> Config:
+        try:
+            require_two(self.source, self.target)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return self
 
-@dataclass(frozen=True)
+
+@section("compare")
 class CompareConfig:
     """What `translora compare` trains: the section `compare` of a recipe."""
 
-    variants: dict[str, dict[str, Any]] = field(default_factory=lambda: {"lora": {}, "full": {"method": "full"}})
+    variants: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] = field(
+        default_factory=lambda: {"lora": {}, "full": {"method": "full"}}
+    )
     """Names, each with the fields in which it differs from the recipe, nested as there; `rates` beside them are the
     learning rates to try. The untouched model is always compared too."""
-    rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3)
+    rates: Annotated[tuple[Rate, ...], Field(min_length=1)] = (1e-4, 3e-4, 1e-3, 3e-3)
     """The learning rates to try, where a variant states none; the one of the best validation BLEU is taken."""
-    seeds: int = 1
+    seeds: Positive = 1
     """How many seeds to train the chosen rate with, from the recipe's on."""
     equal_time: Literal["shortest", "longest", "off"] = "shortest"
     """Also train each variant for the time that the quickest (or slowest) of them took."""
+
+
+@section()
+class Recipe(Config):
+    """All that a recipe may hold."""
+
+    compare: CompareConfig = CompareConfig()
+    """What `translora compare` trains."""

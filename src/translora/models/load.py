@@ -79,6 +79,8 @@ def load(config: Config) -> LoadedModel:
     Raises `ModelError` for what is not there, cannot be read or is not of the T5 architecture.
     """
     folder = model_folder(config.model, config.revision)
+    if folder == mini.MODEL and config.init == "pretrained":
+        mini.require_languages(config.source, config.target)
     with _errors_named(config.model), quiet_transformers():
         _check_file_names(folder)
         shape = AutoConfig.from_pretrained(folder, trust_remote_code=False)
