@@ -161,7 +161,7 @@ def test_translations_of_an_unfinished_run_are_made_again_where_they_are_damaged
     damage(run.folder / name, DAMAGE[kind])
     translora.train(dataclasses.replace(finished.config, output=str(run.folder)))
     assert (run.folder / name).read_bytes() == (finished.folder / name).read_bytes()
-    assert run.summary["bleu_after"] == finished.summary["bleu_after"]
+    assert run.summary.bleu_after == finished.summary.bleu_after
 
 
 @pytest.mark.parametrize("kind", ["empty", "object", "list", "binary", "a folder"])

@@ -76,9 +76,7 @@ def side_by_side(runs: Sequence[Run], page: Path) -> Path:
         raise ConfigError(f"{max(folders, key=folders.count)} is named twice: name each run once")
     names = [os.path.relpath(folder, os.path.commonpath(folders)) for folder in folders]
     outcomes = [
-        Outcome(
-            name, run.config.method, [run], rate=run.config.training.learning_rate if run.summary["steps"] else None
-        )
+        Outcome(name, run.config.method, [run], rate=run.config.training.learning_rate if run.summary.steps else None)
         for name, run in zip(names, runs, strict=True)
     ]
     result = results.build(outcomes, shlex.join(["translora", "report", *map(str, (run.folder for run in runs))]))
@@ -95,7 +93,7 @@ def _outcomes(variants: list[Variant], config: Config, comparison: CompareConfig
     for outcome in outcomes:
         _warn_of_edge(outcome)
     if comparison.equal_time != "off" and len(done) > 1:
-        seconds = [outcome.runs[0].summary["train_seconds"] for _, outcome in done]
+        seconds = [outcome.runs[0].summary.train_seconds for _, outcome in done]
         limit = min(seconds) if comparison.equal_time == "shortest" else max(seconds)
         for variant, outcome in done:
             run_equal_time(variant, outcome, folder, limit, untouched)
