@@ -74,6 +74,29 @@ def test_importing_loads_no_torch(code):
     assert subprocess.run([sys.executable, "-c", check]).returncode == 0
 
 
+def test_what_translates_loads_neither_training_nor_plots():
+    """Nor what reads files: a server needs none of them."""
+    unwanted = ("translora.training", "translora.report", "translora.pipeline", "matplotlib", "datasets", "pandas")
+    check = f"import translora.translation.translator, sys; sys.exit(any(m in sys.modules for m in {unwanted}))"
+    assert subprocess.run([sys.executable, "-c", check]).returncode == 0
+
+
+def test_no_public_name_is_the_name_of_a_module():
+    """Importing a submodule would hide it."""
+    code = (
+        "import importlib, pkgutil, types, translora\n"
+        "for module in pkgutil.walk_packages(translora.__path__, 'translora.'):\n"
+        "    if not module.name.endswith('__main__'): importlib.import_module(module.name)\n"
+        "for name in translora.__all__:\n"
+        "    assert not isinstance(getattr(translora, name), types.ModuleType), name\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_package_is_typed():
+    assert (SOURCE / "py.typed").exists()
+
+
 def test_every_public_name_is_there():
     for name in translora.__all__:
         assert getattr(translora, name) is not None

@@ -29,7 +29,7 @@ from translora.report.run import write_report
 from translora.report.terminal import show_memory, show_start
 from translora.runs.card import model_card
 from translora.runs.folder import Run
-from translora.runs.lifecycle import at_work_in, begin_run, find_run
+from translora.runs.lifecycle import at_work_in, begin_run, find_run, keep_others
 from translora.runs.summary import Summary
 from translora.scoring.metrics import Scores, evaluate, require_tokenizer
 from translora.scoring.significance import compared_scores, paired_test
@@ -208,7 +208,8 @@ def _train_model(ready: _Ready, config: Config, run: Run, trackers: Sequence[Tra
 def _save_model(translator: LoadedModel, run: Run, base: str) -> None:
     """Write the adapter or the model, with its card."""
     model = translator.model
-    with atomic_folder(run.adapter if isinstance(model, PeftModel) else run.model) as folder:
+    place = run.adapter if isinstance(model, PeftModel) else run.model
+    with atomic_folder(place) as folder:
         if isinstance(model, PeftModel):
             save_adapter(model, folder, base, run.initial_adapter if _has_initial(run.config) else None)
         else:
@@ -216,6 +217,7 @@ def _save_model(translator: LoadedModel, run: Run, base: str) -> None:
                 model.save_pretrained(folder)
                 translator.tokenizer.save_pretrained(folder)
         write_text(folder / "README.md", model_card(run.config, isinstance(model, PeftModel), run))
+        keep_others(run, place, folder)
 
 
 def _write_card(run: Run) -> None:

@@ -12,6 +12,7 @@ from translora.comparison import results
 from translora.comparison.jobs import Outcome, check_runs, run_equal_time, run_untouched, run_variant
 from translora.comparison.variants import Variant, read_variants
 from translora.config import CompareConfig, Config
+from translora.config.load import check_values, load_comparison
 from translora.errors import ConfigError, TrainingError
 from translora.io import console
 from translora.io.files import LOCK, only_process, remove_folder, storage_errors, write_json
@@ -22,15 +23,24 @@ from translora.scoring.metrics import METRICS, with_interval
 RESULT_FILE = "compare.json"
 
 
-def compare(config: Config, comparison: CompareConfig, recipe: str, overwrite: bool = False) -> dict[str, Any]:
+def compare(
+    config: Config | str | Path, comparison: CompareConfig | None = None, recipe: str = "", overwrite: bool = False
+) -> dict[str, Any]:
     """Train and score every variant, and return the content of `compare.json`.
 
+    `config` may be the path or name of a recipe, whose section `compare` is taken unless `comparison` is given.
     Each run is a run folder below `config.output`. What an earlier, interrupted call has done is not done again.
     `recipe` is what the result names as its recipe; `overwrite` deletes an earlier comparison first.
 
     Raises `ConfigError` before anything is trained, `InterruptedRunError` after Ctrl-C or SIGTERM, and `TrainingError`
     at the end where a variant failed; the others are written and shown all the same.
     """
+    if not isinstance(config, Config):
+        recipe = recipe or str(config)
+        config, section = load_comparison(config)
+        comparison = comparison or section
+    comparison = comparison or CompareConfig()
+    check_values(config)
     variants = read_variants(config, comparison)
     folder = Path(config.output)
     if (folder / "config.yaml").exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
@@ -50,6 +51,9 @@ _WRITTEN = (
 )
 """The files of a run folder, in the order in which they are deleted: the summary first, so that a run that is deleted
 in part is not taken for a finished one, and the marker last."""
+
+
+_FOLDERS = ("adapter", "model", "checkpoints", "tensorboard", "translations")
 
 
 SAFE_TO_CHANGE = (
@@ -149,16 +153,30 @@ def delete_run(run: Run) -> list[Path]:
     """
     if not is_run(run.folder):
         raise ConfigError(f"{run.folder} is no run folder: nothing in it is deleted")
-    found = [path for path in _below(run.folder) if path.is_symlink() or not path.is_dir()]
-    names = {path: path.relative_to(run.folder).as_posix() for path in found}
     with storage_errors(run.folder):
         for pattern in _WRITTEN:
-            for path in [path for path, name in names.items() if fnmatch(name, pattern)]:
-                path.unlink()
-                del names[path]
-        for name in {pattern.split("/")[0] for pattern in _WRITTEN if "/" in pattern}:
+            for path in _files(run.folder):
+                if fnmatch(path.relative_to(run.folder).as_posix(), pattern):
+                    path.unlink()
+        for name in _FOLDERS:
             _remove_empty(run.folder / name)
-    return sorted(path for path in run.folder.iterdir() if path.name != LOCK)
+    left = [path for path in run.folder.iterdir() if path.name not in (LOCK, *_FOLDERS)]
+    return sorted([*left, *(path for name in _FOLDERS for path in _files(run.folder / name))])
+
+
+def keep_others(run: Run, old: Path, new: Path) -> None:
+    """Copy the files in `old`, a folder of the run, that translora did not write into `new`, which takes its place."""
+    for path in _files(old):
+        name = path.relative_to(run.folder).as_posix()
+        if not any(fnmatch(name, pattern) for pattern in _WRITTEN):
+            copy = new / path.relative_to(old)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, copy, follow_symlinks=False)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files and links below `folder`; links are not followed."""
+    return [path for path in _below(folder) if path.is_symlink() or not path.is_dir()]
 
 
 def _below(folder: Path) -> Iterator[Path]:

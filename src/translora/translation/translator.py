@@ -238,6 +238,9 @@ class Translator:
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
         api = HfApi(token=token)
+        http_error: type[Exception] = HfHubHTTPError.__bases__[
+            0
+        ]  # of httpx or its successor, whichever the hub's client uses
         with tempfile.TemporaryDirectory() as folder:
             self._build(Path(folder))
             try:
@@ -247,7 +250,7 @@ class Translator:
                 )
             except HFValidationError as error:
                 raise ModelError(f"{name}: no name of a model on the hub: use USER/MODEL") from error
-            except (OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
+            except (OfflineModeIsEnabled, http_error, OSError, ValueError) as error:
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 raise ModelError(
                     f"{name}: not uploaded ({reason}): check the network, the name, and that `hf auth login` was done"
