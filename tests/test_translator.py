@@ -139,6 +139,7 @@ class Hub(BaseHTTPRequestHandler):
     """As much of the hub's protocol as an upload of small files takes; keeps what it is sent."""
 
     def do_POST(self):
+        here = f"http://{self.headers['Host']}/you/model"
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.asked.append((self.path, body))
         if self.path.endswith("/preupload/main"):
@@ -146,12 +147,12 @@ class Hub(BaseHTTPRequestHandler):
             answer = {"files": [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names]}
         elif self.path.endswith("/commit/main"):
             answer = {
-                "commitUrl": f"http://{self.headers['Host']}/you/model/commit/1",
+                "commitUrl": f"{here}/commit/1",
                 "commitOid": "1",
                 "success": True,
             }
         else:
-            answer = {"url": f"http://{self.headers['Host']}/you/model", "id": "you/model", "name": "you/model"}
+            answer = {"url": here, "id": "you/model", "name": "you/model"}
         self._send(answer)
 
     def do_GET(self):
@@ -194,11 +195,6 @@ def test_a_push_uploads_what_is_saved(run, hub, monkeypatch):
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"http://127.0.0.1:{hub.server_port}/you/model"
     assert json.loads(hub.asked[0][1])["name"] == "model"
-    commits = [body for path, body in hub.asked if path.endswith("/commit/main")]
-    files = {
-        line["value"]["path"]
-        for body in commits
-        for line in map(json.loads, body.splitlines())
-        if line["key"] == "file"
-    }
+    commit = next(body for path, body in hub.asked if path.endswith("/commit/main"))
+    files = {line["value"]["path"] for line in map(json.loads, commit.splitlines()) if line["key"] == "file"}
     assert files >= {"README.md", "adapter_config.json", "adapter_model.safetensors", "translora.json"}

@@ -238,9 +238,7 @@ class Translator:
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
         api = HfApi(token=token)
-        http_error: type[Exception] = HfHubHTTPError.__bases__[
-            0
-        ]  # of httpx or its successor, whichever the hub's client uses
+        http_error: type[Exception] = HfHubHTTPError.__bases__[0]  # of the HTTP client in use
         with tempfile.TemporaryDirectory() as folder:
             self._build(Path(folder))
             try:
