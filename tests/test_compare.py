@@ -125,7 +125,7 @@ def test_the_result_has_every_figure(outcomes):
     untouched, lora, full, broken = result["variants"]
     assert untouched["train_seconds"] is untouched["adapter_bytes"] is untouched["learning_rate"] is None
     assert untouched["trainable_parameters"] == 0
-    scores = [run.summary["bleu_after"] for run in outcomes[1].runs]
+    scores = [run.summary.bleu_after for run in outcomes[1].runs]
     assert lora["bleu"]["per_seed"] == scores
     assert lora["bleu"]["mean"] == pytest.approx(sum(scores) / 2)
     assert lora["seeds"] == [1, 2]
@@ -164,7 +164,7 @@ def test_a_page_of_few_test_pairs_has_no_plot_by_length(outcomes, tmp_path):
     run = Run(Path(shutil.copytree(outcomes[0].runs[0].folder, tmp_path / "run")))
     for file in run.translations.iterdir():
         file.write_text("".join(file.read_text(encoding="utf-8").splitlines(keepends=True)[:5]), encoding="utf-8")
-    run.summary_file.write_text(json.dumps({**run.summary, "test_pairs": 5}))
+    run.summary_file.write_text(json.dumps({**run.summary.as_dict(), "test_pairs": 5}))
     result = results.build(outcomes, "translora compare recipe.yaml")
     write_comparison(tmp_path / "page.html", result, {"untouched": run})
     assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<svg") == 2

@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 import torch
 
-from translora.config import DecodingConfig
+from translora.config import Config, DecodingConfig
 from translora.models.load import load
-from translora.translation.decode import translate
+from translora.translation.decode import decode, translate
 
 LINES = ["Guten Morgen!", "", "Ein sehr viel längerer Satz, der anders gefüllt wird als die anderen.", "  ", "Ja."]
 
@@ -36,6 +36,41 @@ def test_greedy_is_what_transformers_generates(translator):
     expected = translator.model.generate(**inputs, max_new_tokens=12, do_sample=False, num_beams=1)
     text = translator.tokenizer.decode(expected[0], skip_special_tokens=True)
     assert translate(translator, LINES[:1], DecodingConfig(max_tokens=12)) == [" ".join(text.split())]
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_the_lines_that_were_cut_are_known_with_the_limit(translator, beams):
+    """A random model goes on for ever; limits differ by line."""
+    found = decode(translator, LINES, DecodingConfig(beams=beams, max_tokens=25, max_ratio=2.0))
+    assert [one.cut_by for one in found] == ["max_ratio", "", "max_tokens", "", "max_ratio"]
+    assert [one.cut for one in found] == [True, False, True, False, True]
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_translation_that_ends_at_its_limit_by_itself_is_not_cut(beams):
+    translator = load(Config(model="mini"))
+    (whole,) = decode(translator, ["Guten Morgen!"], DecodingConfig(beams=beams))
+    tokens = len(translator.tokenizer(whole.text, add_special_tokens=False)["input_ids"])
+    at_limit, below = (
+        decode(translator, ["Guten Morgen!"], DecodingConfig(beams=beams, max_tokens=most))[0]
+        for most in (tokens, tokens - 1)
+    )
+    assert (whole.cut, at_limit.cut, below.cut) == (False, False, True)
+    assert at_limit.text == whole.text != below.text
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+def test_a_score_is_the_mean_log_probability_by_transformers(beams):
+    translator = load(Config(model="mini"))
+    lines = ["Guten Morgen!", "Das Haus am See ist sehr groß und alt.", ""]
+    found = decode(translator, lines, DecodingConfig(beams=beams), scores=True)
+    for line, one in zip(lines[:2], found, strict=False):
+        inputs = translator.tokenizer(translator.prompt + line, return_tensors="pt")
+        output = translator.model.generate(**inputs, max_new_tokens=99, num_beams=beams, do_sample=False)
+        with torch.inference_mode():
+            loss = translator.model(**inputs, labels=output[:, 1:]).loss
+        assert one.score == pytest.approx(-float(loss), abs=1e-4)
+    assert found[2].score is None
 
 
 def test_lengths_are_limited(translator):

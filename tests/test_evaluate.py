@@ -50,7 +50,8 @@ def test_nothing_to_score():
 
 def test_several_references(tmp_path):
     more = ["The house is great.", "It is not raining, is it?", "Save the file now."]
-    two = evaluate(HYPOTHESES, REFERENCES, "en", more)
+    assert evaluate(HYPOTHESES, [REFERENCES], "en") == evaluate(HYPOTHESES, REFERENCES, "en")
+    two = evaluate(HYPOTHESES, [REFERENCES, more], "en")
     assert two.bleu.score > evaluate(HYPOTHESES, REFERENCES, "en").bleu.score
     assert "nrefs:2" in two.bleu.signature
     assert bleu(HYPOTHESES, REFERENCES, "en") == evaluate(HYPOTHESES, REFERENCES, "en").bleu.score

@@ -180,11 +180,11 @@ def test_gradients_are_those_of_the_models_own_head(folders, config, family, met
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_whole_run(folders, config, family, capsys):
     run = translora.train(dataclasses.replace(config, model=str(folders[family])))
-    assert run.summary["steps"] == 8
-    rows = run.summary["table"]
-    assert rows[1]["validation_loss"] < rows[0]["validation_loss"]
+    assert run.summary.steps == 8
+    rows = run.summary.table
+    assert rows[1].validation_loss < rows[0].validation_loss
     assert "with translora's head and loss (the architecture is" in capsys.readouterr().err
-    lines = translora.translate_lines(run.folder, ["Guten Tag", "", "Datei </s> öffnen __en__ " * 90])
+    lines = run.translator().translate(["Guten Tag", "", "Datei </s> öffnen __en__ " * 90])
     assert lines[1] == ""
     assert not any(code in line for line in lines for code in ("__en__", "en_XX", "eng_Latn", "</s>"))
 
@@ -198,7 +198,7 @@ def test_a_whole_model_is_saved_as_it_is(folders, config, family):
     assert kept.model.config.tie_word_embeddings == again.model.config.tie_word_embeddings
     assert [name for name, _ in kept.model.named_parameters()] == [name for name, _ in again.model.named_parameters()]
     after = (run.translations / "after.txt").read_text()
-    assert translora.translate_lines(run.folder, read_splits(config).test.sources) == after.split("\n")[:-1]
+    assert run.translator().translate(read_splits(config).test.sources) == after.split("\n")[:-1]
 
 
 @pytest.mark.parametrize("family", ["marian", "marian-many"])

@@ -18,19 +18,18 @@ ORDER = [
     "mini",
     "data.pairs", "data.batching", "data.readers.lines", "data.readers.rows", "data.readers.delimited",
     "data.readers.jsonl", "data.readers.parquet", "data.readers.text", "data.readers.tmx", "data.readers.hub",
-    "data.readers.embedded", "data.readers.sources", "data.cleaning.leakage", "data.cleaning.identify",
+    "data.readers.embedded", "data.readers.sources", "data.given", "data.cleaning.leakage", "data.cleaning.identify",
     "data.cleaning.rules", "data.cleaning.corpus", "data.check", "data.splits", "data.tokens",
     "models.families", "models.hub", "models.hardware", "models.t5.layout", "models.t5.layers",
     "models.t5.attention", "models.t5.forward", "models.loss", "models.load", "models.lora", "models.adapter",
     "models.budget",
     "scoring.metrics", "scoring.significance", "scoring.comet",
-    "runs.folder", "runs.lifecycle",
-    "translation.decode",
+    "runs.summary", "runs.folder", "runs.lifecycle", "runs.card",
+    "translation.decode", "translation.translator", "translation.evaluation",
     "training.plan", "training.optimizer", "training.checkpoint", "training.tracking", "training.step",
     "training.loop", "training.validation", "training.canary", "training.memory",
-    "report.plots", "report.page", "report.changes", "report.summary", "report.run", "report.comparison",
+    "report.plots", "report.page", "report.changes", "report.terminal", "report.run", "report.comparison",
     "pipeline",
-    "translation.evaluation",
     "comparison.variants", "comparison.jobs", "comparison.results", "comparison.runner", "comparison.process",
     "cli.arguments", "cli.train", "cli.compare", "cli.evaluate", "cli.report", "cli.translate", "cli.data",
     "cli.program", "cli", "__main__",
@@ -73,6 +72,29 @@ def test_every_module_has_its_place():
 def test_importing_loads_no_torch(code):
     check = f"{code}; import sys; sys.exit(any(m in sys.modules for m in ('torch', 'transformers', 'datasets')))"
     assert subprocess.run([sys.executable, "-c", check]).returncode == 0
+
+
+def test_what_translates_loads_neither_training_nor_plots():
+    """Nor what reads files: a server needs none of them."""
+    unwanted = ("translora.training", "translora.report", "translora.pipeline", "matplotlib", "datasets", "pandas")
+    check = f"import translora.translation.translator, sys; sys.exit(any(m in sys.modules for m in {unwanted}))"
+    assert subprocess.run([sys.executable, "-c", check]).returncode == 0
+
+
+def test_no_public_name_is_the_name_of_a_module():
+    """Importing a submodule would hide it."""
+    code = (
+        "import importlib, pkgutil, types, translora\n"
+        "for module in pkgutil.walk_packages(translora.__path__, 'translora.'):\n"
+        "    if not module.name.endswith('__main__'): importlib.import_module(module.name)\n"
+        "for name in translora.__all__:\n"
+        "    assert not isinstance(getattr(translora, name), types.ModuleType), name\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_package_is_typed():
+    assert (SOURCE / "py.typed").exists()
 
 
 def test_every_public_name_is_there():

@@ -35,29 +35,29 @@ def test_a_run_folder_holds_what_it_should(run, tiny_config, capsys):
     assert run.config == tiny_config
     assert yaml.safe_load(run.config_file.read_text())["lora"]["rank"] == 4
     summary = run.summary
-    assert summary.keys() >= SUMMARY
-    assert summary["trainable_parameters"] / summary["total_parameters"] < 0.1
-    assert summary["bleu_after"] == bleu(lines(run, "after"), lines(run, "reference"), "en")
-    assert len(lines(run, "source")) == len(lines(run, "before")) == summary["test_pairs"] == 20
+    assert json.loads(run.summary_file.read_text()).keys() >= SUMMARY
+    assert summary.trainable_parameters / summary.total_parameters < 0.1
+    assert summary.bleu_after == bleu(lines(run, "after"), lines(run, "reference"), "en")
+    assert len(lines(run, "source")) == len(lines(run, "before")) == summary.test_pairs == 20
     figures = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     assert [f["step"] for f in figures if "loss" in f] == list(range(1, 9))
     assert [f["step"] for f in figures if "validation_bleu" in f] == [4, 8]
-    assert [row["step"] for row in summary["table"]] == [4, 8]
+    assert [row.step for row in summary.table] == [4, 8]
     assert {path.name for path in run.adapter.iterdir()} >= {"adapter_config.json", "adapter_model.safetensors"}
 
 
 @pytest.mark.parametrize("part", ["", "adapter"])
 def test_a_run_and_its_adapter_translate_as_the_run_did(run, tiny_model, part):
-    found = translora.translate_lines(run.folder / part, lines(run, "source"))
+    found = translora.Translator.from_pretrained(run.folder / part).translate(lines(run, "source"))
     assert all(text.startswith(cut) for text, cut in zip(found, lines(run, "after"), strict=True))  # cut at 8 tokens
 
 
 def test_full_fine_tuning_leaves_a_whole_model(tiny_config):
     run = translora.train(dataclasses.replace(tiny_config, method="full"))
-    assert run.summary["trainable_parameters"] == run.summary["total_parameters"]
+    assert run.summary.trainable_parameters == run.summary.total_parameters
     source = lines(run, "source")
-    assert translora.translate_lines(run.folder, source) == lines(run, "after")
-    from_model = translora.translate_lines(run.model, source[:2])
+    assert translora.Translator.from_pretrained(run.folder).translate(source) == lines(run, "after")
+    from_model = translora.Translator.from_pretrained(run.model).translate(source[:2])
     assert all(
         text.startswith(cut) for text, cut in zip(from_model, lines(run, "after"), strict=False)
     )  # cut at 8 tokens
@@ -65,9 +65,9 @@ def test_full_fine_tuning_leaves_a_whole_model(tiny_config):
 
 def test_method_none_only_scores(tiny_config):
     run = translora.train(dataclasses.replace(tiny_config, method="none"))
-    assert run.summary["bleu_before"] == run.summary["bleu_after"]
-    assert run.summary["trainable_parameters"] == 0
-    assert run.summary["table"] == []
+    assert run.summary.bleu_before == run.summary.bleu_after
+    assert run.summary.trainable_parameters == 0
+    assert run.summary.table == ()
 
 
 def test_method_none_needs_no_training_pairs(tiny_config, corpus_file):
@@ -75,15 +75,15 @@ def test_method_none_needs_no_training_pairs(tiny_config, corpus_file):
         tiny_config.data, train=SourceConfig(), test=SourceConfig(path=str(corpus_file), limit=9)
     )
     run = translora.train(dataclasses.replace(tiny_config, method="none", data=data))
-    assert run.summary["test_pairs"] == 9
-    assert run.summary["train_pairs"] == 0
+    assert run.summary.test_pairs == 9
+    assert run.summary.train_pairs == 0
 
 
 def test_a_fresh_model_has_no_score_before(tiny_config):
     config = dataclasses.replace(tiny_config, method="full", init="random")
     run = translora.train(config)
-    assert run.summary["bleu_before"] is None
-    assert run.summary["bleu_after"] is not None
+    assert run.summary.bleu_before is None
+    assert run.summary.bleu_after is not None
 
 
 def test_an_interrupted_run_is_taken_up_by_the_same_call(tiny_config, monkeypatch):
@@ -103,10 +103,10 @@ def test_an_interrupted_run_is_taken_up_by_the_same_call(tiny_config, monkeypatc
     with pytest.raises(ConfigError, match=r"run of another recipe \(seed: 1 there, 2 here\)"):
         translora.train(dataclasses.replace(tiny_config, seed=2))
     with pytest.raises(ConfigError, match="no trained model yet"):
-        translora.translate_lines(tiny_config.output, ["a"])
+        translora.Translator.from_pretrained(tiny_config.output).translate(["a"])
     run = translora.train(tiny_config)
     assert len(calls) == 8
-    assert run.summary["steps"] == 8
+    assert run.summary.steps == 8
 
 
 def test_a_finished_run_is_shown_again_and_overwritten_only_when_asked(capsys, run, tiny_config):
@@ -119,7 +119,7 @@ def test_a_finished_run_is_shown_again_and_overwritten_only_when_asked(capsys, r
         translora.train(dataclasses.replace(tiny_config, seed=2))
     again = translora.train(tiny_config, overwrite=True)
     assert run.summary_file.stat().st_mtime_ns > written
-    assert again.summary["bleu_after"] == run.summary["bleu_after"]
+    assert again.summary.bleu_after == run.summary.bleu_after
 
 
 def test_a_folder_that_is_no_run_is_left_alone(tiny_config, tmp_path):
@@ -156,6 +156,6 @@ def test_a_loss_that_is_not_finite_names_the_pairs_and_keeps_the_last_checkpoint
     run = Run(Path(tiny_config.output))
     assert not run.finished
     monkeypatch.undo()
-    assert translora.train(tiny_config).summary["steps"] == 8
+    assert translora.train(tiny_config).summary.steps == 8
     steps = [json.loads(line)["step"] for line in run.metrics.read_text().splitlines() if '"loss"' in line]
     assert steps == list(range(1, 9))

@@ -49,8 +49,8 @@ def test_a_run_has_its_report(run):
     assert not parser.open
     assert parser.tags.count("svg") >= 2
     figures = run.summary
-    assert f"{figures['bleu_after']:.1f}" in page
-    assert figures["scores_after"]["bleu"]["signature"] in page
+    assert f"{figures.bleu_after:.1f}" in page
+    assert figures.scores_after.bleu.signature in page
     for text in ("BLEU changed by", "How to get the same", "max_tokens: ", "torch "):
         assert text in page
     assert not re.search(r"url\((?!#)|@import|<script", page)

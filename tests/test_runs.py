@@ -13,7 +13,8 @@ from translora.config.load import changed, changed_fields, leaves, plain
 from translora.errors import ConfigError, DataError, TransloraError
 from translora.report.run import write_report
 from translora.runs.folder import Run
-from translora.runs.lifecycle import SAFE_TO_CHANGE, begin_run, find_run
+from translora.runs.lifecycle import SAFE_TO_CHANGE, begin_run, delete_run, find_run, is_run
+from translora.runs.summary import Summary
 
 FIELDS = dict(leaves(plain(Config())))
 OTHER = {
@@ -97,6 +98,116 @@ def test_a_corpus_that_changed_between_two_starts_is_refused(tiny_config, corpus
         translora.train(config)
 
 
+def tree(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+FOREIGN = {
+    "config.yaml": "name: a project of mine\n",
+    "config.yaml ": "model: mini\nsource: de\ntarget: en\n",
+    "inputs.json": "{}",
+    "adapter/adapter_config.json": "{}",
+    "summary.json": "{}",
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_folder_that_only_looks_like_a_run_is_never_emptied(tiny_config, tmp_path, monkeypatch, name):
+    """The folder that one works in, too."""
+    folder = tmp_path / "work"
+    (folder / "src").mkdir(parents=True)
+    (folder / "src" / "thesis.tex").write_text("years of work")
+    (folder / name.strip()).parent.mkdir(exist_ok=True)
+    (folder / name.strip()).write_text(FOREIGN[name])
+    before = tree(folder)
+    monkeypatch.chdir(folder)
+    for output in (".", str(folder)):
+        with pytest.raises(ConfigError, match="is no run folder: choose another --output"):
+            translora.train(dataclasses.replace(tiny_config, output=output), overwrite=True)
+    with pytest.raises(ConfigError, match="is no run folder: nothing in it is deleted"):
+        delete_run(Run(folder))
+    assert tree(folder) == before
+
+
+KEPT = {
+    "notes.txt": "mine",
+    "adapter/notes.txt": "mine",
+    "translations/deepl.txt": "another system's",
+    "model/notes.txt": "mine",
+    "data/corpus.tsv": "a\tb\n",
+    ".hidden": "mine",
+}
+
+
+def test_overwriting_deletes_only_what_translora_wrote_and_names_the_rest(finished, tmp_path, capsys):
+    folder = Path(shutil.copytree(finished.folder, tmp_path / "run"))
+    for name, text in KEPT.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    config = dataclasses.replace(finished.config, seed=7, output=str(folder))
+    translora.train(config, overwrite=True)
+    assert {name: (folder / name).read_text() for name in KEPT} == KEPT
+    said = capsys.readouterr().err
+    for name in ("notes.txt", "adapter/notes.txt", "translations/deepl.txt", "data"):
+        assert f"{folder / name}: kept, for translora did not write it" in said
+    assert Run(folder).config.seed == 7
+
+
+def test_what_a_run_writes_is_all_deleted(finished, tmp_path):
+    folder = Path(shutil.copytree(finished.folder, tmp_path / "run"))
+    assert delete_run(Run(folder)) == []
+    assert set(tree(folder)) <= {".lock"}
+    assert {path.name for path in folder.iterdir()} <= {".lock"}
+
+
+def test_a_link_in_a_run_is_deleted_and_its_target_is_not(finished, tmp_path):
+    folder = Path(shutil.copytree(finished.folder, tmp_path / "run"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "adapter_config.json").write_text("mine")
+    shutil.rmtree(folder / "adapter")
+    (folder / "adapter").symlink_to(tmp_path / "mine")
+    delete_run(Run(folder))
+    assert (tmp_path / "mine" / "adapter_config.json").read_text() == "mine"
+
+
+def test_a_run_of_an_older_version_is_read_and_taken_for_one(finished, tmp_path):
+    """Without its marker, and with fewer figures than there are now."""
+    folder = Path(shutil.copytree(finished.folder, tmp_path / "run"))
+    run = Run(folder)
+    run.marker.unlink()
+    (run.translations / "cut.json").unlink()
+    figures = json.loads(run.summary_file.read_text())
+    for name in ("cut_before", "cut_after", "hardware"):
+        del figures[name]
+    run.summary_file.write_text(json.dumps({**figures, "a_field_of_the_future": 1}))
+    assert is_run(folder)
+    assert run.summary.bleu_after == finished.summary.bleu_after
+    assert run.summary.cut_after is None
+    write_report(run)
+    again = translora.train(dataclasses.replace(finished.config, output=str(folder)), overwrite=True)
+    assert again.marker.exists()
+
+
+def test_the_summary_has_an_attribute_for_every_figure(finished):
+    figures = json.loads(finished.summary_file.read_text())
+    summary = finished.summary
+    assert summary.as_dict() == Summary.of(figures).as_dict()
+    assert json.loads(json.dumps(summary.as_dict())) == figures
+    for name, value in figures.items():
+        if not isinstance(value, dict | list):
+            assert getattr(summary, name) == value
+    assert (summary.cut_before, summary.cut_after) == (10, 10)  # a random model goes on for ever
+
+
+def test_a_run_shows_itself_in_a_notebook(finished, tmp_path):
+    shown = finished._repr_html_()
+    assert f"{finished.summary.bleu_after:.1f} ±" in shown
+    assert finished.summary.verdict.split(":")[0] in shown
+    assert str(finished.report) in shown
+    assert "has not finished" in Run(tmp_path / "<b>")._repr_html_()
+    assert "<b>" not in Run(tmp_path / "<b>")._repr_html_()
+
+
 def test_a_folder_without_a_run_says_so(tmp_path):
     with pytest.raises(DataError, match="no run folder: give one that translora train wrote"):
         _ = Run(tmp_path).config
@@ -161,7 +272,7 @@ def test_translations_of_an_unfinished_run_are_made_again_where_they_are_damaged
     damage(run.folder / name, DAMAGE[kind])
     translora.train(dataclasses.replace(finished.config, output=str(run.folder)))
     assert (run.folder / name).read_bytes() == (finished.folder / name).read_bytes()
-    assert run.summary["bleu_after"] == finished.summary["bleu_after"]
+    assert run.summary.bleu_after == finished.summary.bleu_after
 
 
 @pytest.mark.parametrize("kind", ["empty", "object", "list", "binary", "a folder"])

@@ -1,9 +1,9 @@
 """Teach a T5-family model to translate your own texts, with LoRA, and know whether it worked.
 
     import translora
-    run = translora.train(translora.load_config("my-corpus.yaml"))
-    print(run.summary["bleu_before"], run.summary["bleu_after"])
-    print(translora.translate_lines(run.folder, ["Guten Morgen!"]))
+    run = translora.train("my-corpus.yaml")
+    print(run.summary.bleu_before, run.summary.bleu_after)
+    print(run.translator().translate("Guten Morgen!"))
 
 Importing this package loads no torch; the first call does.
 """
@@ -14,25 +14,71 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from translora.config import Config
+    from translora.comparison.runner import compare
+    from translora.config import (
+        CleaningConfig,
+        CompareConfig,
+        Config,
+        DataConfig,
+        DecodingConfig,
+        LoraConfig,
+        SourceConfig,
+        TrainingConfig,
+    )
     from translora.config.load import load_config
     from translora.errors import TransloraError
-    from translora.pipeline import train, translate_lines
+    from translora.pipeline import train
     from translora.runs.folder import Run
-    from translora.scoring.metrics import evaluate
+    from translora.runs.summary import Summary
+    from translora.scoring.metrics import Score, Scores, evaluate
+    from translora.translation.decode import Translation
+    from translora.translation.translator import Translator
 
 __version__ = "0.1.0"
 
-__all__ = ["Config", "Run", "TransloraError", "__version__", "evaluate", "load_config", "train", "translate_lines"]
+__all__ = [
+    "CleaningConfig",
+    "CompareConfig",
+    "Config",
+    "DataConfig",
+    "DecodingConfig",
+    "LoraConfig",
+    "Run",
+    "Score",
+    "Scores",
+    "SourceConfig",
+    "Summary",
+    "TrainingConfig",
+    "Translation",
+    "Translator",
+    "TransloraError",
+    "__version__",
+    "compare",
+    "evaluate",
+    "load_config",
+    "train",
+]
 
 _HOME = {
+    "CleaningConfig": "config",
+    "CompareConfig": "config",
     "Config": "config",
+    "DataConfig": "config",
+    "DecodingConfig": "config",
+    "LoraConfig": "config",
     "Run": "runs.folder",
+    "Score": "scoring.metrics",
+    "Scores": "scoring.metrics",
+    "SourceConfig": "config",
+    "Summary": "runs.summary",
+    "TrainingConfig": "config",
     "TransloraError": "errors",
+    "Translation": "translation.decode",
+    "Translator": "translation.translator",
+    "compare": "comparison.runner",
     "evaluate": "scoring.metrics",
     "load_config": "config.load",
     "train": "pipeline",
-    "translate_lines": "pipeline",
 }
 
 
@@ -42,3 +88,7 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(f"translora.{_HOME[name]}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,136 +2,171 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import torch
 from peft import PeftModel
 
-from translora.config import Config
+from translora import __version__
+from translora.config import Config, SourceConfig
+from translora.config.load import load_config
+from translora.data.given import given_corpus, given_source
 from translora.data.pairs import Corpus
 from translora.data.splits import Splits, read_splits
 from translora.data.tokens import TokenisedCorpus, tokenise
-from translora.errors import ConfigError, DataError, NotFiniteError
+from translora.errors import DataError, NotFiniteError
 from translora.io import console
-from translora.io.files import atomic_folder, write_json, write_lines
-from translora.models.adapter import base_of, load_adapter, save_adapter
+from translora.io.files import atomic_folder, write_json, write_lines, write_text
+from translora.models.adapter import save_adapter
+from translora.models.hardware import choose_device, describe, peak_memory_bytes
 from translora.models.load import LoadedModel, base_hash, checkpoint_activations, load, quiet_transformers
-from translora.models.lora import ParameterCount, attach, count_parameters, freeze, merged_copy
-from translora.report import summary
+from translora.models.lora import ParameterCount, attach, count_parameters, freeze
 from translora.report.run import write_report
-from translora.report.summary import Results
-from translora.runs.folder import Run, adapter_folder
-from translora.runs.lifecycle import at_work_in, begin_run, find_run
-from translora.scoring.metrics import evaluate, require_tokenizer
+from translora.report.terminal import show_memory, show_start
+from translora.runs.card import model_card
+from translora.runs.folder import Run
+from translora.runs.lifecycle import at_work_in, begin_run, find_run, keep_others
+from translora.runs.summary import Summary
+from translora.scoring.metrics import Scores, evaluate, require_tokenizer
 from translora.scoring.significance import compared_scores, paired_test
 from translora.training import canary
 from translora.training.checkpoint import Checkpoints, TrainingState
 from translora.training.loop import fit
-from translora.training.memory import check_memory
+from translora.training.memory import Preflight, check_memory
 from translora.training.tracking import Journal, TensorBoard, Tracker
 from translora.training.validation import translate_merged, validate
+from translora.translation.decode import cut_lines, say_cut
 
 
-def train(config: Config, overwrite: bool = False, score: bool = True, trackers: Sequence[Tracker] = ()) -> Run:
-    """Do the whole job that `config` describes and return its run folder.
+def train(
+    config: Config | str | Path,
+    *,
+    train: Any = None,
+    validation: Any = None,
+    test: Any = None,
+    overwrite: bool = False,
+    score: bool = True,
+    trackers: Sequence[Tracker] = (),
+    quiet: bool = False,
+) -> Run:
+    """Do the whole job that `config` (or the recipe of that path or name) describes and return its run folder.
 
-    Goes on where an earlier, interrupted call with the same configuration stopped; a finished run is shown again.
-    `overwrite` deletes an earlier run in the folder first. Without `score` the job ends when the model is trained;
-    a later call translates and scores the test pairs. `trackers` are told each step's figures.
+    `train`, `validation` and `test` are pairs in place of those that the configuration names: a list of (source,
+    target), a frame of pandas or a data set of `datasets` with columns named by the language codes (or `translation`),
+    or the path of a file.
+
+    Continues where an earlier, interrupted call with the same configuration stopped; a finished run is returned as it
+    is. `overwrite` deletes an earlier run in the folder first. Without `score` the job ends when the model is trained;
+    a later call translates and scores the test pairs. `trackers` get each step's figures. Progress and notices go to
+    standard error, unless `quiet`. The global random state is left as it was.
 
     Raises a `TransloraError` for whatever the user can mend.
     """
-    run = find_run(config, overwrite)
-    if run.finished and not overwrite:
-        console.notice(f"{run.folder}: this run has finished; --overwrite does it again")
-        summary.show_end(run)
-        return run
-    require_tokenizer(config.target)
-    with at_work_in(run):
-        _train(config, run, overwrite, score, trackers)
-    if score:
-        summary.show_end(run)
+    if not isinstance(config, Config):
+        config = load_config(config)
+    config, given = _with_given(config, {"train": train, "validation": validation, "test": test})
+    with console.quiet(quiet):
+        run = find_run(config, overwrite)
+        if run.finished and not overwrite:
+            console.notice(f"{run.folder}: this run has finished; --overwrite does it again")
+            return run
+        require_tokenizer(config.target)
+        with at_work_in(run), _own_randomness(config):
+            _train(_Job(config, run, given, overwrite, score, trackers))
     return run
 
 
-def _train(config: Config, run: Run, overwrite: bool, score: bool, trackers: Sequence[Tracker]) -> None:
-    """What of the job is not done yet."""
-    if config.training.tensorboard:
-        trackers = [*trackers, TensorBoard(run.tensorboard)]
-    splits = read_splits(config)
-    translator = load(config)
-    parameters = _make_trainable(translator, config)
-    summary.show_start(translator, parameters, splits, config)
-    loss = canary.check(translator, splits.train if len(splits.train) else splits.test, config)
-    console.notice(f"canary: passed; loss {loss:.2f} nats a token on the first pairs")
-    examples = _tokenised(translator, splits.train, config)
-    needs = check_memory(translator, examples, config)
-    summary.show_memory(needs, config)
+@dataclass(frozen=True)
+class _Job:
+    """What `train` was asked for."""
+
+    config: Config
+    run: Run
+    given: Mapping[str, Corpus]
+    overwrite: bool
+    score: bool
+    trackers: Sequence[Tracker]
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What is there before the first step."""
+
+    model: LoadedModel
+    splits: Splits
+    examples: TokenisedCorpus
+    parameters: ParameterCount
+    needs: Preflight
+
+
+def _with_given(config: Config, given: Mapping[str, Any]) -> tuple[Config, dict[str, Corpus]]:
+    """The configuration with the pairs that were given in place of its own, and those that are no paths."""
+    corpora: dict[str, Corpus] = {}
+    sources: dict[str, Any] = {}
+    for name, pairs in given.items():
+        if isinstance(pairs, str | Path):
+            sources[name] = SourceConfig(path=str(pairs))
+        elif pairs is not None:
+            corpora[name] = given_corpus(pairs, config.source, config.target, name)
+            sources[name] = given_source(corpora[name])
+    return replace(config, data=replace(config.data, **sources)), corpora
+
+
+@contextmanager
+def _own_randomness(config: Config) -> Iterator[None]:
+    """Put the global random state of torch back afterwards."""
+    device = choose_device(config.device)
+    devices = [torch.cuda.current_device() if device.index is None else device.index] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
+def _train(job: _Job) -> None:
+    """Do the parts of the job that are not done yet."""
+    config, run = job.config, job.run
+    trackers = [*job.trackers, *([TensorBoard(run.tensorboard)] if config.training.tensorboard else [])]
+    ready = _prepared(job)
     base = base_hash(config)
-    begin_run(run, config, {"base model": base, **splits.hashes()}, overwrite)
+    begin_run(run, config, {"base model": base, **ready.splits.hashes()}, job.overwrite)
     if _has_initial(config) and not run.initial_adapter.exists():
         with atomic_folder(run.initial_adapter) as folder:
-            save_adapter(translator.model, folder, base)
-    if score:
-        write_lines(run.translations / "source.txt", [" ".join(text.split()) for text in splits.test.sources])
-        write_lines(run.translations / "reference.txt", [" ".join(text.split()) for text in splits.test.targets])
-    if score and "before" in run.labels:
-        _translate_test(translator, splits.test, config, run, "before")
+            save_adapter(ready.model.model, folder, base)
+    test = ready.splits.test
+    if job.score:
+        write_lines(run.translations / "source.txt", [" ".join(text.split()) for text in test.sources])
+        write_lines(run.translations / "reference.txt", [" ".join(text.split()) for text in test.targets])
+    if job.score and "before" in run.labels:
+        _translate_test(ready.model, test, config, run, "before")
     state = TrainingState()
     if config.method != "none":
-        state = _train_model(translator, splits, examples, config, run, needs.batch_tokens, trackers)
-        _save_model(translator, run, base)
-    if not score:
-        return
-    if "after" in run.labels:
-        _translate_test(translator, splits.test, config, run, "after")
-    results = _results(run, splits.test, config)
-    write_json(run.summary_file, summary.build(config, translator, parameters, splits, examples, needs, state, results))
-    write_report(run)
+        state = _train_model(ready, config, run, trackers)
+        _save_model(ready.model, run, base)
+    if job.score:
+        if "after" in run.labels:
+            _translate_test(ready.model, test, config, run, "after")
+        write_json(run.summary_file, _summary(config, run, ready, state).as_dict())
+        if run.trained:
+            _write_card(run)
+        write_report(run)
 
 
-def translate_lines(
-    name: str | Path, lines: Sequence[str], source: str = "", target: str = "", beams: int = 0
-) -> list[str]:
-    """Translate `lines` with a run, an adapter folder or a model, in order; see `open_translator` for `name`."""
-    translator, config = open_translator(name, source, target, beams)
-    return translate_merged(translator, list(lines), config, "translate")
-
-
-def open_translator(name: str | Path, source: str = "", target: str = "", beams: int = 0) -> tuple[LoadedModel, Config]:
-    """The model behind a run folder, a PEFT adapter folder, a model folder, a hub name or `mini`, ready to translate.
-
-    Languages and beams default to the run's, else to the defaults of `Config`. An adapter is merged in.
-
-    Raises `ConfigError` or `ModelError` where there is no such thing.
-    """
-    path = Path(name)
-    run = Run(path)
-    adapter = adapter_folder(path)
-    if run.config_file.exists():
-        config = run.config
-        if not adapter and run.model.exists():
-            config = dataclasses.replace(config, model=str(run.model))
-        elif not adapter and config.method != "none":
-            raise ConfigError(f"{path}: the run has no trained model yet: start its training again to finish it")
-    elif adapter:
-        config = Config(model=base_of(adapter))
-    else:
-        config = Config(model=str(name))
-    config = dataclasses.replace(
-        config,
-        method="none",
-        init="pretrained",
-        source=source or config.source,
-        target=target or config.target,
-        decoding=dataclasses.replace(config.decoding, beams=beams or config.decoding.beams),
-    )
-    translator = load(config)
-    if adapter:
-        translator.model = merged_copy(load_adapter(translator.model, adapter, lambda: base_hash(config)))
-    return translator, config
+def _prepared(job: _Job) -> _Ready:
+    """Read the pairs, load the model, and check both before any compute is spent."""
+    config = job.config
+    splits = read_splits(config, job.given)
+    model = load(config)
+    parameters = _make_trainable(model, config)
+    show_start(model, parameters, splits, config)
+    loss = canary.check(model, splits.train if len(splits.train) else splits.test, config)
+    console.notice(f"canary: passed; loss {loss:.2f} nats a token on the first pairs")
+    examples = _tokenised(model, splits.train, config)
+    needs = check_memory(model, examples, config)
+    show_memory(needs, config)
+    return _Ready(model, splits, examples, parameters, needs)
 
 
 def _make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
@@ -151,24 +186,17 @@ def _tokenised(translator: LoadedModel, corpus: Corpus, config: Config) -> Token
     return tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
 
 
-def _train_model(
-    translator: LoadedModel,
-    splits: Splits,
-    examples: TokenisedCorpus,
-    config: Config,
-    run: Run,
-    batch_tokens: int,
-    trackers: Sequence[Tracker],
-) -> TrainingState:
-    held_out = _tokenised(translator, splits.validation, config)
+def _train_model(ready: _Ready, config: Config, run: Run, trackers: Sequence[Tracker]) -> TrainingState:
+    splits, batch_tokens = ready.splits, ready.needs.batch_tokens
+    held_out = _tokenised(ready.model, splits.validation, config)
     with Journal(run.metrics, trackers) as journal:
         try:
             return fit(
-                translator,
-                examples,
+                ready.model,
+                ready.examples,
                 config,
                 Checkpoints(run.checkpoints, config.training.save_every),
-                lambda: validate(translator, splits.validation, held_out, config, batch_tokens),
+                lambda: validate(ready.model, splits.validation, held_out, config, batch_tokens),
                 journal,
                 batch_tokens,
             )
@@ -177,14 +205,24 @@ def _train_model(
 
 
 def _save_model(translator: LoadedModel, run: Run, base: str) -> None:
+    """Write the adapter or the model, with its card."""
     model = translator.model
-    if isinstance(model, PeftModel):
-        with atomic_folder(run.adapter) as folder:
+    place = run.adapter if isinstance(model, PeftModel) else run.model
+    with atomic_folder(place) as folder:
+        if isinstance(model, PeftModel):
             save_adapter(model, folder, base, run.initial_adapter if _has_initial(run.config) else None)
-        return
-    with atomic_folder(run.model) as folder, quiet_transformers():
-        model.save_pretrained(folder)
-        translator.tokenizer.save_pretrained(folder)
+        else:
+            with quiet_transformers():
+                model.save_pretrained(folder)
+                translator.tokenizer.save_pretrained(folder)
+        write_text(folder / "README.md", model_card(run.config, isinstance(model, PeftModel), run))
+        keep_others(run, place, folder)
+
+
+def _write_card(run: Run) -> None:
+    """Write the card again, with the scores."""
+    folder = run.adapter if run.adapter.exists() else run.model
+    write_text(folder / "README.md", model_card(run.config, folder == run.adapter, run))
 
 
 def _has_initial(config: Config) -> bool:
@@ -197,17 +235,51 @@ def _translate_test(translator: LoadedModel, test: Corpus, config: Config, run: 
     with suppress(DataError):
         if len(run.translated(label)) == len(test):
             return
-    hypotheses = translate_merged(translator, test.sources, config, f"translate test pairs, {label}")
-    write_lines(run.translations / f"{label}.txt", hypotheses)
+    found = translate_merged(translator, test.sources, config, f"translate test pairs, {label}")
+    say_cut(found, config.decoding, f"test pairs, {label}", "--decoding.max_tokens")
+    run.write_translations(label, [one.text for one in found], cut_lines(found))
 
 
-def _results(run: Run, test: Corpus, config: Config) -> Results:
-    """The scores of the test pairs, and where they were translated before training too, whether they differ."""
+def _scores(run: Run, test: Corpus, config: Config) -> tuple[Scores | None, Scores, dict[str, float] | None]:
+    """The scores of the test pairs before and after, and the p-value of each difference, where there are two."""
     if config.init == "random":
-        return Results(None, evaluate(run.translated("after"), test.targets, config.target), None)
+        return None, evaluate(run.translated("after"), test.targets, config.target), None
     if config.method == "none":
         scores = evaluate(run.translated("before"), test.targets, config.target)
-        return Results(scores, scores, None)
+        return scores, scores, None
     comparisons = paired_test(run.translated("before"), run.translated("after"), [test.targets], config.target)
     before, after = compared_scores(comparisons, len(test))
-    return Results(before, after, {key: comparison.p_value for key, comparison in comparisons.items()})
+    return before, after, {key: comparison.p_value for key, comparison in comparisons.items()}
+
+
+def _summary(config: Config, run: Run, ready: _Ready, state: TrainingState) -> Summary:
+    before, after, p_values = _scores(run, ready.splits.test, config)
+    cut = {label: None if (lines := run.cut_lines(label)) is None else len(lines) for label in ("before", "after")}
+    return Summary(
+        base_model=config.model,
+        method=config.method,
+        scores_before=before,
+        scores_after=after,
+        p_values=p_values,
+        test_pairs=len(ready.splits.test),
+        steps=state.step,
+        table=tuple(state.rows),
+        total_parameters=ready.parameters.total,
+        trainable_parameters=ready.parameters.trainable,
+        train_pairs=len(ready.splits.train),
+        validation_pairs=len(ready.splits.validation),
+        dropped=ready.splits.dropped,
+        truncated_sources=ready.examples.truncated_sources,
+        truncated_targets=ready.examples.truncated_targets,
+        cut_before=cut["before"],
+        cut_after=cut["after"] if "after" in run.labels else cut["before"],
+        best_step=state.best_step,
+        train_seconds=state.seconds,
+        pairs_per_second=state.pairs / state.seconds if state.seconds else None,
+        batch_tokens=state.batch_tokens,
+        predicted_memory_bytes=ready.needs.peak_bytes,
+        peak_memory_bytes=state.peak_memory_bytes or peak_memory_bytes(ready.model.device),
+        hardware=describe(ready.model.device),
+        dtype=str(ready.model.dtype)[6:],
+        version=__version__,
+    )

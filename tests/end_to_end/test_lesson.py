@@ -44,8 +44,8 @@ def test_the_lesson_runs_on_a_stand_in(recipe, kind, wmt_folder, tiny_model, tmp
         main(["train", recipe, *flags])
     assert caught.value.code == 0
     summary = Run(tmp_path / "run").summary
-    assert summary["train_pairs"] + sum(dropped["count"] for dropped in summary["dropped"].values()) == 200 - 40
-    assert (summary["validation_pairs"], summary["test_pairs"]) == (20, 20)
-    assert [row["epoch"] for row in summary["table"]] == [1, 2]
-    assert summary["trainable_parameters"] == 4 * 2 * (32 + 32) * 6
+    assert summary.train_pairs + sum(dropped.count for dropped in summary.dropped.values()) == 200 - 40
+    assert (summary.validation_pairs, summary.test_pairs) == (20, 20)
+    assert [row.epoch for row in summary.table] == [1, 2]
+    assert summary.trainable_parameters == 4 * 2 * (32 + 32) * 6
     assert "training loss" in capsys.readouterr().out

@@ -19,7 +19,7 @@ from translora.errors import ModelError, TransloraError
 from translora.models.adapter import load_adapter, save_adapter
 from translora.models.load import base_hash, load
 from translora.models.lora import attach
-from translora.pipeline import open_translator
+from translora.translation.translator import Translator
 
 STEP = 1000
 
@@ -53,7 +53,7 @@ def adapter(small_model, tmp_path):
 
 
 def opened(folder):
-    return open_translator(folder, "de", "en")
+    return Translator.from_pretrained(folder, source="de", target="en")
 
 
 def assert_one_line(work, *arguments):
@@ -79,8 +79,8 @@ class Canary:
 
 
 def test_a_whole_folder_is_opened(model, adapter):
-    assert opened(model)[0].name == str(model)
-    assert opened(adapter)[0].path == "fast"
+    assert opened(model).loaded.name == str(model)
+    assert opened(adapter).loaded.path == "fast"
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "pytorch_model.bin.index.json"])

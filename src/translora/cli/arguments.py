@@ -72,6 +72,7 @@ def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
     parser.add_argument("--source", default="", help="source language code (default: the run's, else de)")
     parser.add_argument("--target", default="", help="target language code (default: the run's, else en)")
     parser.add_argument("--beams", type=int, default=0, help="beam size (default: the run's, else 1, greedy)")
+    parser.add_argument("--max-tokens", type=int, default=0, help="longest translation (default: the run's, else 256)")
 
 
 class FieldsHelp(argparse.Action):

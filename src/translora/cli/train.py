@@ -34,4 +34,8 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
 
     from translora.pipeline import train
 
-    train(config, overwrite=arguments.overwrite, score=not arguments.train_only)
+    done = train(config, overwrite=arguments.overwrite, score=not arguments.train_only)
+    if done.finished:
+        from translora.report.terminal import show_end
+
+        show_end(done)

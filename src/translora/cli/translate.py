@@ -28,9 +28,13 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
     else:
         lines = text_lines(Path(arguments.input))
 
-    from translora.pipeline import translate_lines
+    from translora.translation.translator import Translator
 
-    results = translate_lines(arguments.model, lines, arguments.source, arguments.target, arguments.beams)
+    translator = Translator.from_pretrained(
+        arguments.model, source=arguments.source, target=arguments.target, max_tokens=arguments.max_tokens
+    )
+    found = translator.decode(lines, beams=arguments.beams, progress="translate", flag="--max-tokens")
+    results = [one.text for one in found]
     if arguments.output:
         write_lines(Path(arguments.output), results)
         return

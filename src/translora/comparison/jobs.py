@@ -19,7 +19,6 @@ from translora.config import Config, LoraConfig, TrainingConfig
 from translora.config.load import save_config
 from translora.errors import InterruptedRunError, TrainingError
 from translora.io import console
-from translora.io.files import write_lines
 from translora.io.interrupt import stop_between_steps
 from translora.runs.folder import Run
 from translora.runs.lifecycle import find_run
@@ -101,12 +100,12 @@ def run_equal_time(variant: Variant, outcome: Outcome, folder: Path, seconds: fl
     """Train the variant's first seed for `seconds`, as its own speed has them, and note the run in `outcome`."""
     assert outcome.rate is not None
     figures = outcome.runs[0].summary
-    share = seconds / figures["train_seconds"]
+    share = seconds / figures.train_seconds
     if abs(share - 1) < _SAME_TIME:
         outcome.equal_time = outcome.runs[0]
         return
     config = variant.run_config(folder / variant.name / "equal-time", outcome.rate, variant.config.seed)
-    steps = max(1, round(share * figures["steps"]))
+    steps = max(1, round(share * figures.steps))
     training = dataclasses.replace(
         config.training, max_steps=steps, epochs=math.ceil(config.training.epochs * max(1.0, share)) + 1.0
     )
@@ -134,7 +133,8 @@ def _score(label: str, config: Config, untouched: Outcome | None) -> Run:
     run = find_run(config)
     if not run.finished:
         if untouched is not None and _same_base(untouched.runs[0].config, config):
-            write_lines(run.translations / "before.txt", untouched.runs[0].translated("before"))
+            done = untouched.runs[0]
+            run.write_translations("before", done.translated("before"), done.cut_lines("before"))
         _in_process(f"{label}: translate", config, "score")
     return run
 

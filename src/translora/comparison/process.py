@@ -14,7 +14,6 @@ from pathlib import Path
 
 from translora.config.load import load_config
 from translora.errors import TransloraError
-from translora.io import console
 from translora.io.files import write_json
 from translora.pipeline import train
 
@@ -25,7 +24,6 @@ def main() -> None:
     """Run the job; what the user can mend goes into the outcome file, a defect keeps its traceback."""
     recipe, outcome, stage = sys.argv[1:]
     threading.Thread(target=_stop_with, args=(os.getppid(),), daemon=True).start()
-    console.results.quiet = True
     try:
         train(load_config(recipe), score=stage == "score")
         result = {"exit_code": 0, "message": ""}

@@ -8,6 +8,7 @@ from typing import Any
 
 from translora.comparison.jobs import Outcome
 from translora.runs.folder import Run
+from translora.runs.summary import Summary
 from translora.scoring.metrics import METRICS
 from translora.scoring.significance import SIGNIFICANT, paired_test
 
@@ -22,28 +23,28 @@ def build(outcomes: Sequence[Outcome], recipe: str) -> dict[str, Any]:
     complete = [variant for variant in variants if variant["bleu"]]
     done = [outcome for outcome in outcomes if outcome.runs]
     p_values = _p_values(done)
-    first = done[0].runs[0].summary if done else {}
+    first = done[0].runs[0].summary if done else None
     return {
         "variants": variants,
         "p_values": p_values,
-        "signatures": {key: first["scores_after"][key]["signature"] for key in METRICS} if done else {},
+        "signatures": {key: getattr(first.scores_after, key).signature for key in METRICS} if first else {},
         "ratios": _ratios(complete),
         "verdict": verdict(complete, p_values),
-        "hardware": first.get("hardware", ""),
+        "hardware": first.hardware if first else "",
         "recipe": recipe,
-        "test_pairs": first.get("test_pairs", 0),
+        "test_pairs": first.test_pairs if first else 0,
     }
 
 
 def _figures(outcome: Outcome) -> dict[str, Any]:
     """The figures of one variant; costs are means over the seeds, and null where nothing was trained."""
     summaries = [run.summary for run in outcome.runs]
-    trained = [summary for summary in summaries if summary["steps"]]
+    trained = [summary for summary in summaries if summary.steps]
 
     def mean(name: str) -> float | None:
-        return fmean(summary[name] for summary in trained) if trained else None
+        return fmean(getattr(summary, name) for summary in trained) if trained else None
 
-    first = summaries[0] if summaries else {}
+    first = summaries[0] if summaries else None
     return {
         "name": outcome.name,
         "method": outcome.method,
@@ -51,13 +52,13 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
         "learning_rate": outcome.rate,
         "rates": {f"{rate:g}": score for rate, score in outcome.rates.items()},
         "seeds": [run.config.seed for run in outcome.runs],
-        "total_parameters": first.get("total_parameters"),
-        "trainable_parameters": first.get("trainable_parameters"),
+        "total_parameters": first.total_parameters if first else None,
+        "trainable_parameters": first.trainable_parameters if first else None,
         "adapter_bytes": _bytes_on_disk(outcome.runs[0]) if trained else None,
         "peak_memory_bytes": round(mean("peak_memory_bytes") or 0) or None,
         "train_seconds": mean("train_seconds"),
         "pairs_per_second": mean("pairs_per_second"),
-        "epochs": trained[0]["table"][-1]["epoch"] if trained else None,
+        "epochs": trained[0].table[-1].epoch if trained else None,
         **{key: _scores(outcome.runs, key) for key in METRICS},
         "curve": _curve(trained[0]) if trained else [],
         "equal_time": _equal_time(outcome.equal_time) if outcome.equal_time else None,
@@ -68,25 +69,25 @@ def _scores(runs: Sequence[Run], key: str) -> dict[str, Any] | None:
     """Mean, each seed's score, and the 95% interval, its ends averaged over the seeds."""
     if not runs:
         return None
-    scores = [run.summary["scores_after"][key] for run in runs]
-    low, high = (fmean(score["interval"][end] for score in scores) for end in (0, 1))
-    per_seed = [score["score"] for score in scores]
+    scores = [getattr(run.summary.scores_after, key) for run in runs]
+    low, high = (fmean(score.interval[end] for score in scores) for end in (0, 1))
+    per_seed = [score.score for score in scores]
     return {"mean": fmean(per_seed), "per_seed": per_seed, "interval": [low, high]}
 
 
-def _curve(summary: dict[str, Any]) -> list[dict[str, float]]:
+def _curve(summary: Summary) -> list[dict[str, float]]:
     """Validation BLEU over the seconds of training, of the first seed."""
     seconds, points = 0.0, []
-    for row in summary["table"]:
-        seconds += row["seconds"]
-        points.append({"seconds": seconds, "step": row["step"], "validation_bleu": row["bleu"]})
+    for row in summary.table:
+        seconds += row.seconds
+        points.append({"seconds": seconds, "step": row.step, "validation_bleu": row.bleu})
     return points
 
 
 def _equal_time(run: Run) -> dict[str, Any]:
     summary = run.summary
-    scores = {key: summary["scores_after"][key]["score"] for key in METRICS}
-    return {"train_seconds": summary["train_seconds"], "epochs": summary["table"][-1]["epoch"], **scores}
+    scores = {key: getattr(summary.scores_after, key).score for key in METRICS}
+    return {"train_seconds": summary.train_seconds, "epochs": summary.table[-1].epoch, **scores}
 
 
 def _bytes_on_disk(run: Run) -> int:

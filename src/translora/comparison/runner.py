@@ -12,6 +12,7 @@ from translora.comparison import results
 from translora.comparison.jobs import Outcome, check_runs, run_equal_time, run_untouched, run_variant
 from translora.comparison.variants import Variant, read_variants
 from translora.config import CompareConfig, Config
+from translora.config.load import load_comparison
 from translora.errors import ConfigError, TrainingError
 from translora.io import console
 from translora.io.files import LOCK, only_process, remove_folder, storage_errors, write_json
@@ -22,15 +23,23 @@ from translora.scoring.metrics import METRICS, with_interval
 RESULT_FILE = "compare.json"
 
 
-def compare(config: Config, comparison: CompareConfig, recipe: str, overwrite: bool = False) -> dict[str, Any]:
+def compare(
+    config: Config | str | Path, comparison: CompareConfig | None = None, recipe: str = "", overwrite: bool = False
+) -> dict[str, Any]:
     """Train and score every variant, and return the content of `compare.json`.
 
+    `config` may be the path or name of a recipe, whose section `compare` is taken unless `comparison` is given.
     Each run is a run folder below `config.output`. What an earlier, interrupted call has done is not done again.
     `recipe` is what the result names as its recipe; `overwrite` deletes an earlier comparison first.
 
     Raises `ConfigError` before anything is trained, `InterruptedRunError` after Ctrl-C or SIGTERM, and `TrainingError`
     at the end where a variant failed; the others are written and shown all the same.
     """
+    if not isinstance(config, Config):
+        recipe = recipe or str(config)
+        config, section = load_comparison(config)
+        comparison = comparison or section
+    comparison = comparison or CompareConfig()
     variants = read_variants(config, comparison)
     folder = Path(config.output)
     if (folder / "config.yaml").exists():
@@ -76,9 +85,7 @@ def side_by_side(runs: Sequence[Run], page: Path) -> Path:
         raise ConfigError(f"{max(folders, key=folders.count)} is named twice: name each run once")
     names = [os.path.relpath(folder, os.path.commonpath(folders)) for folder in folders]
     outcomes = [
-        Outcome(
-            name, run.config.method, [run], rate=run.config.training.learning_rate if run.summary["steps"] else None
-        )
+        Outcome(name, run.config.method, [run], rate=run.config.training.learning_rate if run.summary.steps else None)
         for name, run in zip(names, runs, strict=True)
     ]
     result = results.build(outcomes, shlex.join(["translora", "report", *map(str, (run.folder for run in runs))]))
@@ -95,7 +102,7 @@ def _outcomes(variants: list[Variant], config: Config, comparison: CompareConfig
     for outcome in outcomes:
         _warn_of_edge(outcome)
     if comparison.equal_time != "off" and len(done) > 1:
-        seconds = [outcome.runs[0].summary["train_seconds"] for _, outcome in done]
+        seconds = [outcome.runs[0].summary.train_seconds for _, outcome in done]
         limit = min(seconds) if comparison.equal_time == "shortest" else max(seconds)
         for variant, outcome in done:
             run_equal_time(variant, outcome, folder, limit, untouched)

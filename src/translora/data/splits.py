@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from translora.config import Config
+from translora.config import Config, SourceConfig
 from translora.data.cleaning.rules import Cleaner, Dropped
+from translora.data.given import PREFIX
 from translora.data.pairs import Corpus, joined
 from translora.data.readers.sources import read_corpus, read_items
 from translora.errors import DataError
@@ -27,28 +29,44 @@ class Splits:
         return {f"{name} pairs": getattr(self, name).content_hash() for name in ("train", "validation", "test")}
 
 
-def read_splits(config: Config) -> Splits:
+def read_splits(config: Config, given: Mapping[str, Corpus] | None = None) -> Splits:
     """Read what the recipe names, cut what it does not from train by seed, and clean train.
 
-    Validation and test are scored as they are. Raises `DataError` where a split is missing or would be empty. With
-    `method: none` no training pairs are needed.
+    A split in `given` (`train`, `validation`, `test`) is taken from there. Validation and test are scored as they are.
+    With `method: none` no training pairs are needed. Raises `DataError` where a split is missing or would be empty.
     """
-    data = config.data
-    test = read_corpus(data.test, config.source, config.target) if data.test.path else None
-    validation = read_corpus(data.validation, config.source, config.target) if data.validation.path else None
+    data, given = config.data, given or {}
+    test, validation = _held_out("test", config, given), _held_out("validation", config, given)
     if config.method == "none" and test is not None:
         return Splits(Corpus.of([]), validation or Corpus.of([]), test, {})
     if not data.train.path:
         raise DataError("data.train.path is not given: name a file, a folder, a hub data set, or mini")
     held_out = [pair for split in (validation, test) if split is not None for pair in split]
     cleaner = Cleaner(data.cleaning, config.source, config.target, held_out)
-    train = Corpus.of(cleaner.keep(read_items(data.train, config.source, config.target)))
+    items = given.get("train") or read_items(_readable("train", config), config.source, config.target)
+    train = Corpus.of(cleaner.keep(items))
     if not len(train):
         raise DataError(f"{data.train.path}: no training pairs left (left out: {cleaner.reasons}): see data.cleaning")
     train, validation, test = _cut(train, validation, test, config, cleaner)
     if data.join_share:
         train = train + joined(train, data.join_share, data.join_most, data.seed or config.seed)
     return Splits(train, validation, test, cleaner.dropped)
+
+
+def _held_out(name: str, config: Config, given: Mapping[str, Corpus]) -> Corpus | None:
+    """The pairs of validation or test; None where they are to be cut from train."""
+    if name in given:
+        return given[name]
+    source = _readable(name, config)
+    return read_corpus(source, config.source, config.target) if source.path else None
+
+
+def _readable(name: str, config: Config) -> SourceConfig:
+    """Where the pairs of a split are read from; raises `DataError` where they were given in Python."""
+    source: SourceConfig = getattr(config.data, name)
+    if source.path.startswith(PREFIX):
+        raise DataError(f"data.{name}: these pairs were given in Python: call translora.train again, with {name}=...")
+    return source
 
 
 def _cut(

@@ -1,7 +1,13 @@
-"""What a person reads: notices and progress on standard error, results on standard output."""
+"""What a person reads: notices and progress on standard error, results on standard output.
+
+Notices go through `logging`, to the logger `translora`, whose handler shows them; `quiet` keeps notices and progress
+off the terminal. Other handlers get the notices all the same.
+"""
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,9 +24,41 @@ results = Console(highlight=False)
 """Tables and scores."""
 
 
+logger = logging.getLogger("translora")
+"""Where notices go."""
+
+_quiet = 0
+"""How many blocks of `quiet` are running."""
+
+
+class _Handler(logging.Handler):
+    """Shows notices on standard error, unless they are to be quiet or the program's own logging shows them there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the message as it is."""
+        own = any(getattr(handler, "stream", None) is sys.stderr for handler in logging.getLogger().handlers)
+        if not _quiet and not own:
+            notices.print(Text(record.getMessage()))
+
+
+logger.addHandler(_Handler())
+logger.setLevel(logging.INFO)
+
+
 def notice(text: str) -> None:
-    """One line on standard error, printed as it is."""
-    notices.print(Text(text))
+    """One line on standard error."""
+    logger.info("%s", text)
+
+
+@contextmanager
+def quiet(asked: bool = True) -> Iterator[None]:
+    """Show no notices and no progress while the block runs, where it is `asked` for."""
+    global _quiet
+    _quiet += asked
+    try:
+        yield
+    finally:
+        _quiet -= asked
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -75,7 +113,7 @@ class Meter:
         text = f"{self._counted / max(now - self._start, 1e-9):.1f} {self.unit}/s {note}".strip()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self.done, note=text)
-        elif now - self._shown >= _LINE_SECONDS:
+        elif not _quiet and now - self._shown >= _LINE_SECONDS:
             self._shown = now
             left = (now - self._start) / max(1, self.done - self._first) * (self.total - self.done)
             notices.print(f"{self.label}: {self.done}/{self.total}, {text}, {left:.0f} s left")
@@ -84,7 +122,7 @@ class Meter:
 @contextmanager
 def meter(label: str, total: int, unit: str, done: int = 0) -> Iterator[Meter]:
     """Show progress while the block runs; the bar is gone afterwards, and lines in a log stay."""
-    if not notices.is_terminal:
+    if not notices.is_terminal or _quiet:
         yield Meter(label, total, unit, None, done)
         return
     columns = (

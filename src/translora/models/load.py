@@ -100,11 +100,11 @@ def load(config: Config) -> LoadedModel:
     prompt = family.prompt(config.source, config.target)
     path, slow_because = _choose_path(model, config)
     translator = LoadedModel(model, tokenizer, family, prompt, config.model, device, dtype, path, slow_because)
-    _check_lengths(translator, config)
+    check_lengths(translator, config)
     return translator
 
 
-def _check_lengths(translator: LoadedModel, config: Config) -> None:
+def check_lengths(translator: LoadedModel, config: Config) -> None:
     """Raise `ConfigError` for sequences that the model has no positions for."""
     most = translator.most_positions
     for name, length in (("data", config.data.max_tokens), ("decoding", config.decoding.max_tokens)):

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from translora.languages import language_name
-from translora.report import summary
 from translora.report.changes import by_length, most_changed
 from translora.report.page import write_page
 from translora.report.plots import bar_plot, line_plot
@@ -25,8 +24,8 @@ def write_report(run: Run) -> Path:
 def _content(run: Run) -> dict[str, Any]:
     figures, languages = run.summary, (run.config.source, run.config.target)
     return {
-        "title": f"{figures['base_model']}: {' to '.join(map(language_name, languages))}, {figures['method']}",
-        "verdict": summary.verdict(figures),
+        "title": f"{figures.base_model}: {' to '.join(map(language_name, languages))}, {figures.method}",
+        "verdict": figures.verdict,
         "figures": figures,
         "plots": _plots(run),
         "config": run.config_file.read_text(encoding="utf-8"),
@@ -37,7 +36,7 @@ def _content(run: Run) -> dict[str, Any]:
 
 def _plots(run: Run) -> dict[str, str]:
     """Loss and validation BLEU over the steps; nothing for a run without training."""
-    if not run.summary["steps"]:
+    if not run.summary.steps:
         return {}
     rows = run.figures()
     training = sorted({row["step"]: row["loss"] for row in rows if "loss" in row}.items())

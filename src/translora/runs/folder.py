@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
+import html
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
 import yaml
-from translora.io import console
+
 from translora.config import Config
-from translora.errors import ConfigError, DataError
-from translora.io.files import (
-    LOCK,
-    is_empty,
-    only_process,
-    read_json,
-    remove_folder,
-    remove_leftovers,
-    storage_errors,
-    write_json,
-)
-from translora.config.load import changed_fields, load_config, save_config
+from translora.config.load import load_config
+from translora.errors import DataError
+from translora.io.files import read_json, write_json, write_lines
+from translora.runs.summary import Summary
+from translora.scoring.metrics import METRICS, with_interval
+
+if TYPE_CHECKING:
+    from translora import Translator
 
 _ADAPTER_FILE = "adapter_config.json"
 
-
 AGAIN = "start the same command again"
-
-
-_IN_SUMMARY = {"base_model", "method", "scores_before", "scores_after", "p_values", "test_pairs", "steps", "table"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +33,11 @@ class Run:
     """A run folder: configuration, adapter or model, checkpoints, figures, translations."""
 
     folder: Path
+
+    @property
+    def marker(self) -> Path:
+        """The file by which a folder is known as a run's; it names the version of translora that began it."""
+        return self.folder / "translora-run.json"
 
     @property
     def config_file(self) -> Path:
@@ -82,7 +81,10 @@ class Run:
 
     @property
     def translations(self) -> Path:
-        """`source.txt`, `reference.txt`, `before.txt` and `after.txt` of the test pairs, aligned by line."""
+        """`source.txt`, `reference.txt`, `before.txt` and `after.txt` of the test pairs, aligned by line.
+
+        `cut.json` beside them has the numbers of the lines that reached their limit, by label.
+        """
         return self.folder / "translations"
 
     def translated(self, label: str) -> list[str]:
@@ -90,9 +92,29 @@ class Run:
         file = self.translations / f"{label}.txt"
         with damage(file, f"delete {self.summary_file}, and {AGAIN}"):
             lines = file.read_text(encoding="utf-8").split("\n")[:-1]
-            if self.finished and len(lines) != self.summary["test_pairs"]:
-                raise ValueError(f"{len(lines)} lines for {self.summary['test_pairs']} test pairs")
+            if self.finished and len(lines) != self.summary.test_pairs:
+                raise ValueError(f"{len(lines)} lines for {self.summary.test_pairs} test pairs")
             return lines
+
+    def write_translations(self, label: str, lines: Sequence[str], cut: Sequence[int] | None) -> None:
+        """Keep the translations of the test pairs as `label`, with the numbers of the lines that were cut (from 1).
+
+        `cut` is None where that is not known.
+        """
+        others = {key: numbers for key, numbers in self._cut_lines().items() if key != label}
+        write_json(self.translations / "cut.json", {**others, **({} if cut is None else {label: list(cut)})})
+        write_lines(self.translations / f"{label}.txt", list(lines))
+
+    def cut_lines(self, label: str) -> list[int] | None:
+        """The numbers of the translations of `label` that reached their limit; None where that is not known."""
+        return self._cut_lines().get(label)
+
+    def _cut_lines(self) -> dict[str, list[int]]:
+        file = self.translations / "cut.json"
+        if not file.exists():  # a run of an older version
+            return {}
+        with damage(file, f"delete it, and {AGAIN}"):
+            return {str(label): [int(number) for number in numbers] for label, numbers in read_json(file).items()}
 
     @property
     def labels(self) -> list[str]:
@@ -149,16 +171,38 @@ class Run:
         return self.summary_file.exists()
 
     @property
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Summary:
         """The figures of a finished run; raises `DataError` where it has not finished."""
         if not self.finished:
             _ = self.config  # says so where there is no run at all
             raise DataError(f"{self.folder}: the run has not finished: {AGAIN}")
         with damage(self.summary_file, f"delete it, and {AGAIN}"):
-            figures = read_json(self.summary_file)
-            if missing := _IN_SUMMARY - figures.keys():
-                raise ValueError(f"no {min(missing)} in it")
-            return figures
+            return Summary.of(read_json(self.summary_file))
+
+    def translator(self, device: str = "") -> Translator:
+        """The run's model, ready to translate; see `Translator.from_pretrained`."""
+        import translora  # by its public name: translating lies above this module
+
+        return translora.Translator.from_pretrained(self.folder, device=device)
+
+    def _repr_html_(self) -> str:
+        """The scores before and after, the verdict, and where the report is: what a notebook shows."""
+        if not self.finished:
+            return f"<p>{html.escape(str(self.folder))}: the run has not finished.</p>"
+        summary = self.summary
+        rows = "".join(_row(name, key, summary) for key, name in METRICS.items())
+        return (
+            f"<table><thead><tr><th></th><th>before</th><th>after</th></tr></thead><tbody>{rows}</tbody></table>"
+            f"<p>{html.escape(summary.verdict)}<br>"
+            f'<a href="{html.escape(self.report.as_posix())}">{html.escape(str(self.report))}</a></p>'
+        )
+
+
+def _row(name: str, key: str, summary: Summary) -> str:
+    """One metric as a row of a table."""
+    scores = (getattr(found, key) if found else None for found in (summary.scores_before, summary.scores_after))
+    cells = (with_interval(score.score, score.interval) if score else "-" for score in scores)
+    return f"<tr><th>{name}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
 @contextmanager
@@ -170,7 +214,7 @@ def damage(file: Path, remedy: str) -> Iterator[None]:
         raise DataError(f"{file} is missing: {remedy}") from error
     except OSError as error:
         raise DataError(f"{file} cannot be read ({error.strerror}): {remedy}") from error
-    except (ValueError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
         raise DataError(f"{file} is damaged ({error}): {remedy}") from error
 
 

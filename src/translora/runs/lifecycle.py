@@ -2,29 +2,58 @@
 
 from __future__ import annotations
 
-import json
+import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
-import yaml
-from translora.io import console
+
+from translora import __version__
 from translora.config import Config
-from translora.errors import ConfigError, DataError
+from translora.config.load import changed_fields, save_config
+from translora.errors import ConfigError
+from translora.io import console
 from translora.io.files import (
     LOCK,
     is_empty,
     only_process,
     read_json,
-    remove_folder,
     remove_leftovers,
     storage_errors,
     write_json,
 )
-from translora.config.load import changed_fields, load_config, save_config
-from translora.runs.folder import AGAIN, Run, damage
+from translora.runs.folder import Run, damage
+
+_WRITTEN = (
+    "summary.json",
+    "report.html",
+    "metrics.jsonl",
+    "adapter/adapter_*",
+    "adapter/README.md",
+    "adapter/translora.json",
+    "model/*.json",
+    "model/*.safetensors",
+    "model/*.model",
+    "model/*.spm",
+    "model/*.jinja",
+    "model/README.md",
+    "checkpoints/*",
+    "tensorboard/events.*",
+    "translations/source.txt",
+    "translations/reference.txt",
+    "translations/before.txt",
+    "translations/after.txt",
+    "translations/cut.json",
+    "inputs.json",
+    "config.yaml",
+    "translora-run.json",
+)
+"""The files of a run folder, in the order in which they are deleted: the summary first, so that a run that is deleted
+in part is not taken for a finished one, and the marker last."""
+
+
+_FOLDERS = ("adapter", "model", "checkpoints", "tensorboard", "translations")
 
 
 SAFE_TO_CHANGE = (
@@ -39,16 +68,30 @@ SAFE_TO_CHANGE = (
 not what is learnt."""
 
 
+def is_run(folder: Path) -> bool:
+    """Whether translora began a run in `folder`.
+
+    A run is known by its marker `translora-run.json`; one of an older version by its `config.yaml` and the hashes in
+    `inputs.json`.
+    """
+    run = Run(folder)
+    if run.marker.is_file():
+        return True
+    with suppress(OSError, ValueError):
+        return run.config_file.is_file() and "base model" in read_json(run.inputs)
+    return False
+
+
 def find_run(config: Config, overwrite: bool = False) -> Run:
     """The run folder for `config`, to begin, to go on with, or already finished; writes nothing yet.
 
     Raises `ConfigError` where the folder holds a run of another recipe (unless `overwrite`) or no run at all.
     """
     run = Run(Path(config.output))
-    if not run.config_file.exists():
+    if not is_run(run.folder):
         if run.folder.exists() and (not run.folder.is_dir() or not is_empty(run.folder)):
             raise ConfigError(f"{run.folder} exists and is no run folder: choose another --output")
-    elif not overwrite:
+    elif not overwrite and run.config_file.exists():
         for name, (old, new) in changed_fields(run.config, config).items():
             if name not in SAFE_TO_CHANGE:
                 raise ConfigError(
@@ -75,14 +118,16 @@ def begin_run(run: Run, config: Config, inputs: dict[str, str], overwrite: bool 
 
     Raises `ConfigError` where the run began with other inputs, and `StorageError` where it cannot be written.
     """
-    if overwrite and run.config_file.exists():
-        _delete_contents(run.folder)
+    if overwrite and is_run(run.folder):
+        for path in delete_run(run):
+            console.notice(f"{path}: kept, for translora did not write it")
     if run.inputs.exists():
         _check_inputs(run, inputs)
     if run.config_file.exists():
         for name, (old, new) in changed_fields(run.config, config).items():
             console.notice(f"{name}: {old!r} before, {new!r} from here on")
-    save_config(config, run.config_file)  # first, for it is what makes the folder a run folder
+    write_json(run.marker, {"translora": __version__})  # first, for it is what makes the folder a run folder
+    save_config(config, run.config_file)
     write_json(run.inputs, inputs)
 
 
@@ -99,15 +144,53 @@ def _check_inputs(run: Run, inputs: dict[str, str]) -> None:
             )
 
 
-def _delete_contents(folder: Path) -> None:
-    """Delete a run but not the lock on its folder; killed meanwhile, it is still a run folder, of an unfinished run."""
-    order = {"summary.json": 0, "config.yaml": 2}
-    with storage_errors(folder):
-        for path in sorted(folder.iterdir(), key=lambda path: order.get(path.name, 1)):
-            if path.is_dir() and not path.is_symlink():
-                remove_folder(path)
-            elif path.name != LOCK:
-                path.unlink()
+def delete_run(run: Run) -> list[Path]:
+    """Delete what translora wrote into a run folder, and only that; returns the files and folders that it left.
+
+    The folder itself and the lock on it stay. Killed meanwhile, it is still a run folder, of an unfinished run.
+
+    Raises `ConfigError` where the folder holds no run, and `StorageError` where a file cannot be deleted.
+    """
+    if not is_run(run.folder):
+        raise ConfigError(f"{run.folder} is no run folder: nothing in it is deleted")
+    with storage_errors(run.folder):
+        for pattern in _WRITTEN:
+            for path in _files(run.folder):
+                if fnmatch(path.relative_to(run.folder).as_posix(), pattern):
+                    path.unlink()
+        for name in _FOLDERS:
+            _remove_empty(run.folder / name)
+    left = [path for path in run.folder.iterdir() if path.name not in (LOCK, *_FOLDERS)]
+    return sorted([*left, *(path for name in _FOLDERS for path in _files(run.folder / name))])
+
+
+def keep_others(run: Run, old: Path, new: Path) -> None:
+    """Copy the files in `old`, a folder of the run, that translora did not write into `new`, which takes its place."""
+    for path in _files(old):
+        name = path.relative_to(run.folder).as_posix()
+        if not any(fnmatch(name, pattern) for pattern in _WRITTEN):
+            copy = new / path.relative_to(old)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, copy, follow_symlinks=False)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files and links below `folder`; links are not followed."""
+    return [path for path in _below(folder) if path.is_symlink() or not path.is_dir()]
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """All that lies below `folder`; links are not followed."""
+    for root, folders, files in os.walk(folder):
+        yield from (Path(root) / name for name in [*folders, *files])
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove `folder` and the folders in it that hold no file."""
+    if not folder.is_symlink():
+        for root, _, _ in os.walk(folder, topdown=False):
+            with suppress(OSError):  # not empty
+                os.rmdir(root)
 
 
 def _check_links(folder: Path) -> None:

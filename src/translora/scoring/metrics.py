@@ -92,15 +92,18 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str], target: str) -> f
     return float(BLEU(tokenize=bleu_tokenizer(target)).corpus_score(list(hypotheses), [list(references)]).score)
 
 
-def evaluate(hypotheses: Sequence[str], references: Sequence[str], target: str, *more: Sequence[str]) -> Scores:
-    """All three metrics; `more` are further references of each pair.
+def evaluate(hypotheses: Sequence[str], references: Sequence[str] | Sequence[Sequence[str]], target: str) -> Scores:
+    """BLEU, chrF2++ and TER of `hypotheses`, detokenised texts in the language `target` (a code).
+
+    `references` holds one reference per hypothesis, or, as sacreBLEU takes them, one list per set of references.
 
     Raises `DataError` where the lists differ in length or are empty.
     """
     from sacrebleu.significance import PairedTest
 
-    check_pairs(hypotheses, references, *more)
-    chosen = metrics(target, [references, *more])
+    sets = reference_sets(references)
+    check_pairs(hypotheses, *sets)
+    chosen = metrics(target, sets)
     signatures = [str(metric.get_signature()) for metric in chosen.values()]  # of the score, without the samples
     _, results = PairedTest([("system", list(hypotheses))], chosen, None, "bs", _SAMPLES)()
     found = [result for name, (result,) in results.items() if name != "System"]
@@ -131,8 +134,21 @@ def explain_bleu(hypotheses: Sequence[str], references: Sequence[str], target: s
     ]
 
 
+def reference_sets(references: Sequence[str] | Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """One list per set of references, out of one list of texts or of several lists."""
+    if isinstance(references, str):
+        raise DataError("references: a single text: give a list of texts, one per hypothesis")
+    texts = [line for line in references if isinstance(line, str)]
+    if texts and len(texts) < len(references):
+        raise DataError("references: texts and lists are mixed: give one list of texts, or one list per set")
+    return [texts] if texts or not references else [lines for lines in references if not isinstance(lines, str)]
+
+
 def check_pairs(hypotheses: Sequence[str], *references: Sequence[str]) -> None:
     """Raise `DataError` where the lists differ in length or are empty."""
+    for lines in (hypotheses, *references):
+        if isinstance(lines, str) or not all(isinstance(line, str) for line in lines):
+            raise DataError("hypotheses and references are lists of texts: one of them holds something else")
     for lines in references:
         if len(hypotheses) != len(lines):
             raise DataError(f"{len(hypotheses)} hypotheses for {len(lines)} references: they must pair up")

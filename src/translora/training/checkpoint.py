@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from translora.errors import TrainingError
 from translora.io import console
 from translora.io.files import atomic_folder, file_hash, read_json, remove_folder, write_json
+from translora.runs.summary import ValidationRow
 
 _KEPT = 2
 """The newest checkpoint, and the one before it in case the newest is damaged later."""
@@ -27,23 +28,6 @@ _LEAST_SECONDS = 10.0
 _TIMES_ITS_COST = 200.0
 """`save_every: auto` trains so many times as long as the last checkpoint took to write."""
 _MANIFEST = "manifest.json"
-
-
-@dataclass
-class ValidationRow:
-    """One line of the table: what was measured at a validation."""
-
-    epoch: float
-    """Passes over the data so far."""
-    step: int
-    training_loss: float
-    """Mean cross-entropy in nats a target token since the line before."""
-    validation_loss: float
-    """Cross-entropy in nats a target token."""
-    bleu: float
-    """Corpus BLEU on the validation pairs."""
-    seconds: float
-    """Training time since the line before, validation left out."""
 
 
 @dataclass

@@ -17,7 +17,8 @@ from translora.io.interrupt import stop_between_steps
 from translora.models.budget import Budget
 from translora.models.hardware import peak_memory_bytes
 from translora.models.load import LoadedModel
-from translora.training.checkpoint import Checkpoints, TrainingState, ValidationRow
+from translora.runs.summary import ValidationRow
+from translora.training.checkpoint import Checkpoints, TrainingState
 from translora.training.optimizer import build_optimizer, rate_at, set_rate
 from translora.training.plan import Plan
 from translora.training.step import Stepper

@@ -15,7 +15,7 @@ from translora.models.load import LoadedModel
 from translora.models.lora import merged_copy
 from translora.scoring.metrics import bleu
 from translora.training.loop import Validation
-from translora.translation.decode import translate
+from translora.translation.decode import Translation, decode
 
 
 @torch.inference_mode()
@@ -30,12 +30,12 @@ def corpus_loss(translator: LoadedModel, corpus: TokenisedCorpus, batch_tokens: 
     return total / max(1, tokens)
 
 
-def translate_merged(translator: LoadedModel, lines: list[str], config: Config, label: str) -> list[str]:
+def translate_merged(translator: LoadedModel, lines: list[str], config: Config, label: str) -> list[Translation]:
     """Translate with the adapter merged into a copy, showing progress."""
     merged = dataclasses.replace(translator, model=merged_copy(translator.model))
     merged.model.eval()
     with meter(label, len(lines), "sentences") as progress:
-        return translate(merged, lines, config.decoding, progress.advance)
+        return decode(merged, lines, config.decoding, progress.advance)
 
 
 def validate(
@@ -43,6 +43,6 @@ def validate(
 ) -> Validation:
     """Loss on all of `pairs`; BLEU on the first `training.validation_pairs` of them (all where that is 0)."""
     scored = pairs.head(config.training.validation_pairs or len(pairs))
-    hypotheses = translate_merged(translator, scored.sources, config, "validate")
+    hypotheses = [one.text for one in translate_merged(translator, scored.sources, config, "validate")]
     loss = corpus_loss(translator, tokens, batch_tokens)
     return Validation(loss, bleu(hypotheses, scored.targets, config.target))

@@ -39,6 +39,7 @@ class Request:
     source: str = ""
     target: str = ""
     beams: int = 0
+    max_tokens: int = 0
     output: str = ""
     """Where to write the translations."""
     comet: bool = False
@@ -89,7 +90,7 @@ def run_evaluation(request: Request) -> Evaluation:
     scores = (
         compared_scores(comparison, len(hypotheses))[1]
         if comparison and request.test == "bootstrap"
-        else metrics.evaluate(hypotheses, references[0], target, *references[1:])
+        else metrics.evaluate(hypotheses, references, target)
     )
     score = comet(sources, hypotheses, references[0]) if request.comet else None
     return Evaluation(hypotheses, references, target, scores, comparison, score)
@@ -109,12 +110,15 @@ def _check(request: Request) -> None:
 def _texts(request: Request) -> tuple[list[str], list[str], list[list[str]], str]:
     """Sources, hypotheses, references and the target language."""
     if request.model:
-        from translora.pipeline import open_translator
-        from translora.training.validation import translate_merged
+        from translora.translation.translator import Translator
 
-        translator, config = open_translator(request.model, request.source, request.target, request.beams)
+        translator = Translator.from_pretrained(
+            request.model, source=request.source, target=request.target, max_tokens=request.max_tokens
+        )
+        config = translator.config
         pairs = read_corpus(_source(request), config.source, config.target)
-        hypotheses = translate_merged(translator, pairs.sources, config, "translate")
+        found = translator.decode(pairs.sources, beams=request.beams, progress="translate", flag="--max-tokens")
+        hypotheses = [one.text for one in found]
         sources, references, target = pairs.sources, [pairs.targets], config.target
     else:
         target = request.target or "en"

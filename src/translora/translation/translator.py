@@ -1,0 +1,267 @@
+"""The public object: a model, loaded once, that translates, scores, and is saved and shared."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal, overload
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from translora.config import Config
+from translora.data.given import given_corpus
+from translora.data.pairs import Corpus
+from translora.errors import ConfigError, DataError, ModelError
+from translora.io.console import meter
+from translora.io.files import storage_errors, write_text
+from translora.models.adapter import base_of, load_adapter
+from translora.models.load import LoadedModel, base_hash, check_lengths, load, quiet_transformers
+from translora.models.lora import merged_copy
+from translora.runs.card import model_card
+from translora.runs.folder import Run, adapter_folder
+from translora.scoring.metrics import Scores, evaluate
+from translora.translation.decode import Translation, decode, say_cut
+
+_ADAPTER_FILES = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "translora.json",
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "*.model",
+    "*.spm",
+)
+"""What belongs to an adapter, its tokenizer included, if it has one of its own."""
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class Translator:
+    """A model and its tokenizer, ready to translate: `Translator.from_pretrained("mini").translate("Guten Tag!")`."""
+
+    def __init__(
+        self, loaded: LoadedModel, config: Config, adapter: Path | None = None, run: Run | None = None
+    ) -> None:
+        """`adapter` is the folder of the adapter that is merged into `loaded`, `run` the run that it is of."""
+        self.loaded = loaded
+        """The model with what belongs to it: family, prompt, device, dtype."""
+        self.config = config
+        """The run's configuration, or the default one, with the languages, the model and the decoding in use."""
+        self._adapter, self._run = adapter, run
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        source: str = "",
+        target: str = "",
+        device: str = "",
+        dtype: Dtype | None = None,
+        max_tokens: int = 0,
+    ) -> Translator:
+        """Load a run folder, a PEFT adapter folder, a model folder, a model of the hub, or `mini`.
+
+        Languages, device, dtype and decoding are the run's unless they are given; without a run they are the defaults
+        of `Config`. An adapter is merged into its base model.
+
+        Raises `ConfigError` or `ModelError` where there is no such model, or it lacks a language.
+        """
+        path = Path(name)
+        adapter = adapter_folder(path)
+        config = _config_of(str(name), path, adapter)
+        decoding = dataclasses.replace(config.decoding, max_tokens=max_tokens or config.decoding.max_tokens)
+        config = dataclasses.replace(
+            config,
+            method="none",
+            init="pretrained",
+            source=source or config.source,
+            target=target or config.target,
+            device=device or config.device,
+            dtype=dtype or config.dtype,
+            decoding=decoding,
+        )
+        with torch.random.fork_rng(devices=[]):
+            loaded = load(config)
+            if adapter:
+                loaded.model = merged_copy(load_adapter(loaded.model, adapter, lambda: base_hash(config)))
+        return cls(loaded, config, adapter, Run(path) if Run(path).config_file.exists() else None)
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The model of transformers, an adapter merged in."""
+        return self.loaded.model
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer of transformers."""
+        return self.loaded.tokenizer
+
+    def __repr__(self) -> str:
+        return f"Translator({self.loaded.name!r}, {self.config.source!r} to {self.config.target!r})"
+
+    @overload
+    def translate(  # type: ignore[overload-overlap]  # a text is an iterable of texts too
+        self, texts: str, *, beams: int = 0, max_tokens: int = 0, details: Literal[False] = False, progress: str = ""
+    ) -> str: ...
+
+    @overload
+    def translate(  # type: ignore[overload-overlap]  # a text is an iterable of texts too
+        self, texts: str, *, beams: int = 0, max_tokens: int = 0, details: Literal[True], progress: str = ""
+    ) -> Translation: ...
+
+    @overload
+    def translate(
+        self,
+        texts: Iterable[str],
+        *,
+        beams: int = 0,
+        max_tokens: int = 0,
+        details: Literal[False] = False,
+        progress: str = "",
+    ) -> list[str]: ...
+
+    @overload
+    def translate(
+        self, texts: Iterable[str], *, beams: int = 0, max_tokens: int = 0, details: Literal[True], progress: str = ""
+    ) -> list[Translation]: ...
+
+    def translate(
+        self,
+        texts: str | Iterable[str],
+        *,
+        beams: int = 0,
+        max_tokens: int = 0,
+        details: bool = False,
+        progress: str = "",
+    ) -> str | Translation | list[str] | list[Translation]:
+        """Translate a text, or each of several, in order: a text gives a text, several give a list.
+
+        `beams` and `max_tokens` default to the configuration's. With `details` each result is a `Translation`, which
+        has the score of the text and says whether it was cut. `progress` is the name under which progress is shown;
+        without one none is. A notice on the logger `translora` says how many translations reached their limit.
+
+        Raises `DataError` for what is no text, and `ConfigError` for a limit that the model cannot reach.
+        """
+        lines = [texts] if isinstance(texts, str) else list(texts)
+        for number, line in enumerate(lines, 1):
+            if not isinstance(line, str):
+                raise DataError(f"text {number} to translate is {type(line).__name__}: give a text, or a list of texts")
+        found = self.decode(lines, beams=beams, max_tokens=max_tokens, scores=details, progress=progress)
+        results: list[str] | list[Translation] = found if details else [one.text for one in found]
+        return results[0] if isinstance(texts, str) else results
+
+    def decode(
+        self,
+        lines: Sequence[str],
+        *,
+        beams: int = 0,
+        max_tokens: int = 0,
+        scores: bool = False,
+        progress: str = "",
+        flag: str = "max_tokens=",
+    ) -> list[Translation]:
+        """Translate `lines`; `flag` is what the notice on translations that were cut says to raise the limit with."""
+        decoding = dataclasses.replace(
+            self.config.decoding,
+            beams=beams or self.config.decoding.beams,
+            max_tokens=max_tokens or self.config.decoding.max_tokens,
+        )
+        config = dataclasses.replace(self.config, decoding=decoding)
+        check_lengths(self.loaded, config)
+        if not progress:
+            found = decode(self.loaded, lines, decoding, scores=scores)
+        else:
+            with meter(progress, len(lines), "sentences") as shown:
+                found = decode(self.loaded, lines, decoding, shown.advance, scores)
+        say_cut(found, decoding, progress or "translate", flag)
+        return found
+
+    def score(self, pairs: Corpus | Iterable[tuple[str, str]], *, beams: int = 0, max_tokens: int = 0) -> Scores:
+        """Translate the sources of `pairs` and score the translations against their targets.
+
+        `pairs` is whatever `translora.train` takes as pairs: a list of (source, target), a frame of pandas, a data set
+        of `datasets`.
+
+        Raises `DataError` for what is no pair of texts.
+        """
+        corpus = given_corpus(pairs, self.config.source, self.config.target, "pairs")
+        found = self.decode(corpus.sources, beams=beams, max_tokens=max_tokens)
+        return evaluate([one.text for one in found], corpus.targets, self.config.target)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the adapter in PEFT's format as it was read, or the whole model in transformers' format.
+
+        A model card, `README.md`, lies beside it. What `folder` held under these names before is replaced.
+
+        Raises `StorageError` where it cannot be written, and `ModelError` where the adapter is no longer there.
+        """
+        target = Path(folder)
+        with storage_errors(target):
+            target.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=target) as name:
+                self._build(Path(name))
+                for file in Path(name).iterdir():
+                    os.replace(file, target / file.name)
+
+    def _build(self, folder: Path) -> None:
+        if self._adapter:
+            files = [file for pattern in _ADAPTER_FILES for file in self._adapter.glob(pattern)]
+            if not files:
+                raise ModelError(f"{self._adapter}: the adapter is no longer there: load it again")
+            for file in files:
+                shutil.copyfile(file, folder / file.name)
+        else:
+            with quiet_transformers():
+                self.model.save_pretrained(folder)
+                self.tokenizer.save_pretrained(folder)
+        write_text(folder / "README.md", model_card(self.config, self._adapter is not None, self._run))
+
+    def push_to_hub(self, name: str, *, private: bool | None = None, token: str | None = None) -> str:
+        """Upload what `save_pretrained` writes to the model `name` (`USER/MODEL`) of the hub; returns its address.
+
+        The repository is made where it is missing. `token` defaults to the one that `hf auth login` stored.
+
+        Raises `ModelError` where the hub cannot be reached or refuses.
+        """
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+        api = HfApi(token=token)
+        http_error: type[Exception] = HfHubHTTPError.__bases__[0]  # of the HTTP client in use
+        with tempfile.TemporaryDirectory() as folder:
+            self._build(Path(folder))
+            try:
+                address = api.create_repo(name, private=private, exist_ok=True)
+                api.upload_folder(
+                    repo_id=name, folder_path=folder, commit_message="Upload a translation model by translora"
+                )
+            except HFValidationError as error:
+                raise ModelError(f"{name}: no name of a model on the hub: use USER/MODEL") from error
+            except (OfflineModeIsEnabled, http_error, OSError, ValueError) as error:
+                reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                raise ModelError(
+                    f"{name}: not uploaded ({reason}): check the network, the name, and that `hf auth login` was done"
+                ) from error
+        return str(address)
+
+
+def _config_of(name: str, path: Path, adapter: Path | None) -> Config:
+    """The configuration of the run `path`, or the default one with the model that `name` and `adapter` say."""
+    run = Run(path)
+    if run.config_file.exists():
+        if adapter:
+            return run.config
+        if run.model.exists():
+            return dataclasses.replace(run.config, model=str(run.model))
+        if run.config.method != "none":
+            raise ConfigError(f"{path}: the run has no trained model yet: start its training again to finish it")
+        return run.config
+    return Config(model=base_of(adapter) if adapter else name)
