@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from translora.config import SourceConfig
 from translora.errors import ConfigError, DataError
 from translora.scoring.comet import CometError, comet
 from translora.translation.evaluation import Request, explained, printed, run_evaluation
@@ -29,6 +30,8 @@ def files(tmp_path):
 def request(files, **fields):
     paths = {"hypotheses", "baseline", "data"}
     given = {key: str(files / value) if key in paths and value else value for key, value in fields.items()}
+    if "data" in given:
+        given["data"] = SourceConfig(path=given["data"])
     references = tuple(str(files / name) for name in fields.get("references", ()))
     return Request(**{**given, "references": references})
 

@@ -16,10 +16,12 @@ ORDER = [
     "io.files", "io.network", "io.interrupt", "io.console",
     "config.section", "config.schema", "config", "config.help", "config.reading", "config.load",
     "mini",
-    "data.pairs", "data.batching", "data.readers.lines", "data.readers.rows", "data.readers.delimited",
-    "data.readers.jsonl", "data.readers.parquet", "data.readers.text", "data.readers.tmx", "data.readers.hub",
-    "data.readers.embedded", "data.readers.sources", "data.given", "data.cleaning.leakage", "data.cleaning.identify",
-    "data.cleaning.rules", "data.cleaning.corpus", "data.check", "data.splits", "data.tokens",
+    "data.pairs", "data.batching", "data.readers.lines", "data.form", "data.readers.rows", "data.readers.slices",
+    "data.readers.delimited", "data.readers.jsonl", "data.readers.parquet", "data.readers.text",
+    "data.readers.tmx", "data.readers.hub", "data.readers.files", "data.readers.embedded", "data.readers.sources",
+    "data.given",
+    "data.cleaning.leakage", "data.cleaning.identify", "data.cleaning.rules", "data.cleaning.corpus", "data.check",
+    "data.splits", "data.tokens",
     "models.families", "models.hub", "models.hardware", "models.t5.layout", "models.t5.layers",
     "models.t5.attention", "models.t5.forward", "models.loss", "models.load", "models.lora", "models.adapter",
     "models.budget",
@@ -32,7 +34,8 @@ ORDER = [
     "pipeline",
     "comparison.variants", "comparison.jobs", "comparison.results", "comparison.runner", "comparison.process",
     "cli.arguments", "cli.train", "cli.compare", "cli.evaluate", "cli.report", "cli.translate", "cli.data",
-    "cli.program", "cli", "__main__",
+    "cli.program", "cli",
+    "__main__",
 ]  # fmt: skip
 """Every module, each below those that may import it. Packages that only hold a docstring are left out."""
 

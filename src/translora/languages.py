@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from functools import lru_cache
 
 from translora.errors import ConfigError
@@ -81,3 +82,33 @@ def language_tokens(vocabulary: Collection[str]) -> list[str]:
     """The `<2xx>` or `>>xxx<<` tokens of a vocabulary that names the target language by one, sorted."""
     marks = (("<2", ">"), (">>", "<<"))
     return sorted(token for token in vocabulary if any(token.startswith(a) and token.endswith(b) for a, b in marks))
+
+
+@lru_cache
+def names_of(code: str) -> frozenset[str]:
+    """All that people call the language of `code`, casefolded: its codes (`de`, `de-de`, `deu`, `ger`) and names."""
+    from babel import Locale, UnknownLocaleError
+    from babel.core import get_global
+
+    plain = code.replace("_", "-")
+    language = plain.split("-")[0].lower()
+    language = get_global("language_aliases").get(language, language)
+    names = {plain, plain.replace("-", "_"), language, language_name(code)}
+    names |= {alias for alias, meant in get_global("language_aliases").items() if meant == language}
+    names |= {str(Locale("en").languages.get(language) or "")}
+    with suppress(UnknownLocaleError, ValueError, TypeError):
+        names |= {str(Locale.parse(language).get_language_name() or "")}
+    return frozenset(name.casefold() for name in names if name)
+
+
+@lru_cache
+def known_language(text: str) -> bool:
+    """Whether `text` is a language code, such as `fr` or `pt_BR`, or the English name of a language."""
+    from babel import Locale
+    from babel.core import get_global
+
+    known = Locale("en").languages
+    code = text.replace("-", "_").split("_")
+    if len(code) <= 3 and (code[0].lower() in known or code[0].lower() in get_global("language_aliases")):
+        return len(code) == 1 or all(part.isalnum() and len(part) in (2, 4) for part in code[1:])
+    return text.casefold() in {str(name).casefold() for name in known.values()}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from translora.errors import ConfigError
+
+if TYPE_CHECKING:
+    from translora.config import SourceConfig
 
 Command = Callable[[argparse.Namespace, list[str]], None]
 """Runs a command: its own arguments, and the fields of a recipe that were given as flags."""
@@ -73,6 +76,33 @@ def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
     parser.add_argument("--target", default="", help="target language code (default: the run's, else en)")
     parser.add_argument("--beams", type=int, default=0, help="beam size (default: the run's, else 1, greedy)")
     parser.add_argument("--max-tokens", type=int, default=0, help="longest translation (default: the run's, else 256)")
+
+
+def add_form(parser: argparse.ArgumentParser) -> None:
+    """The form of a file of pairs, where it does not show it itself."""
+    parser.add_argument("--target-file", default="", help="the target lines, where they lie in a second file")
+    parser.add_argument("--columns", nargs=2, default=(), help="the source and the target column, by name or number")
+    parser.add_argument(
+        "--format", default="auto", help="tsv, csv, json, jsonl, parquet, text or tmx (default: by its name)"
+    )
+    parser.add_argument("--separator", default="", help="what separates the cells (default: what the file shows)")
+    parser.add_argument("--header", choices=["auto", "yes", "no"], default="auto", help="whether the first row is one")
+
+
+def source_config(arguments: argparse.Namespace, path: str) -> SourceConfig:
+    """The pairs at `path`, in the form that the arguments say."""
+    from translora.config import SourceConfig
+
+    return SourceConfig(
+        path=path,
+        target_path=arguments.target_file,
+        format=arguments.format,
+        name=getattr(arguments, "data_name", ""),
+        split=arguments.split,
+        columns=tuple(arguments.columns),
+        separator=arguments.separator,
+        header=arguments.header,
+    )
 
 
 class FieldsHelp(argparse.Action):

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from translora.cli.arguments import Commands, FieldsHelp, Parser, add_command
+from translora.cli.arguments import Commands, FieldsHelp, Parser, add_command, add_form, source_config
 
 if TYPE_CHECKING:
     from translora.config import SourceConfig
@@ -27,12 +27,9 @@ def add(commands: Commands[Parser]) -> None:
     clean = add_command(parts, "clean", _clean, "write a corpus without what harms training", CleanHelp)
     for parser in (check, clean):
         parser.add_argument("corpus", help="a file, a folder, a hub data set, or mini")
-        parser.add_argument("--target-file", default="", help="the target lines, where they lie in a second file")
+        add_form(parser)
         parser.add_argument("--source", default="de", help="source language code (default: de)")
         parser.add_argument("--target", default="en", help="target language code (default: en)")
-        parser.add_argument(
-            "--columns", nargs=2, default=(), help="the source and the target column, by name or number"
-        )
         parser.add_argument("--split", default="", help="the split of a data set")
         parser.add_argument("--against", nargs="+", default=[], help="files whose pairs must not occur in it")
     check.add_argument("--languages", action="store_true", help="also identify the language of each side")
@@ -49,7 +46,7 @@ def _check(arguments: argparse.Namespace, flags: list[str]) -> None:
     from translora.io import console
 
     found = check_corpus(
-        _source_config(arguments),
+        source_config(arguments, arguments.corpus),
         arguments.source,
         arguments.target,
         CleaningConfig(),
@@ -82,7 +79,7 @@ def _clean(arguments: argparse.Namespace, flags: list[str]) -> None:
     thorough = CleaningConfig(bad_lines="skip", duplicates="normalised", identical="drop")
     output = Path(arguments.output)
     cleaner = clean_corpus(
-        _source_config(arguments),
+        source_config(arguments, arguments.corpus),
         arguments.source,
         arguments.target,
         load_cleaning(thorough, flags),
@@ -95,17 +92,6 @@ def _clean(arguments: argparse.Namespace, flags: list[str]) -> None:
         {f"left out, {reason}: {dropped.count:,}": dropped.examples for reason, dropped in cleaner.dropped.items()},
     )
     console.results.print(f"kept: {output}, left out: {dropped_file(output)}", soft_wrap=True)
-
-
-def _source_config(arguments: argparse.Namespace) -> SourceConfig:
-    from translora.config import SourceConfig
-
-    return SourceConfig(
-        path=arguments.corpus,
-        target_path=arguments.target_file,
-        split=arguments.split,
-        columns=tuple(arguments.columns),
-    )
 
 
 def _held_out(arguments: argparse.Namespace) -> list[SourceConfig]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from translora.cli.arguments import Commands, Parser, add_command, add_model
+from translora.cli.arguments import Commands, Parser, add_command, add_form, add_model, source_config
 
 
 def add(commands: Commands[Parser]) -> None:
@@ -13,7 +13,8 @@ def add(commands: Commands[Parser]) -> None:
     parser = add_command(commands, "evaluate", run, "score a model or a file of translations on a test set")
     add_model(parser, required=False)
     parser.add_argument("--data", default="", help="the pairs: a file, a folder, a hub data set, or mini")
-    parser.add_argument("--split", default="test", help="the split of a data set, such as test[:500]")
+    parser.add_argument("--split", default="", help="a split (default: test), or a slice such as test[:500]")
+    add_form(parser)
     parser.add_argument("--data-name", default="", help="the configuration of a hub data set, such as de-en")
     parser.add_argument("--hypotheses", default="", help="score the lines of this file instead of translating")
     parser.add_argument("--references", nargs="+", default=[], help="files of further references, one a line")
@@ -34,8 +35,9 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
     from translora.translation.evaluation import Request, explained, printed, run_evaluation
 
     given = vars(arguments)
-    fields = {field.name: given[field.name] for field in dataclasses.fields(Request)}
-    evaluation = run_evaluation(Request(**{**fields, "references": tuple(arguments.references)}))
+    fields = {field.name: given[field.name] for field in dataclasses.fields(Request) if field.name in given}
+    data = source_config(arguments, arguments.data) if arguments.data else None
+    evaluation = run_evaluation(Request(**{**fields, "data": data, "references": tuple(arguments.references)}))
     if arguments.json:
         print(json.dumps(evaluation.as_dict()))
         return

@@ -39,14 +39,19 @@ class SourceConfig:
     """A file, a folder saved by `datasets`, the name of a data set on the hub, or `mini` (the embedded corpus)."""
     target_path: Place = ""
     """The file of target lines, where source and target lie in two aligned text files."""
-    format: Literal["auto", "tsv", "csv", "jsonl", "parquet", "text", "tmx", "folder", "hub", "mini"] = "auto"
-    """The file format; `auto` goes by the name (.tsv, .csv, .jsonl, .parquet, .tmx, each also .gz or .zst)."""
+    format: Literal["auto", "tsv", "csv", "json", "jsonl", "parquet", "text", "tmx", "folder", "hub", "mini"] = "auto"
+    """The file format; `auto` goes by the name (.tsv, .csv, .json, .jsonl, .parquet, .tmx, each also .gz or .zst)."""
     name: Text = ""
     """The configuration of a hub data set, such as `de-en`."""
     split: Text = ""
-    """The split, with an optional slice: `train`, `train[:1%]`, `test[:500]`."""
+    """The split, with an optional slice: `train`, `train[:1%]`, `test[:500]`; of a file, a slice alone."""
     columns: tuple[Text, ...] = ()
-    """The source and the target column, by name or by number from 1; by default the language codes, else 1 and 2."""
+    """The source and the target column, by name or by number from 1; by default those that a header names for the two
+    languages, else the only two there are."""
+    separator: Text = ""
+    """What separates the cells of a CSV or TSV file; by default what the file itself shows."""
+    header: Literal["auto", "yes", "no"] = "auto"
+    """Whether the first row names the columns; `auto` takes it for a header where it names the two languages."""
     limit: Count = 0
     """Read at most this many pairs; 0 reads all."""
 

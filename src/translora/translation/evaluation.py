@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,13 @@ from typing import Any
 
 import translora.scoring.metrics as metrics
 from translora.config import SourceConfig
+from translora.data.form import ColumnsError
+from translora.data.pairs import Corpus
+from translora.data.readers.files import kind_of
 from translora.data.readers.lines import text_lines
-from translora.data.readers.sources import read_corpus
+from translora.data.readers.sources import default_split, read_corpus
 from translora.errors import ConfigError, DataError
+from translora.io import console
 from translora.io.files import write_lines
 from translora.scoring.comet import CometScore, comet, find_comet
 from translora.scoring.metrics import Scores
@@ -24,11 +29,8 @@ class Request:
 
     model: str = ""
     """A run, an adapter, a model; or `hypotheses`, its translations."""
-    data: str = ""
-    """A file or folder of pairs, a hub data set, or `mini`; its targets are references."""
-    split: str = "test"
-    data_name: str = ""
-    """The configuration of a hub data set."""
+    data: SourceConfig | None = None
+    """The pairs; its targets are references. Of a data set with splits, `test` is read unless it names another."""
     hypotheses: str = ""
     """A file of translations, one a line."""
     references: tuple[str, ...] = ()
@@ -116,7 +118,7 @@ def _texts(request: Request) -> tuple[list[str], list[str], list[list[str]], str
             request.model, source=request.source, target=request.target, max_tokens=request.max_tokens
         )
         config = translator.config
-        pairs = read_corpus(_source(request), config.source, config.target)
+        pairs = _pairs(request, config.source, config.target, config.data.train)
         found = translator.decode(pairs.sources, beams=request.beams, progress="translate", flag="--max-tokens")
         hypotheses = [one.text for one in found]
         sources, references, target = pairs.sources, [pairs.targets], config.target
@@ -125,20 +127,41 @@ def _texts(request: Request) -> tuple[list[str], list[str], list[list[str]], str
         hypotheses = _read(request.hypotheses)
         sources, references = [], []
         if request.data:
-            pairs = read_corpus(_source(request), request.source or "de", target)
+            pairs = _pairs(request, request.source or "de", target)
             sources, references = pairs.sources, [pairs.targets]
-            _check_lengths(request.hypotheses, len(hypotheses), request.data, len(pairs))
+            _check_lengths(request.hypotheses, len(hypotheses), request.data.path, len(pairs))
     for file in request.references:
-        references.append(_read(file, len(hypotheses), request.hypotheses or "the translations"))
+        references.append(_references(file, request, len(hypotheses)))
     return sources, hypotheses, references, target
 
 
-def _source(request: Request) -> SourceConfig:
-    return SourceConfig(path=request.data, split=request.split, name=request.data_name)
+def _pairs(request: Request, source: str, target: str, trained_on: SourceConfig | None = None) -> Corpus:
+    """The pairs to score; a table that does not say its columns is read as the run's training pairs were."""
+    assert request.data is not None
+    data = dataclasses.replace(request.data, split=request.data.split or default_split(request.data, "test"))
+    try:
+        return read_corpus(data, source, target)
+    except ColumnsError:
+        if trained_on is None or data.columns or not trained_on.columns:
+            raise
+    console.notice(f"{data.path}: columns {' and '.join(trained_on.columns)}, as the run was trained with")
+    return read_corpus(dataclasses.replace(data, columns=trained_on.columns), source, target)
+
+
+def _references(file: str, request: Request, wanted: int) -> list[str]:
+    """The lines of a file of references, or the targets of a file of pairs."""
+    other = request.hypotheses or "the translations"
+    if not kind_of(Path(file)):
+        return _read(file, wanted, other)
+    pairs = read_corpus(SourceConfig(path=file), request.source or "de", request.target or "en")
+    _check_lengths(file, len(pairs), other, wanted)
+    return pairs.targets
 
 
 def _read(file: str, wanted: int | None = None, other: str = "") -> list[str]:
     """The lines of a file; raises `DataError` where they are none, or not as many as `other` has."""
+    if kind := kind_of(Path(file)):
+        raise DataError(f"{file}: a {kind} file, where one sentence a line is needed: give pairs as --data")
     lines = text_lines(Path(file))
     if not lines:
         raise DataError(f"{file}: no lines in it: give one line a sentence")

@@ -8,13 +8,12 @@ from translora import mini
 from translora.config import SourceConfig
 from translora.data.pairs import Item, Pair
 from translora.data.readers.lines import text_lines
+from translora.data.readers.slices import parse_split, slice_bounds
 from translora.errors import DataError
 
 
 def read_mini(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
     """The pairs of the embedded corpus, in either direction."""
-    from translora.data.readers.hub import parse_split, slice_bounds
-
     split, start, stop = parse_split(config.split or "train")
     if split not in mini.SPLITS:
         raise DataError(f"mini has no split {split!r}: use {', '.join(mini.SPLITS)}")

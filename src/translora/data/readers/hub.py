@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from translora.config import SourceConfig
 from translora.data.pairs import Item
-from translora.data.readers.rows import record_pair
+from translora.data.readers.rows import Records
+from translora.data.readers.slices import parse_split, slice_bounds
 from translora.errors import DataError
 from translora.io.network import require_network
-
-_SLICE = re.compile(r"(?P<name>[\w.-]+)(?:\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?")
-
-
-def parse_split(text: str) -> tuple[str, str, str]:
-    """`train[:1%]` to ("train", "", "1%"): the name of a split, and where its slice begins and ends.
-
-    Raises `DataError` for any other form.
-    """
-    found = _SLICE.fullmatch(text)
-    if not found:
-        raise DataError(f"split {text!r}: use a name with an optional slice, such as train, train[:1%], test[100:600]")
-    return found["name"], found["start"] or "", found["stop"] or ""
-
-
-def slice_bounds(start: str, stop: str, total: Callable[[], int]) -> tuple[int, int | None]:
-    """The rows that a slice of the form of `parse_split` takes; percentages are rounded to the nearest row.
-
-    `total`, the number of rows, is called only where a percentage or a negative number needs it.
-    """
-
-    def place(text: str) -> int:
-        number = int(text.removesuffix("%"))
-        if text.endswith("%"):
-            number = round(total() * number / 100)
-        return number if number >= 0 else max(0, total() + number)
-
-    return place(start) if start else 0, place(stop) if stop else None
 
 
 def hub_records(config: SourceConfig) -> Iterator[dict[str, Any]]:
@@ -124,13 +96,15 @@ class _errors_named:  # noqa: N801 - used as a context manager, like contextlib'
             raise DataError(f"data set {what}: {str(error)[:300]}: check its name, configuration and split") from error
 
 
-def read_folder(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
+def read_saved_set(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
     """The pairs of a folder that `datasets` saved, or of data files."""
+    records = Records(config, (source, target), "saved data set")
     for number, record in enumerate(saved_records(config), start=1):
-        yield record_pair(record, config, source, target, number)
+        yield records.pair(record, number)
 
 
 def read_hub_set(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
     """The pairs of a hub data set."""
+    records = Records(config, (source, target), "data set")
     for number, record in enumerate(hub_records(config), start=1):
-        yield record_pair(record, config, source, target, number)
+        yield records.pair(record, number)

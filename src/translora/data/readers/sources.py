@@ -8,19 +8,14 @@ leaves unclear how the rest belongs together it raises. It never skips a line si
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 
 from translora.config import SourceConfig
 from translora.data.pairs import Corpus, Item, Pair
-from translora.data.readers.delimited import read_csv, read_tsv
 from translora.data.readers.embedded import read_mini
-from translora.data.readers.hub import read_folder, read_hub_set
-from translora.data.readers.jsonl import read_jsonl
-from translora.data.readers.lines import COMPRESSED
-from translora.data.readers.parquet import read_parquet
-from translora.data.readers.text import read_text
-from translora.data.readers.tmx import read_tmx
+from translora.data.readers.files import Reader, has_splits, kind_of, read_file, read_folder
+from translora.data.readers.hub import read_hub_set
+from translora.data.readers.slices import pairs_only
 from translora.errors import DataError
 from translora.languages import require_two
 
@@ -52,8 +47,14 @@ def read_each(configs: Iterable[SourceConfig], source: str, target: str) -> Iter
 def read_items(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
     """Stream what the lines of one source hold, each a pair or a `DataError`; see `read`."""
     require_two(source, target)
-    items = _READERS[format_of(config)](config, source, target)
-    return islice(items, config.limit) if config.limit else items
+    items = _READERS.get(format_of(config), read_file)(config, source, target)
+    return pairs_only(items, config.limit) if config.limit else items
+
+
+def default_split(config: SourceConfig, wanted: str) -> str:
+    """`wanted` for a source that has splits; empty for a file, or a folder of files that belong to none."""
+    kind = format_of(config)
+    return wanted if kind in ("mini", "hub") or (kind == "folder" and has_splits(Path(config.path))) else ""
 
 
 def format_of(config: SourceConfig) -> str:
@@ -67,10 +68,7 @@ def format_of(config: SourceConfig) -> str:
     path = Path(config.path)
     if path.is_dir():
         return "folder"
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix not in COMPRESSED]
-    kind = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".tmx": "tmx"}.get(
-        suffixes[-1] if suffixes else ""
-    )
+    kind = kind_of(path)
     if kind and config.target_path:
         raise DataError(f"{config.path}: a {kind} file has both sides: leave out {config.target_path}")
     if kind:
@@ -79,22 +77,12 @@ def format_of(config: SourceConfig) -> str:
         return "text"
     if path.exists():
         raise DataError(
-            f"{path}: the name does not tell the format: set format to tsv, csv, jsonl, parquet or tmx, "
-            f"or give target_path for two aligned text files"
+            f"{path}: the name does not tell the format: set format to tsv, csv, json, jsonl, parquet or tmx, "
+            f"or give target_path (--target-file) for two aligned text files"
         )
     if path.is_absolute() or path.suffix or config.path.count("/") > 1 or config.path.startswith("."):
         raise DataError(f"{path}: no such file or folder: check the path (it is relative to where you run translora)")
     return "hub"
 
 
-_READERS = {
-    "tsv": read_tsv,
-    "csv": read_csv,
-    "jsonl": read_jsonl,
-    "parquet": read_parquet,
-    "text": read_text,
-    "tmx": read_tmx,
-    "folder": read_folder,
-    "hub": read_hub_set,
-    "mini": read_mini,
-}
+_READERS: dict[str, Reader] = {"folder": read_folder, "hub": read_hub_set, "mini": read_mini}
