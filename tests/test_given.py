@@ -108,9 +108,10 @@ def test_notices_go_through_logging_and_never_to_standard_output(tiny_config, ca
 
 
 def test_a_configuration_built_in_python_is_checked(tiny_config):
-    wrong = dataclasses.replace(tiny_config.training, label_smoothing=1.5)
     with pytest.raises(ConfigError, match="training.label_smoothing: must be below 1"):
-        translora.train(dataclasses.replace(tiny_config, training=wrong))
+        dataclasses.replace(tiny_config.training, label_smoothing=1.5)
+    with pytest.raises(ConfigError, match="source and target are both 'en'"):
+        dataclasses.replace(tiny_config, source="en")
 
 
 def test_a_recipe_may_be_named(tmp_path):

@@ -141,9 +141,8 @@ def find_fields(record: Iterable[str], config: SourceConfig, languages: tuple[st
     named = _named_sides(names, languages)
     if named is None:
         missing = [code for code in languages if not any(_is(name, names_of(code)) for name in names)]
-        raise ColumnsError(
-            f"{place}: no field {' and '.join(missing or languages)}; it has {', '.join(names)[:200]}: {_by_name(names)}"
-        )
+        lacks, has = " and ".join(missing or languages), ", ".join(names)[:200]
+        raise ColumnsError(f"{place}: no field {lacks}; it has {has}: {_by_name(names)}")
     return names[named[0]], names[named[1]]
 
 
