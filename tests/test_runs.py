@@ -31,6 +31,8 @@ def other_value(name):
     value = FIELDS[name]
     if name in OTHER:
         return OTHER[name]
+    if name.endswith(".header"):
+        return "yes"
     if name.endswith(".format"):
         return "tsv"
     if isinstance(value, bool):
