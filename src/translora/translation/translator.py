@@ -104,6 +104,11 @@ class Translator:
         """The tokenizer of transformers."""
         return self.loaded.tokenizer
 
+    @property
+    def prompt(self) -> str:
+        """What precedes each source text; it belongs to the model and the two languages."""
+        return self.loaded.prompt
+
     def __repr__(self) -> str:
         return f"Translator({self.loaded.name!r}, {self.config.source!r} to {self.config.target!r})"
 
