@@ -99,7 +99,8 @@ def matching_languages(code: str, known: Collection[str]) -> list[str]:
 
     Language and script must agree, whatever ISO 639 code names the language. A code without script and territory also
     takes the only other script that is known. The same code goes first, then the same name, the same territory, and
-    the language's usual one. A territory that `code` states and that is known excludes others: of `pt-BR` and `pt-PT`, `pt-BR` takes the first.
+    the language's usual one. A territory that `code` states and that is known excludes others: of `pt-BR` and `pt-PT`,
+    `pt-BR` takes the first.
     """
     wanted = subtags(code)
     fitting = [other for other in sorted(known) if subtags(other).language == wanted.language]
@@ -175,13 +176,13 @@ def names_of(code: str) -> frozenset[str]:
     from babel.core import get_global
 
     plain = code.replace("_", "-")
-    language = plain.split("-")[0].lower()
-    language = get_global("language_aliases").get(language, language)
-    names = {plain, plain.replace("-", "_"), language, language_name(code)}
-    names |= {alias for alias, meant in get_global("language_aliases").items() if meant == language}
-    names |= {str(Locale("en").languages.get(language) or "")}
-    with suppress(UnknownLocaleError, ValueError, TypeError):
-        names |= {str(Locale.parse(language).get_language_name() or "")}
+    wide = subtags(code).language
+    names = {plain, plain.replace("-", "_"), language_name(code)}
+    for language in {wide, *(narrow for narrow, wider in _WIDER.items() if wider == wide)}:
+        names |= {language, str(Locale("en").languages.get(language) or "")}
+        names |= {alias for alias, meant in get_global("language_aliases").items() if meant == language}
+        with suppress(UnknownLocaleError, ValueError, TypeError):
+            names |= {str(Locale.parse(language).get_language_name() or "")}
     return frozenset(name.casefold() for name in names if name)
 
 

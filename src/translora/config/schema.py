@@ -39,9 +39,9 @@ class SourceConfig:
     """A file, a folder saved by `datasets`, the name of a data set on the hub, or `mini` (the embedded corpus)."""
     target_path: Place = ""
     """The file of target lines, where source and target lie in two aligned text files."""
-    format: Literal[
-        "auto", "tsv", "csv", "json", "jsonl", "parquet", "text", "tmx", "sgm", "folder", "hub", "mini"
-    ] = "auto"
+    format: Literal["auto", "tsv", "csv", "json", "jsonl", "parquet", "text", "tmx", "sgm", "folder", "hub", "mini"] = (
+        "auto"
+    )
     """The file format; `auto` goes by the name (.tsv, .csv, .json, .jsonl, .parquet, .tmx, each also .gz or .zst), and
     takes WMT's SGM and XML (`sgm`) for what they are by their root."""
     name: Text = ""

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import groupby
 
 from translora.data.pairs import Pair
@@ -35,7 +35,7 @@ def normalised(text: str) -> str:
     return folded[first:last]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _is_outer(character: str) -> bool:
     return character in _OUTER or (not character.isascii() and unicodedata.category(character).startswith("P"))
 

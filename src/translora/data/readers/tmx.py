@@ -13,8 +13,8 @@ from typing import Any
 from translora.config import SourceConfig
 from translora.data.pairs import Item
 from translora.data.readers.lines import DAMAGED, open_binary
-from translora.data.readers.rows import make_pair
 from translora.data.readers.markup import NO_CHARACTER, NO_TEXT, XmlStream, decoded, local_name
+from translora.data.readers.rows import make_pair
 from translora.errors import DataError
 from translora.io import console
 from translora.languages import UNSPACED, is_other_variety, matching_languages
@@ -225,7 +225,7 @@ def _gap(found: re.Match[str]) -> str:
     if _in_word(left) and _in_word(right):
         return " "
     alone = _CODE in found[0]
-    return " " if alone and (left in ".,;:!?…)" and _in_word(right) or _in_word(left) and right in "(„«“") else ""
+    return " " if alone and ((left in ".,;:!?…)" and _in_word(right)) or (_in_word(left) and right in "(„«“")) else ""
 
 
 def _in_word(character: str) -> bool:

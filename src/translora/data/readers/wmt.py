@@ -121,7 +121,9 @@ def _parsed(text: str, name: str) -> Iterator[Segment]:
         elif kind in _LAYERS:
             number = 0
             by = values.get("translator") or values.get("system") or values.get("sysid") or ""
-            named = replace(whole, layer=_LAYERS[kind], by=by, language=values.get("lang") or values.get("language", ""))
+            named = replace(
+                whole, layer=_LAYERS[kind], by=by, language=values.get("lang") or values.get("language", "")
+            )
             around = whole if ends else named
         elif kind == "seg":
             line, counted = line + text.count("\n", counted, tag.start()), tag.start()
