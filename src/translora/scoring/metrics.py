@@ -109,8 +109,8 @@ def _warn_of_other_script(target: str, references: Sequence[str]) -> None:
     """Say so where the tokenizer looks for spaces that the references do not have."""
     if bleu_tokenizer(target) == "13a" and is_unspaced(" ".join(references[:_LOOKED_AT])):
         console.notice(
-            f"BLEU: the references are in a script without spaces between words, but are counted as {target} (tok:13a): "
-            f"name their language as the target, such as --target zh, ja or th"
+            f"BLEU: the references are in a script without spaces between words, but are counted as {target} "
+            f"(tok:13a): name their language as the target, such as --target zh, ja or th"
         )
 
 

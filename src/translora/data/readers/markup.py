@@ -15,7 +15,7 @@ from translora.errors import DataError
 
 NO_CHARACTER = "\ufdd0"
 """Stands for a character that XML forbids, such as `&#x1F;`; itself no character in any text."""
-NO_TEXT = "\ufdd3"
+NO_TEXT = "\U0001fffe"
 """Stands for bytes that are no text in the file's encoding."""
 _CHUNK = 1 << 16
 _PEEKED = 4096
