@@ -116,7 +116,7 @@ def test_references_of_several_documents_by_several_hands_are_one_set(tmp_path):
         ("<refset><doc>\n<seg id=1>a", "ref", "x:2: a segment without an end .*cut short"),
         ("<refset></refset>", "ref", "no segments"),
         ("<refset>\n<doc><seg>a&#x1F;</seg></doc></refset>", "ref", "x:2: a segment with a character that XML forbids"),
-        ('<tmx version="1.4"><body/></tmx>', "src", "markup with the root tmx.*set format to tmx"),
+        ('<tmx version="1.4"><body/></tmx>', "src", "markup with the root tmx.*is read where pairs are given"),
         ('<?xml version="1.0"?>\n<xliff><file/></xliff>', "src", "markup with the root xliff"),
         ("<!DOCTYPE html>\n<html><p>Hallo</p></html>", "src", "markup with the root html.*plain text"),
     ],

@@ -93,7 +93,8 @@ class CleaningConfig:
     """Pairs with a side that is surely in another language, as py3langid identifies it."""
     leakage: Literal["normalised", "near"] = "normalised"
     """What counts as occurring in validation or test: the same but for case, white space and outer punctuation; `near`
-    also the same but for digits and punctuation, or with 70% of a held-out text's sequences of four words."""
+    also the same but for digits and punctuation, or with 70% of a held-out text's sequences of four words (of
+    eight characters in scripts without spaces)."""
 
 
 @section("data")

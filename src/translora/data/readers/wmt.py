@@ -95,7 +95,11 @@ def _segments(stream: BinaryIO, name: str, root: str) -> list[Segment]:
     if root not in ROOTS:
         kind = f"markup with the root {root}" if root else "text without markup"
         wanted = "WMT's SGM (srcset, refset, tstset) or XML (dataset)"
-        way = "set format to tmx" if root == "tmx" else "write plain text, one sentence per line"
+        way = (
+            "a translation memory is read where pairs are given"
+            if root == "tmx"
+            else "write plain text, one sentence per line"
+        )
         raise DataError(f"{name}: {kind}, where {wanted} or lines of text are needed: {way}")
     found = list(_parsed("".join(decoded(stream, name)), name))
     if not found:
