@@ -127,3 +127,52 @@ def test_normalised_texts():
         once = normalised(text)
         assert normalised(once) == once
     assert normalised("  Straße, 5 ") == normalised("STRASSE, 5.")
+
+
+@pytest.mark.parametrize("blank", ["", "&nbsp;", " &#160; ", "\u00a0", "\u200b", "\ufeff", "&nbsp;&ZeroWidthSpace;"])
+def test_what_is_not_seen_is_an_empty_side(blank):
+    assert clean([GOOD, ("Ja", blank), (blank, "Yes")]) == ([GOOD], {"empty side": 2})
+
+
+@pytest.mark.parametrize("text", ["&nbsp;a", "&amp;", "-", "。", "\u200bx"])
+def test_what_is_seen_is_no_empty_side(text):
+    assert clean([("a", text)]) == ([("a", text)], {})
+
+
+@pytest.mark.parametrize(
+    "text", ["„Datei 7“", "« Datei 7 »", "“Datei 7”.", "Datei 7…", "¿Datei 7?", "‚Datei 7‘", "—Datei 7"]
+)
+def test_outer_punctuation_of_every_script_is_not_compared(text):
+    assert normalised(text) == "datei 7"
+    assert normalised("「我喜欢苹果。」") == normalised("我喜欢苹果") == normalised("我喜欢苹果！")
+    assert normalised("यह ठीक है।") == normalised("यह ठीक है")
+
+
+NEAR = [
+    ("मैं कल बाज़ार जाऊँगा और फल खरीदूँगा", "मैं कल बाज़ार जाऊँगा और फल खरीदूँगा आज", True),
+    ("कि", "की", False),  # they differ in their vowel signs alone
+    ("मैं कल बाज़ार जाऊँगा", "मैं काल बाज़ार जाऊँगा", False),
+    ("他昨天去了北京大学图书馆看书。", "听说他昨天去了北京大学图书馆看书了。", True),
+    ("他昨天去了北京大学图书馆看书。", "我明天要去上海博物馆看展览。", False),
+    ("昨日私は図書館で本を読みました。", "昨日、私は図書館で本を読みました!", True),
+    ("昨日私は図書館で本を読みました。", "昨日私は公園で犬と遊びました。", False),
+    ("ฉันไปตลาดเพื่อซื้อผลไม้เมื่อวานนี้", "เมื่อเช้าฉันไปตลาดเพื่อซื้อผลไม้เมื่อวานนี้", True),
+    ("می\u200cروم به خانه امروز عصر", "امروز عصر به خانه می\u200cروم", False),
+]
+
+
+@pytest.mark.parametrize(("held_out", "text", "near"), NEAR)
+def test_near_duplicates_in_every_script(held_out, text, near):
+    assert Leakage([Pair(held_out, "x")], near=True).holds(Pair(text, "other")) is near
+
+
+@pytest.mark.parametrize(("source", "target"), [("deu", "eng_Latn"), ("de-AT", "en_US"), ("de_DE", "eng")])
+def test_languages_are_identified_by_any_code(source, target):
+    cleaner = Cleaner(CleaningConfig(language="drop"), source, target)
+    pairs = [Pair(LONG_GERMAN, LONG_ENGLISH), Pair(LONG_ENGLISH, LONG_ENGLISH)]
+    assert list(cleaner.keep(pairs)) == pairs[:1]
+
+
+def test_norwegian_is_identified_by_its_wider_code():
+    text = "Dette er en ganske lang setning på norsk som ingen kan ta feil av."
+    assert len(list(Cleaner(CleaningConfig(language="drop"), "nb", "en").keep([Pair(text, LONG_ENGLISH)]))) == 1

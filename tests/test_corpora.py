@@ -67,7 +67,7 @@ CORPORA = [
     ("utf16.tsv", tsv(WHOLE).encode("utf-16"), "unreadable line", 1, None),
     ("bomb.tmx", TMX.format(BOMB, UNIT.format("&a9;", "x")).encode(), "cannot be read further", None, None),
     ("cut.tmx", TMX.format("", UNIT.format("a", "b") * 9).encode()[:300], "cannot be read further", None, None),
-    ("half.tmx", TMX.format("", UNIT.format("a", "b") + "<tu><tuv xml:lang='de'><seg>x</seg></tuv></tu>").encode(),
+    ("control.tmx", TMX.format("", UNIT.format("a", "b") + UNIT.format("x&#x1F;", "y")).encode(),
      "unreadable line", 2, 1),
     ("cut.jsonl", (JSONL + '{"de": "offen').encode(), "unreadable line", 41, 40),
     ("key.jsonl", (JSONL + '{"de": "kein Ziel"}\n').encode(), "unreadable line", 41, 40),
@@ -172,7 +172,7 @@ def test_the_clean_command_writes_what_is_kept_and_what_is_not(tmp_path, capsys,
     assert "41 pairs kept" in capsys.readouterr().out
     kept = [(pair.source, pair.target) for pair in read(SourceConfig(path=str(output)), "de", "en")]
     assert kept[:40] == WHOLE
-    assert kept[40] == (("Zeile\u2028zwei", "Line\u2028two") if "jsonl" in ending else ("Zeile zwei", "Line two"))
+    assert kept[40] == ("Zeile\u2028zwei", "Line\u2028two")
     dropped = dropped_file(output)
     text = (gzip.decompress(dropped.read_bytes()) if dropped.suffix == ".gz" else dropped.read_bytes()).decode()
     rows = [line.split("\t")[:2] for line in text.splitlines()]
@@ -257,3 +257,45 @@ def test_a_folder_in_place_of_the_output_is_left_alone(tmp_path):
             overwrite=True,
         )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tsv", "out.tsv"]
+
+
+SPACES = [("Wie geht es Ihnen?", "Comment allez-vous\u00a0?"), ("Preis: 10\u202f000 EUR", "Prix\u00a0:  10\u2009000"),
+          ("\u3000全角\u3000空白", "a\u200bb\ufeffc"), ("Zeile\u2028zwei", "a\x85b\x0bc")]  # fmt: skip
+
+
+def test_kept_pairs_are_written_byte_for_byte(tmp_path):
+    (tmp_path / "a.tsv").write_text(tsv(SPACES), encoding="utf-8")
+    for name in ("out.tsv", "other.jsonl"):
+        clean_corpus(
+            SourceConfig(path=str(tmp_path / "a.tsv")), "de", "fr", CleaningConfig(control="keep"), tmp_path / name
+        )
+    assert (tmp_path / "out.tsv").read_bytes() == (tmp_path / "a.tsv").read_bytes()
+    again = [(pair.source, pair.target) for pair in read(SourceConfig(path=str(tmp_path / "other.jsonl")), "de", "fr")]
+    assert again == SPACES
+
+
+def test_what_a_tsv_cannot_hold_is_replaced_and_said(tmp_path, caplog):
+    caplog.set_level("INFO", "translora")
+    lines = [{"de": "eins", "en": "one"}, {"de": "zwei\ndrei\tvier", "en": "two\r\nthree"}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    source = SourceConfig(path=str(tmp_path / "a.jsonl"))
+    clean_corpus(source, "de", "en", CleaningConfig(control="keep"), tmp_path / "out.tsv")
+    assert (tmp_path / "out.tsv").read_bytes() == b"eins\tone\nzwei drei vier\ttwo three\n"
+    assert f"inside 1 pairs became spaces (the first: {tmp_path}/a.jsonl:2): write .jsonl to keep them" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("data", "count"),
+    [("\ufeffJa\tYes\n\ufeffNein\tNo\n", 2), ("Ja\tYes\n\ufeffNein\tNo\n", 1), ("\ufeffJa\t\ufeffYes\nNein\tNo\n", 2)],
+)
+def test_byte_order_marks_of_joined_files_are_removed_and_counted(tmp_path, data, count):
+    path = tmp_path / "a.tsv"
+    path.write_text(data, encoding="utf-8")
+    assert [pair[:2] for pair in read(SourceConfig(path=str(path)), "de", "en")] == [("Ja", "Yes"), ("Nein", "No")]
+    found = check_corpus(SourceConfig(path=str(path)), "de", "en", CleaningConfig())
+    assert found.problems["byte order mark (ignored)"].count == count
+
+
+def test_a_zero_width_no_break_space_inside_a_text_stays(tmp_path):
+    (tmp_path / "a.tsv").write_text("Zer\ufeffo\tNull\n", encoding="utf-8")
+    assert [pair.source for pair in read(SourceConfig(path=str(tmp_path / "a.tsv")), "de", "en")] == ["Zer\ufeffo"]

@@ -1,9 +1,10 @@
+import os
 import subprocess
 import sys
 
 import pytest
 
-from translora.errors import DataError
+from translora.errors import ConfigError, DataError
 from translora.scoring.metrics import bleu, bleu_tokenizer, evaluate
 
 REFERENCES = ["The house is wonderful.", "It isn't raining, is it?", "Save the file – now."]
@@ -63,3 +64,67 @@ def test_the_interval_holds_the_score():
         low, high = score.interval
         assert low < score.score < high
         assert high - low < 20
+
+
+CODES = {
+    "zh": ["zh", "zh_CN", "zho", "zho_Hans", "cmn", "zh-TW", "yue", "yue_Hant", "zh-cmn-Hans"],
+    "ja-mecab": ["ja", "jpn", "jpn_Jpan", "ja-JP", "JA"],
+    "ko-mecab": ["ko", "kor", "kor_Hang", "ko_KR"],
+    "13a": ["de", "deu_Latn", "vi", "hi", "ar", "ja-Latn", "nan-Latn"],
+}
+
+
+@pytest.mark.parametrize(("code", "tokenizer"), [(code, name) for name, codes in CODES.items() for code in codes])
+def test_every_spelling_of_a_code_has_the_same_tokenizer(code, tokenizer):
+    assert bleu_tokenizer(code) == tokenizer
+
+
+def test_a_name_is_no_code():
+    with pytest.raises(ConfigError, match="language 'chinese' is not a code"):
+        evaluate(["你好"], ["你好"], "chinese")
+
+
+def test_text_without_spaces_counted_as_english_is_said(caplog):
+    caplog.set_level("INFO", "translora")
+    evaluate(["我喜欢吃苹果。"], ["我很喜欢吃苹果。"], "zh")
+    assert "script without spaces" not in caplog.text
+    evaluate(["我喜欢吃苹果。"], ["我很喜欢吃苹果。"], "en")
+    assert "script without spaces between words, but are counted as en (tok:13a)" in caplog.text
+
+
+THAI = """
+import sys
+from pathlib import Path
+import sentencepiece
+from translora.scoring.metrics import evaluate
+folder = Path(sys.argv[1]) / "models"
+folder.mkdir(exist_ok=True)
+if sys.argv[2] == "with":
+    lines = ["ฉันกินข้าวที่บ้าน", "เขาไปโรงเรียนทุกวัน", "วันนี้อากาศดีมาก"] * 20
+    (folder / "text").write_text("\\n".join(lines), encoding="utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(folder / "text"), model_prefix=str(folder / "m"), vocab_size=30, minloglevel=2)
+    (folder / "m.model").rename(folder / "flores200sacrebleuspm")
+if sys.argv[2] == "damaged":
+    (folder / "flores200sacrebleuspm").write_text("none")
+for code in ("th", "tha_Thai"):
+    print(evaluate(["ฉันกินข้าวที่บ้าน"], ["ฉันกินข้าวที่บ้าน"], code).bleu.signature)
+"""
+
+
+@pytest.mark.parametrize(("model", "found"), [("with", "tok:flores200"), ("without", "tok:char")])
+def test_thai_is_counted_by_pieces_or_by_characters(tmp_path, model, found):
+    process = thai(tmp_path, model)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.count(found) == 2
+    assert process.stderr.count("flores200 is not on disk") == (model == "without")
+
+
+def test_a_damaged_model_is_one_line(tmp_path):
+    assert "DataError: BLEU of th cannot load sacreBLEU's tokenizer flores200" in thai(tmp_path, "damaged").stderr
+
+
+def thai(folder, model):
+    environment = {**os.environ, "SACREBLEU": str(folder), "PYTHONUTF8": "1"}
+    command = [sys.executable, "-c", THAI, str(folder), model]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -109,3 +109,20 @@ def test_offline_mode_is_named(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match="HF_HUB_OFFLINE forbids the network"):
         hub.require_network("model x", ModelError)
+
+
+@pytest.mark.parametrize("kind", ["hub", "auto"])
+def test_the_settings_of_datasets_are_as_before(hub_folder, kind):
+    datasets.logging.set_verbosity_info()
+    datasets.enable_progress_bars()
+    records = read(SourceConfig(path=str(hub_folder), format=kind, name="de-en", split="train"), "de", "en")
+    next(records)
+    assert not datasets.are_progress_bars_disabled()
+    assert datasets.logging.get_verbosity() == datasets.logging.INFO
+    with pytest.raises(DataError, match="dev"):
+        texts(path=str(hub_folder), format=kind, name="de-en", split="dev")
+    assert datasets.logging.get_verbosity() == datasets.logging.INFO
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity_warning()
+    assert len(texts(path=str(hub_folder), format=kind, name="de-en", split="test")) == 10
+    assert datasets.are_progress_bars_disabled()

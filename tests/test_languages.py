@@ -1,7 +1,15 @@
 import pytest
 
 from translora.errors import ConfigError
-from translora.languages import language_name, same_language
+from translora.languages import (
+    is_unspaced,
+    language_name,
+    matching_languages,
+    require_code,
+    require_two,
+    same_language,
+    subtags,
+)
 
 NLLB = ["deu_Latn", "eng_Latn", "zho_Hans", "zho_Hant", "srp_Cyrl", "arb_Arab", "por_Latn", "nob_Latn", "pes_Arab"]
 NLLB += ["kor_Hang", "twi_Latn", "aka_Latn", "prs_Arab"]
@@ -55,3 +63,63 @@ def test_an_unknown_language_is_refused(code):
 )
 def test_the_models_own_code_for_a_language(code, known, found):
     assert same_language(code, known) == found
+
+
+@pytest.mark.parametrize(
+    ("codes", "language", "script"),
+    [
+        (
+            ["zh", "zh_CN", "zho", "zho_Hans", "cmn", "zh-CHS", "zh-cmn-Hans", "ZH-cn", "chi", "zh_CN.UTF-8"],
+            "zh",
+            "Hans",
+        ),
+        (["zh-TW", "zho_Hant", "zh-HK", "zh-CHT"], "zh", "Hant"),
+        (["yue", "zh-yue", "yue_Hant"], "yue", "Hant"),
+        (["ja", "jpn", "jpn_Jpan", "ja-JP"], "ja", "Jpan"),
+        (["ko", "kor", "kor_Hang", "ko-KR"], "ko", "Kore"),
+        (["no", "nb", "nob", "nor", "nb-NO"], "no", "Latn"),
+        (["en", "eng", "en_XX", "en-x-private"], "en", "Latn"),
+        (["sh", "sr-Latn", "hbs"], "sr", "Latn"),
+    ],
+)
+def test_every_spelling_of_a_code_is_one_language(codes, language, script):
+    assert {subtags(code)[:2] for code in codes} == {(language, script)}
+
+
+@pytest.mark.parametrize("name", ["chinese", "German", "Thai", "", "x1", "klingonisch-de"])
+def test_names_are_no_codes(name):
+    with pytest.raises(ConfigError, match="is not a code: use codes such as de"):
+        require_code(name)
+
+
+@pytest.mark.parametrize(
+    ("code", "known", "found"),
+    [
+        ("en", ["en-GB", "en_US", "en"], ["en", "en_US", "en-GB"]),
+        ("pt-BR", ["pt-PT", "pt-BR"], ["pt-BR"]),
+        ("de-AT", ["de-CH", "de-DE"], ["de-DE", "de-CH"]),
+        ("zh-Hans", ["zh-TW"], []),
+        ("zh-CN", ["zh-TW"], []),
+        ("zh", ["zh-TW"], ["zh-TW"]),
+        ("zh", ["zh-TW", "zh-SG"], ["zh-SG"]),
+    ],
+)
+def test_matching_codes_the_nearest_first(code, known, found):
+    assert matching_languages(code, known) == found
+
+
+@pytest.mark.parametrize(("source", "target"), [("de", "de"), ("de", "deu"), ("zh", "zh-CN"), ("nb", "no")])
+def test_one_language_is_not_two(source, target):
+    with pytest.raises(ConfigError, match="both|one language"):
+        require_two(source, target)
+    require_two("pt-BR", "pt-PT")
+    require_two("zh-Hans", "zh-Hant")
+
+
+@pytest.mark.parametrize(
+    ("text", "unspaced"),
+    [("我喜欢吃苹果。", True), ("すしを食べる", True), ("ฉันกินข้าว", True), ("나는 밥을 먹는다", False),
+     ("Ja, 3 × 北京.", False), ("", False), ("123 !", False), ("हिन्दी पाठ", False)],
+)  # fmt: skip
+def test_scripts_without_spaces(text, unspaced):
+    assert is_unspaced(text) is unspaced

@@ -95,7 +95,11 @@ BAD = [
     ("a.jsonl", "[1]\n", r"a.jsonl:1: list instead of an object"),
     ("a.tmx", "<tmx><body><tu>", r"a.tmx: not TMX"),
     ("a.tmx", '<!DOCTYPE tmx [<!ENTITY a "b">]><tmx/>', r"a.tmx: it declares XML entities"),
-    ("a.tmx", TMX.replace('xml:lang="en"', 'xml:lang="fr"'), r"a.tmx:1: a translation unit without text in en"),
+    (
+        "a.tmx",
+        TMX.replace('xml:lang="en"', 'xml:lang="fr"'),
+        r"a.tmx: no translation unit has both de and en: .* which are de-DE \(3\), fr \(3\)",
+    ),
     ("a.parquet", "no parquet", r"a.parquet: not a readable Parquet file"),
     ("a.txt", "x\n", r"a.txt: the name does not tell the format"),
     ("a.tsv", "", r"a.tsv: no sentence pairs"),

@@ -20,13 +20,13 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
     """Translate a file or standard input."""
     from pathlib import Path
 
-    from translora.data.readers.lines import decode_lines, text_lines
+    from translora.data.readers.wmt import stream_segments, text_segments
     from translora.io.files import write_lines
 
     if arguments.input == "-":
-        lines = list(decode_lines(sys.stdin.buffer, "standard input"))
+        lines = stream_segments(sys.stdin.buffer, "standard input", "src")
     else:
-        lines = text_lines(Path(arguments.input))
+        lines = text_segments(Path(arguments.input), "src")
 
     from translora.translation.translator import Translator
 

@@ -39,8 +39,11 @@ class SourceConfig:
     """A file, a folder saved by `datasets`, the name of a data set on the hub, or `mini` (the embedded corpus)."""
     target_path: Place = ""
     """The file of target lines, where source and target lie in two aligned text files."""
-    format: Literal["auto", "tsv", "csv", "json", "jsonl", "parquet", "text", "tmx", "folder", "hub", "mini"] = "auto"
-    """The file format; `auto` goes by the name (.tsv, .csv, .json, .jsonl, .parquet, .tmx, each also .gz or .zst)."""
+    format: Literal["auto", "tsv", "csv", "json", "jsonl", "parquet", "text", "tmx", "sgm", "folder", "hub", "mini"] = (
+        "auto"
+    )
+    """The file format; `auto` goes by the name (.tsv, .csv, .json, .jsonl, .parquet, .tmx, each also .gz or .zst), and
+    takes WMT's SGM and XML (`sgm`) for what they are by their root."""
     name: Text = ""
     """The configuration of a hub data set, such as `de-en`."""
     split: Text = ""
@@ -90,7 +93,8 @@ class CleaningConfig:
     """Pairs with a side that is surely in another language, as py3langid identifies it."""
     leakage: Literal["normalised", "near"] = "normalised"
     """What counts as occurring in validation or test: the same but for case, white space and outer punctuation; `near`
-    also the same but for digits and punctuation, or with 70% of a held-out text's sequences of four words."""
+    also the same but for digits and punctuation, or with 70% of a held-out text's sequences of four words (of
+    eight characters in scripts without spaces)."""
 
 
 @section("data")

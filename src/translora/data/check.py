@@ -14,7 +14,7 @@ from translora.data.cleaning.identify import Languages
 from translora.data.cleaning.leakage import Duplicates, Leakage
 from translora.data.cleaning.rules import has_control, has_empty_side, has_entities, has_identical_sides, length_ratio
 from translora.data.pairs import Pair
-from translora.data.readers.lines import DAMAGED, open_binary
+from translora.data.readers.lines import DAMAGED, LONGEST, open_binary
 from translora.data.readers.sources import format_of, read_items
 from translora.errors import DataError
 
@@ -22,6 +22,7 @@ FATAL = "cannot be read further"
 """The problem behind which nothing more is known."""
 _SHOWN = 5
 _LINE_INSIDE = re.compile("[\n\v\f\x1c-\x1e\x85\u2028\u2029]")
+_MARK = b"\xef\xbb\xbf"
 _TEXT_FORMATS = ("tsv", "csv", "jsonl", "text")
 _STOPS, _LEFT_OUT, _STAYS = "stops training", "left out", "stays"
 
@@ -138,12 +139,15 @@ def _check_bytes(config: SourceConfig, findings: Findings) -> None:
     if format_of(config) not in _TEXT_FORMATS:
         return
     for name in filter(None, (config.path, config.target_path)):
-        start = b""
+        windows = False
         with open_binary(Path(name)) as stream, suppress(*DAMAGED):  # read_items says what is wrong
-            start = stream.read(1 << 20)
-        if start.startswith(b"\xef\xbb\xbf"):
-            findings.add("byte order mark (ignored)", f"{name}:1", _STAYS)
-        if b"\r\n" in start:
+            number = 1
+            while line := stream.readline(LONGEST):
+                for _ in range(line.startswith(_MARK) + line.count(b"\t" + _MARK)):
+                    findings.add("byte order mark (ignored)", f"{name}:{number}", _STAYS)
+                windows = windows or line.endswith(b"\r\n")
+                number += line.endswith(b"\n")
+        if windows:
             findings.add("Windows line ends (ignored)", name, _STAYS)
 
 

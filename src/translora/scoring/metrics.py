@@ -5,15 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from translora.errors import DataError
+from translora.io import console
+from translora.languages import is_unspaced, require_code
 
 METRICS = {"bleu": "BLEU", "chrf": "chrF2++", "ter": "TER"}
 """The metrics by the names of `Scores`, as they are written."""
 
 _SAMPLES = 1000
 _BATCH = 16
+_LOOKED_AT = 200
+"""References by which their script is told."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +58,60 @@ class Scores:
         return asdict(self)
 
 
+_BY_SCRIPT = {"Hans": "zh", "Hant": "zh", "Hani": "zh", "Jpan": "ja-mecab", "Kore": "ko-mecab"}
+_BY_PIECES = {"Thai", "Laoo", "Khmr", "Mymr", "Tibt"}
+_EXTRAS = {"ja-mecab": "ja", "ko-mecab": "ko"}
+
+
 def bleu_tokenizer(target: str) -> str:
-    """SacreBLEU's tokenizer for a target language: 13a, except where words are not set apart by spaces."""
-    return {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}.get(target.split("-")[0].lower(), "13a")
+    """SacreBLEU's tokenizer for a target language, by its usual script: 13a for scripts that space their words.
+
+    Thai, Lao, Khmer, Burmese and Tibetan take `flores200` where its model is on disk, else `char`, which is said.
+
+    Raises `ConfigError` for a name that is no language code.
+    """
+    script = require_code(target).script
+    return _pieces_or_characters() if script in _BY_PIECES else _BY_SCRIPT.get(script, "13a")
+
+
+@cache
+def _pieces_or_characters() -> str:
+    from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
+    from sacrebleu.utils import SACREBLEU_DIR
+
+    url = SPM_MODELS["flores200"]["url"]
+    model = Path(SACREBLEU_DIR, "models", url.rpartition("/")[2])
+    if model.is_file():
+        return "flores200"
+    console.notice(
+        f"BLEU counts characters (tok:char): the model of sacreBLEU's tokenizer flores200 is not on disk; "
+        f"to count its pieces, save {url} as {model}"
+    )
+    return "char"
 
 
 def require_tokenizer(target: str) -> None:
     """Raise `DataError` where BLEU for a target language needs a tokenizer that is not installed."""
     from sacrebleu.metrics import BLEU
 
-    language = target.split("-")[0].lower()
+    tokenizer = bleu_tokenizer(target)
     try:
-        BLEU(tokenize=bleu_tokenizer(target))
-    except (ImportError, RuntimeError) as error:
-        raise DataError(f"BLEU of {target} needs MeCab to find words: pip install 'translora[{language}]'") from error
+        BLEU(tokenize=tokenizer)
+    except (ImportError, RuntimeError, OSError) as error:
+        if tokenizer in _EXTRAS:
+            way = f"needs MeCab to find words: pip install 'translora[{_EXTRAS[tokenizer]}]'"
+        else:
+            way = f"cannot load sacreBLEU's tokenizer {tokenizer} ({error}): delete its model"
+        raise DataError(f"BLEU of {target} {way}") from error
+
+
+def _warn_of_other_script(target: str, references: Sequence[str]) -> None:
+    """Say so where the tokenizer looks for spaces that the references do not have."""
+    if bleu_tokenizer(target) == "13a" and is_unspaced(" ".join(references[:_LOOKED_AT])):
+        console.notice(
+            f"BLEU: the references are in a script without spaces between words, but are counted as {target} "
+            f"(tok:13a): name their language as the target, such as --target zh, ja or th"
+        )
 
 
 def metrics(target: str, references: Sequence[Sequence[str]]) -> dict[str, Any]:
@@ -77,6 +123,7 @@ def metrics(target: str, references: Sequence[Sequence[str]]) -> dict[str, Any]:
 
     lists = [list(lines) for lines in references]
     require_tokenizer(target)
+    _warn_of_other_script(target, lists[0])
     return {
         "bleu": BLEU(tokenize=bleu_tokenizer(target), references=lists),
         "chrf": CHRF(word_order=2, references=lists),

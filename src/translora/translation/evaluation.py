@@ -13,8 +13,8 @@ from translora.config import SourceConfig
 from translora.data.form import ColumnsError
 from translora.data.pairs import Corpus
 from translora.data.readers.files import kind_of
-from translora.data.readers.lines import text_lines
 from translora.data.readers.sources import default_split, read_corpus
+from translora.data.readers.wmt import Layer, text_segments
 from translora.errors import ConfigError, DataError
 from translora.io import console
 from translora.io.files import write_lines
@@ -87,7 +87,7 @@ def run_evaluation(request: Request) -> Evaluation:
         write_lines(Path(request.output), hypotheses)
     comparison = None
     if request.baseline:
-        baseline = _read(request.baseline, len(references[0]), "references")
+        baseline = _read(request.baseline, "hyp", len(references[0]), "references")
         comparison = paired_test(baseline, hypotheses, references, target, request.test)
     scores = (
         compared_scores(comparison, len(hypotheses))[1]
@@ -124,7 +124,7 @@ def _texts(request: Request) -> tuple[list[str], list[str], list[list[str]], str
         sources, references, target = pairs.sources, [pairs.targets], config.target
     else:
         target = request.target or "en"
-        hypotheses = _read(request.hypotheses)
+        hypotheses = _read(request.hypotheses, "hyp")
         sources, references = [], []
         if request.data:
             pairs = _pairs(request, request.source or "de", target)
@@ -152,17 +152,20 @@ def _references(file: str, request: Request, wanted: int) -> list[str]:
     """The lines of a file of references, or the targets of a file of pairs."""
     other = request.hypotheses or "the translations"
     if not kind_of(Path(file)):
-        return _read(file, wanted, other)
+        return _read(file, "ref", wanted, other)
     pairs = read_corpus(SourceConfig(path=file), request.source or "de", request.target or "en")
     _check_lengths(file, len(pairs), other, wanted)
     return pairs.targets
 
 
-def _read(file: str, wanted: int | None = None, other: str = "") -> list[str]:
-    """The lines of a file; raises `DataError` where they are none, or not as many as `other` has."""
+def _read(file: str, layer: Layer, wanted: int | None = None, other: str = "") -> list[str]:
+    """The lines of a text file, or the segments of a WMT file.
+
+    Raises `DataError` where they are none, or not as many as `other` has.
+    """
     if kind := kind_of(Path(file)):
         raise DataError(f"{file}: a {kind} file, where one sentence a line is needed: give pairs as --data")
-    lines = text_lines(Path(file))
+    lines = text_segments(Path(file), layer)
     if not lines:
         raise DataError(f"{file}: no lines in it: give one line a sentence")
     if wanted is not None:

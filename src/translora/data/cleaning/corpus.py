@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from translora.io import console
 from translora.io.files import atomic_file
 
 _FORMATS = (".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz")
+_BREAKS = re.compile("[\\t\\r\\n]+")
+"""What cannot stand inside the text of a TSV file; every other white space is kept as it is."""
 _TOLD_EVERY = 500_000
 
 
@@ -36,10 +39,40 @@ def clean_corpus(
     Raises `ConfigError` for another kind of file, one that exists or is read from, `StorageError` where it cannot be
     written, and `DataError` where the source cannot be read or nothing is kept; nothing is then written.
     """
+    files = output, dropped_file(output)
+    _check_output(
+        files, [Path(path) for one in (config, *held_out) for path in (one.path, one.target_path) if path], overwrite
+    )
+    cleaner = Cleaner(rules, source, target, read_each(held_out, source, target))
+    tsv = ".jsonl" not in output.name
+    line_of = _tsv_line if tsv else _json_line(source, target)
+    broken: list[Pair] = []
+    breaks = 0
+    with ExitStack() as stack:
+        kept, dropped = (stack.enter_context(_text_file(file)) for file in files)
+        for number, (item, reason) in enumerate(cleaner.sort(read_items(config, source, target)), start=1):
+            if not reason and isinstance(item, Pair):
+                kept.write(line_of(item))
+                if tsv and any(_BREAKS.search(text) for text in item[:2]):
+                    breaks, broken = breaks + 1, broken or [item]
+            else:
+                dropped.write(_dropped_line(item, reason))
+            if number % _TOLD_EVERY == 0:
+                console.notice(f"clean: {number:,} pairs read, {cleaner.kept:,} kept")
+        if not cleaner.kept:
+            raise DataError(f"{config.path}: no pairs are left (left out: {cleaner.reasons}); nothing is written")
+    if broken:
+        console.notice(
+            f"{output}: tabs and line ends inside {breaks:,} pairs became spaces (the first: {broken[0].origin}): "
+            f"write .jsonl to keep them"
+        )
+    return cleaner
+
+
+def _check_output(files: tuple[Path, Path], inputs: list[Path], overwrite: bool) -> None:
+    output = files[0]
     if not output.name.endswith(_FORMATS):
         raise ConfigError(f"{output}: the name must end in one of {', '.join(_FORMATS)}")
-    files = output, dropped_file(output)
-    inputs = [Path(path) for one in (config, *held_out) for path in (one.path, one.target_path) if path]
     for file in filter(Path.exists, files):
         if file.is_dir():
             raise ConfigError(f"{file} is a folder: choose another --output")
@@ -47,20 +80,6 @@ def clean_corpus(
             raise ConfigError(f"{file} is read from: choose another --output")
         if not overwrite:
             raise ConfigError(f"{file} exists: choose another --output, or add --overwrite")
-    cleaner = Cleaner(rules, source, target, read_each(held_out, source, target))
-    line_of = _json_line(source, target) if ".jsonl" in output.name else _tsv_line
-    with ExitStack() as stack:
-        kept, dropped = (stack.enter_context(_text_file(file)) for file in files)
-        for number, (item, reason) in enumerate(cleaner.sort(read_items(config, source, target)), start=1):
-            if not reason and isinstance(item, Pair):
-                kept.write(line_of(item))
-            else:
-                dropped.write(_dropped_line(item, reason))
-            if number % _TOLD_EVERY == 0:
-                console.notice(f"clean: {number:,} pairs read, {cleaner.kept:,} kept")
-        if not cleaner.kept:
-            raise DataError(f"{config.path}: no pairs are left (left out: {cleaner.reasons}); nothing is written")
-    return cleaner
 
 
 def dropped_file(output: Path) -> Path:
@@ -93,4 +112,4 @@ def _dropped_line(item: Item, reason: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return _BREAKS.sub(" ", text)

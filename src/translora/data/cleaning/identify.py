@@ -6,12 +6,12 @@ from typing import Any
 
 from translora.data.pairs import Pair
 from translora.errors import ConfigError
+from translora.languages import subtags
 
 _FEWEST_LETTERS = 20
 """Shorter texts have no sure language."""
-
-
 _SURE = 0.95
+"""The probability from which a language is sure."""
 
 
 class Languages:
@@ -21,10 +21,10 @@ class Languages:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
         self._identifier: Any = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-        known = set(self._identifier.labels)
-        self._codes = [code.replace("_", "-").split("-")[0].lower() for code in (source, target)]
-        for code in self._codes:
-            if code not in known:
+        known = {subtags(label).language for label in self._identifier.labels}
+        self._codes = [subtags(code).language for code in (source, target)]
+        for language, code in zip(self._codes, (source, target), strict=True):
+            if language not in known:
                 raise ConfigError(f"language {code!r} cannot be identified: set data.cleaning.language to keep")
 
     def differ(self, pair: Pair) -> bool:
@@ -35,4 +35,4 @@ class Languages:
         if sum(map(str.isalpha, text)) < _FEWEST_LETTERS:
             return False
         found, probability = self._identifier.classify(text)
-        return bool(found != code and probability >= _SURE)
+        return bool(subtags(str(found)).language != code and probability >= _SURE)

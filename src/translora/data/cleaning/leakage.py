@@ -7,25 +7,37 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cache, lru_cache
+from itertools import groupby
 
 from translora.data.pairs import Pair
-
-_NO_LETTER = re.compile(r"[\W\d_]+")
-
-
-_WORD = re.compile(r"[^\W\d_]+")
-
+from translora.languages import UNSPACED
 
 _OUTER = " .,;:!?\"'"
-
-
-_GRAM, _NEAR = 4, 0.7
+"""Of ASCII; of all other characters, punctuation by its Unicode category."""
+_GRAM, _CHARACTERS, _NEAR = 4, 8, 0.7
+"""A sequence has four words, or eight characters of a script without spaces (two stand for a word)."""
+_JOINERS = "\u200c\u200d"
+"""Zero-width joiners, which stand inside words of Persian and of Indian languages."""
 
 
 def normalised(text: str) -> str:
     """`text` as duplicates and overlap compare it: NFKC, case folded, white space and outer punctuation gone."""
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
-    return " ".join(plain.casefold().split()).strip(_OUTER)
+    folded = " ".join(plain.casefold().split()).strip(_OUTER)
+    if folded.isascii():
+        return folded
+    first, last = 0, len(folded)
+    while first < last and _is_outer(folded[first]):
+        first += 1
+    while first < last and _is_outer(folded[last - 1]):
+        last -= 1
+    return folded[first:last]
+
+
+@cache
+def _is_outer(character: str) -> bool:
+    return character in _OUTER or (not character.isascii() and unicodedata.category(character).startswith("P"))
 
 
 class Duplicates:
@@ -61,7 +73,8 @@ class NearTexts:
     """Normalised texts that another one nearly is: it has the same letters, or most of a text's sequences of words.
 
     The measure is that of n-gram overlap, by which training data is searched for test data: at least 70% of the word
-    4-grams of a text here stand in the other one.
+    4-grams of a text here stand in the other one. In scripts without spaces between words, two characters count as a
+    word.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -81,11 +94,48 @@ class NearTexts:
         return any(count >= _NEAR * self._sizes[number] for number, count in shared.items())
 
 
+_PLAIN_WORD = re.compile(r"[^\W\d_]+")
+_MAY_COMBINE = re.compile("[\u0300-\u036f\u0483-\u1fff\u200c\u200d\u20d0-\u20ff\u2c00-\U0010ffff]")
+"""Characters among which are all combining marks and all scripts without spaces: a quick test for the plain case."""
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text, with their combining marks; of scripts without spaces, the characters."""
+    return (_word_pattern() if _MAY_COMBINE.search(text) else _PLAIN_WORD).findall(text)
+
+
+@lru_cache(maxsize=1)
+def _word_pattern() -> re.Pattern[str]:
+    planes = (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))  # all that have combining marks
+    marks = _JOINERS
+    for _, run in groupby(enumerate(code for code in planes if unicodedata.category(chr(code))[0] == "M"), _offset):
+        codes = [code for _, code in run]
+        marks += f"{chr(codes[0])}-{chr(codes[-1])}"
+    return re.compile(rf"[{UNSPACED}][{marks}]*|[^\W\d_{UNSPACED}](?:[^\W\d_{UNSPACED}]|[{marks}])*")
+
+
+def _offset(numbered: tuple[int, int]) -> int:
+    """The same for numbers that follow each other."""
+    return numbered[1] - numbered[0]
+
+
 def _letters(text: str) -> str:
     """The letters of a normalised text alone; all of it where there are none."""
-    return _NO_LETTER.sub("", text) or text
+    return "".join(_words(text)) or text
 
 
 def _grams(text: str) -> set[str]:
-    words = _WORD.findall(text)
-    return {" ".join(words[start : start + _GRAM]) for start in range(len(words) - _GRAM + 1)}
+    words = _words(text)
+    if not _UNSPACED.search(text):
+        return {" ".join(words[start : start + _GRAM]) for start in range(len(words) - _GRAM + 1)}
+    sizes = [1 if _UNSPACED.match(word) else _CHARACTERS // _GRAM for word in words]
+    grams, end, size = set(), 0, 0
+    for start in range(len(words)):
+        while end < len(words) and size < _CHARACTERS:
+            size += sizes[end]
+            end += 1
+        if size >= _CHARACTERS:
+            grams.add(" ".join(words[start:end]))
+        size -= sizes[start]
+    return grams

@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import random
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -133,8 +134,15 @@ def _rules(config: CleaningConfig, source: str, target: str, held_out: Iterable[
 
 
 def has_empty_side(pair: Pair) -> bool:
-    """Whether a side has no text."""
-    return not (pair.source and pair.target)
+    """Whether a side has no text: nothing, or only what is not seen, such as `&nbsp;` or a zero-width space."""
+    return any(_is_blank(text) for text in pair[:2])
+
+
+def _is_blank(text: str) -> bool:
+    if text[:1].isalnum():  # the quick way for nearly all texts
+        return False
+    plain = html.unescape(text) if "&" in text else text
+    return all(character.isspace() or unicodedata.category(character) == "Cf" for character in plain)
 
 
 def has_control(pair: Pair) -> bool:

@@ -13,10 +13,12 @@ from translora.data.readers.delimited import read_csv, read_tsv
 from translora.data.readers.hub import read_saved_set
 from translora.data.readers.jsonl import read_json, read_jsonl
 from translora.data.readers.lines import COMPRESSED
+from translora.data.readers.markup import root_of
 from translora.data.readers.parquet import read_parquet
 from translora.data.readers.slices import parse_split, sliced
 from translora.data.readers.text import read_text
 from translora.data.readers.tmx import read_tmx
+from translora.data.readers.wmt import ROOTS, read_sgm
 from translora.errors import DataError
 from translora.io import console
 from translora.languages import names_of
@@ -31,6 +33,7 @@ READERS: dict[str, Reader] = {
     "parquet": read_parquet,
     "text": read_text,
     "tmx": read_tmx,
+    "sgm": read_sgm,
 }
 """The readers of single files, by format."""
 
@@ -50,9 +53,16 @@ def kind_of(path: Path) -> str:
     return ENDINGS.get(suffixes[-1], "") if suffixes else ""
 
 
+def markup_kind(path: Path) -> str:
+    """The format that the root of an XML or SGML file tells, whatever its name; empty for other files."""
+    root = root_of(path)
+    return "sgm" if root in ROOTS else "tmx" if root == "tmx" else ""
+
+
 def read_file(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
     """The pairs of one file, or the part of them that `config.split` takes."""
-    kind = config.format if config.format != "auto" else kind_of(Path(config.path)) or "text"
+    path = Path(config.path)
+    kind = config.format if config.format != "auto" else kind_of(path) or markup_kind(path) or "text"
     if not config.split:
         return READERS[kind](config, source, target)
     whole = dataclasses.replace(config, split="")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,17 +30,11 @@ def hub_records(config: SourceConfig) -> Iterator[dict[str, Any]]:
             return
         require_network(f"data set {config.path}", DataError)
     name, start, stop = parse_split(config.split or "train")
-    with _errors_named(config):
+    with _errors_named(config), _quiet():
         builder = datasets.load_dataset_builder(config.path, config.name or None)
-        first, last = slice_bounds(start, stop, lambda: _rows_of(builder, name, config))
-        rows = iter(builder.as_streaming_dataset(split=name))
-    while True:
-        with _errors_named(config):
-            record = next(islice(rows, first, first + 1), None)
-        if record is None or (last is not None and first >= last):
-            return
-        yield record
-        first, last = 0, None if last is None else last - first - 1
+        rows = builder.as_streaming_dataset(split=name)
+    with _errors_named(config):
+        yield from islice(rows, *slice_bounds(start, stop, lambda: _rows_of(builder, name, config)))
 
 
 def saved_records(config: SourceConfig) -> Iterator[dict[str, Any]]:
@@ -50,7 +45,7 @@ def saved_records(config: SourceConfig) -> Iterator[dict[str, Any]]:
     if not any((folder / file).exists() for file in ("state.json", "dataset_dict.json")):
         yield from _load(config)
         return
-    with _errors_named(config):
+    with _errors_named(config), _quiet():
         saved = datasets.load_from_disk(str(folder))
     name, start, stop = parse_split(config.split or "train")
     if isinstance(saved, datasets.DatasetDict):
@@ -68,7 +63,9 @@ def _load(config: SourceConfig) -> Iterator[dict[str, Any]]:
 
     parse_split(config.split or "train")
     with _errors_named(config):
-        yield from datasets.load_dataset(config.path, config.name or None, split=config.split or "train")
+        with _quiet():
+            records = datasets.load_dataset(config.path, config.name or None, split=config.split or "train")
+        yield from records
 
 
 def _rows_of(builder: Any, split: str, config: SourceConfig) -> int:
@@ -78,22 +75,30 @@ def _rows_of(builder: Any, split: str, config: SourceConfig) -> int:
     return int(known[split].num_examples)
 
 
-class _errors_named:  # noqa: N801 - used as a context manager, like contextlib's
+@contextmanager
+def _errors_named(config: SourceConfig) -> Iterator[None]:
     """Turn what `datasets` raises for a wrong name, configuration, split or file into one line."""
+    try:
+        yield
+    except (ValueError, OSError, KeyError, RuntimeError) as error:
+        what = " ".join(filter(None, (config.path, config.name, config.split)))
+        raise DataError(f"data set {what}: {str(error)[:300]}: check its name, configuration and split") from error
 
-    def __init__(self, config: SourceConfig) -> None:
-        self._config = config
 
-    def __enter__(self) -> None:
-        import datasets
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no warnings of `datasets` meanwhile; its settings are then as they were."""
+    import datasets
 
-        datasets.disable_progress_bars()
-        datasets.logging.set_verbosity_error()
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (ValueError, OSError, KeyError, RuntimeError)):
-            what = " ".join(filter(None, (self._config.path, self._config.name, self._config.split)))
-            raise DataError(f"data set {what}: {str(error)[:300]}: check its name, configuration and split") from error
+    bars, verbosity = datasets.are_progress_bars_disabled(), datasets.logging.get_verbosity()
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        datasets.logging.set_verbosity(verbosity)
+        if not bars:
+            datasets.enable_progress_bars()
 
 
 def read_saved_set(config: SourceConfig, source: str, target: str) -> Iterator[Item]:

@@ -73,7 +73,7 @@ def scan_lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, str | DataErr
                     line = stream.readline(LONGEST)
                 yield number, DataError(f"{name}:{number}: a line of more than {LONGEST >> 20} MiB: no sentence")
                 continue
-            bare = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            bare = line.removeprefix(b"\xef\xbb\xbf")  # not only in the first line: files are joined by cat
             try:
                 yield number, bare.decode("utf-8").removesuffix("\n").removesuffix("\r")
             except UnicodeDecodeError as error:

@@ -26,7 +26,13 @@ def make_pair(source: Any, target: Any, file: str, line: int) -> Item:
     for side, text in (("source", source), ("target", target)):
         if not isinstance(text, str):
             return DataError(f"{file}:{line}: the {side} is {type(text).__name__}, not text: give two text columns")
-    return Pair(source.strip(_OUTER), target.strip(_OUTER), file, line)
+    return Pair(_trimmed(source), _trimmed(target), file, line)
+
+
+def _trimmed(text: str) -> str:
+    """`text` without white space around it, nor the byte order mark of a file whose lines were pasted into a column."""
+    plain = text.strip(_OUTER)
+    return plain.lstrip("\ufeff" + _OUTER) if plain.startswith("\ufeff") else plain
 
 
 def table_pairs(rows: Iterator[Row], config: SourceConfig, languages: tuple[str, str], kind: str) -> Iterator[Item]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from translora.config import SourceConfig
 from translora.data.pairs import Corpus, Item, Pair
 from translora.data.readers.embedded import read_mini
-from translora.data.readers.files import Reader, has_splits, kind_of, read_file, read_folder
+from translora.data.readers.files import Reader, has_splits, kind_of, markup_kind, read_file, read_folder
 from translora.data.readers.hub import read_hub_set
 from translora.data.readers.slices import pairs_only
 from translora.errors import DataError
@@ -68,8 +68,8 @@ def format_of(config: SourceConfig) -> str:
     path = Path(config.path)
     if path.is_dir():
         return "folder"
-    kind = kind_of(path)
-    if kind and config.target_path:
+    kind = kind_of(path) or markup_kind(path)
+    if kind and kind != "sgm" and config.target_path:
         raise DataError(f"{config.path}: a {kind} file has both sides: leave out {config.target_path}")
     if kind:
         return kind

@@ -1,78 +1,232 @@
-"""TMX, translation memories: a unit at a time."""
+"""TMX, translation memories (1.4b, https://www.gala-global.org/tmx-14b): a unit at a time, in constant memory."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from translora.config import SourceConfig
 from translora.data.pairs import Item
 from translora.data.readers.lines import DAMAGED, open_binary
+from translora.data.readers.markup import NO_CHARACTER, NO_TEXT, XmlStream, decoded, local_name
 from translora.data.readers.rows import make_pair
 from translora.errors import DataError
+from translora.io import console
+from translora.languages import UNSPACED, is_other_variety, matching_languages
+
+_CODES = {"bpt", "ept", "it", "ph", "ut", "x", "bx", "ex"}
+"""Inline codes of TMX and, in memories made from it, of XLIFF; the text of all other elements is text."""
+_PAIRED = {"bpt", "ept", "bx", "ex"}
+_HOLD_TEXT = {"ph", "ut"}
+_CODE_LIKE = re.compile(r"[<>\\]|&#?\w+;")
+_TEXT_LIKE = re.compile(r"[^\W\d_]|[{\[%$@#]\s*\d|\{\}")
+"""The content of a code is text where it has letters, or a number in the manner of `{0}`, and no markup."""
+_CODE, _HALF = "\ufdd1", "\ufdd2"
+"""A dropped code, and one that is half of a pair, until the text on both sides of it is known."""
+_ENTITY = "\ufdd4"
+_FAULTS = {
+    NO_CHARACTER: "a character that XML forbids: remove it",
+    NO_TEXT: "bytes that are no text in the encoding of the file: convert the file to UTF-8",
+    _ENTITY: "an entity that is not expanded: write the character itself",
+}
+_LONGEST_TAG = 4096
+_DROPPED = re.compile(rf"\s*(?:[{_CODE}{_HALF}]\s*)+")
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+_LANGUAGE = re.compile(r"<(?:[\w.-]+:)?tuv\b[^>]*?\s(?:xml:)?lang\s*=\s*[\"']([^\"'<>]*)[\"']", re.IGNORECASE)
 
 
 def read_tmx(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
-    """The translation units of a TMX file, one at a time.
+    """The translation units of a TMX file that have text in both languages.
 
-    TMX 1.4b, https://www.gala-global.org/tmx-14b: the content of inline codes (`bpt`, `ept`, `it`, `ph`, `ut`) is no
-    text, that of `hi` is. Entities that a file declares are not expanded.
+    A unit without one of the two is passed over. Inline codes are dropped without joining the words around them; the
+    text of a placeholder, such as `{0}`, is kept. Both are counted in a notice at the end. A unit with a character that
+    XML forbids is a `DataError`. Entities that a file declares are not expanded.
+
+    Raises `DataError` for a file that is not TMX, is cut short, or has no unit in both languages.
     """
+    reading = _Reading(config.path, source, target)
+    try:
+        for unit in _units(config.path):
+            item = reading.item(unit)
+            if item is not None:
+                yield item
+    finally:
+        reading.tell()
+    if not reading.read:
+        raise DataError(
+            f"{config.path}: no translation unit has both {source} and {target}: name two of its languages, which are "
+            f"{reading.found}"
+        )
+
+
+def _units(file: str) -> Iterator[Any]:
+    """The `tu` elements of a file, each of which is gone once the next is asked for."""
     from lxml import etree
 
     root = None
-    with open_binary(Path(config.path)) as stream:
+    with open_binary(Path(file)) as stream:
         try:
             events = etree.iterparse(
-                stream, events=("start", "end"), resolve_entities=False, load_dtd=False, no_network=True
+                XmlStream(stream, file),
+                events=("start", "end"),
+                resolve_entities=False,
+                load_dtd=False,
+                no_network=True,
+                encoding="utf-8",
             )
             for event, element in events:
                 if root is None:
                     root = element
-                    _check_tmx(root, config.path)
-                elif event == "end" and element.tag == "tu":
-                    yield _unit_pair(element, config.path, source, target)
+                    _check_tmx(root, file)
+                elif event == "end" and local_name(element) == "tu":
+                    yield element
                     element.clear()
                     while element.getprevious() is not None:
                         del element.getparent()[0]
         except (etree.XMLSyntaxError, *DAMAGED) as error:
-            raise DataError(f"{config.path}: not TMX, or cut short ({error}): export it again") from error
+            raise DataError(f"{file}: not TMX, or cut short ({error}): export it again") from error
 
 
 def _check_tmx(root: Any, file: str) -> None:
     dtd = root.getroottree().docinfo.internalDTD
     if dtd is not None and any(True for _ in dtd.iterentities()):
         raise DataError(f"{file}: it declares XML entities, which are not expanded: remove its DTD")
-    if root.tag != "tmx":
-        raise DataError(f"{file}: not TMX (its root is {root.tag}): export it as TMX")
+    if local_name(root) != "tmx":
+        raise DataError(f"{file}: not TMX (its root is {local_name(root)}): export it as TMX")
 
 
-def _unit_pair(unit: Any, file: str, source: str, target: str) -> Item:
-    texts = []
-    for code in (source, target):
-        segment = next(
-            (tuv.find("seg") for tuv in unit.iterfind("tuv") if _same_language(_tuv_language(tuv), code)), None
-        )
-        if segment is None:
-            return DataError(f"{file}:{unit.sourceline}: a translation unit without text in {code}")
-        texts.append("".join(_segment_text(segment)))
-    return make_pair(texts[0], texts[1], file, unit.sourceline or 0)
+@dataclass
+class _Remark:
+    """How often something was met, and where first."""
+
+    count: int = 0
+    line: int = 0
+
+    def add(self, line: int) -> None:
+        self.count += 1
+        self.line = self.line or line
+
+
+class _Reading:
+    """One pass over a file: which of its languages are taken, and what there is to say at the end."""
+
+    def __init__(self, file: str, source: str, target: str) -> None:
+        known = _languages(file)
+        self.file = file
+        self.asked = source, target
+        self.taken = [matching_languages(code, known) for code in self.asked]
+        self.found = ", ".join(f"{code} ({count:,})" for code, count in known.most_common(20)) or "no language codes"
+        self.read = 0
+        """Units in both languages, the unreadable ones among them."""
+        self.passed = _Remark()
+        self.codes = _Remark()
+
+    def item(self, unit: Any) -> Item | None:
+        """The pair of one unit, what is wrong with it, or None where it lacks a language."""
+        line = unit.sourceline or 0
+        segments: dict[str, Any] = {}
+        for variant in _children(unit, "tuv"):
+            for segment in _children(variant, "seg"):
+                segments.setdefault(_language(variant), segment)
+        source, target = (next((code for code in codes if code in segments), None) for codes in self.taken)
+        if source is None or target is None or source == target:
+            self.passed.add(line)
+            return None
+        self.read += 1
+        texts = []
+        for code in (source, target):
+            text = "".join(_segment_text(segments[code]))
+            if fault := _fault(text):
+                return DataError(f"{self.file}:{line}: a translation unit with {fault}")
+            texts.append(text)
+        if any(_CODE in text or _HALF in text for text in texts):
+            self.codes.add(line)
+        return make_pair(_closed(texts[0]), _closed(texts[1]), self.file, line)
+
+    def tell(self) -> None:
+        """Say what was passed over, dropped or taken for another language."""
+        for asked, codes in zip(self.asked, self.taken, strict=True):
+            if self.read and is_other_variety(asked, codes[0]):
+                console.notice(f"{self.file}: no {asked} in it: {', '.join(codes)} is taken")
+        if self.codes.count:
+            self._say(f"inline codes dropped: {self.codes.count:,} units", self.codes)
+        if self.passed.count and self.read:
+            lacking = " or ".join(self.asked)
+            self._say(f"{self.passed.count:,} units without {lacking} passed over; it has {self.found}", self.passed)
+
+    def _say(self, words: str, remark: _Remark) -> None:
+        console.notice(f"{self.file}: {words} (the first at line {remark.line})")
+
+
+def _languages(file: str) -> Counter[str]:
+    """The language codes of a file, each with how many texts have it."""
+    counts: Counter[str] = Counter()
+    rest = ""
+    with open_binary(Path(file)) as stream:
+        for piece in decoded(stream, file):
+            text = rest + piece
+            rest = text[max(text.rfind("<"), len(text) - _LONGEST_TAG, 0) :]
+            counts.update(_LANGUAGE.findall(text, 0, len(text) - len(rest)))
+    counts.update(_LANGUAGE.findall(rest))
+    return counts
+
+
+def _children(element: Any, name: str) -> Iterator[Any]:
+    return (child for child in element if local_name(child) == name)
+
+
+def _language(variant: Any) -> str:
+    return variant.get("{http://www.w3.org/XML/1998/namespace}lang") or variant.get("lang") or ""
 
 
 def _segment_text(element: Any) -> Iterator[str]:
+    """The text of a segment in pieces, with marks in place of dropped codes and of entities."""
     yield element.text or ""
     for child in element:
-        if child.tag == "hi":
+        name = local_name(child)
+        if name in _CODES:
+            content = "".join(child.itertext())
+            if name in _HOLD_TEXT and _TEXT_LIKE.search(content) and not _CODE_LIKE.search(content):
+                yield content
+            else:
+                yield _HALF if name in _PAIRED else _CODE
+        elif name:
             yield from _segment_text(child)
+        elif hasattr(child, "name"):  # neither a comment nor a processing instruction
+            yield _ENTITY
         yield child.tail or ""
 
 
-def _tuv_language(node: Any) -> str:
-    return node.get("{http://www.w3.org/XML/1998/namespace}lang") or node.get("lang") or ""
+def _fault(text: str) -> str:
+    """What makes a text unreadable; "" for a good one."""
+    for mark, words in _FAULTS.items():
+        if mark in text:
+            return words
+    return ""
 
 
-def _same_language(found: str, wanted: str) -> bool:
-    """`de-DE` answers to `de`, but not the other way round."""
-    found, wanted = found.lower().replace("_", "-"), wanted.lower()
-    return found == wanted or found.startswith(wanted + "-")
+def _closed(text: str) -> str:
+    """`text` without its marks of dropped codes: the words on both sides stay apart, by one white space."""
+    return _DROPPED.sub(_gap, text)
+
+
+def _gap(found: re.Match[str]) -> str:
+    """What stands in place of dropped codes: the white space beside them, or a space between two words."""
+    if white := re.search(r"\s+", found[0]):
+        return white[0]
+    left, right = found.string[: found.start()][-1:], found.string[found.end() :][:1]
+    if not left or not right or _UNSPACED.match(left) or _UNSPACED.match(right):
+        return ""
+    if _in_word(left) and _in_word(right):
+        return " "
+    alone = _CODE in found[0]
+    return " " if alone and ((left in ".,;:!?…)" and _in_word(right)) or (_in_word(left) and right in "(„«“")) else ""
+
+
+def _in_word(character: str) -> bool:
+    return character.isalnum() or unicodedata.category(character).startswith("M")
