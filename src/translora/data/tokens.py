@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -27,9 +27,12 @@ IGNORED = -100
 """The label of padding, which cross-entropy leaves out."""
 
 _CHUNK = 10_000
+_SENTINEL = re.compile(r"<extra_id_\d+>")
+_LANGUAGE_CODE = re.compile(r"[a-z]{2,3}_[A-Za-z]{2,4}")
+"""A code of NLLB or mBART, such as deu_Latn or de_DE."""
 _LEADING_CODE = re.compile(r"^>>(?=.*<<)", re.DOTALL)
 """What Marian's tokenizer takes for a language code, whatever it holds."""
-_ENCODING = "3"  # part of the cache's key: goes up when the rules of `encode` change
+_ENCODING = "4"  # part of the cache's key: goes up when the rules of `encode` change
 
 
 @dataclass(frozen=True)
@@ -160,10 +163,10 @@ def encode(
 
     Tokenizers with language codes add those of the source, or of the `target`.
 
-    A text that spells a special token (`</s>` is also a tag of HTML) is read as text: a space is put inside it, or
-    before it.
+    A text that spells a control token (`</s>` is also a tag of HTML) is read as text: a space is put inside it, or
+    before it. A token that the model's owner added, such as `[NAME]`, is that token.
     """
-    spelled = re.compile("|".join(re.escape(token) for token in _special_tokens(tokenizer)))
+    spelled = re.compile("|".join(re.escape(token) for token in control_tokens(tokenizer)))
     for start in range(0, len(texts), _CHUNK):
         chunk = [
             prompt + _LEADING_CODE.sub(" >>", spelled.sub(_spaced, text)) for text in texts[start : start + _CHUNK]
@@ -171,15 +174,35 @@ def encode(
         yield from tokenizer(**{"text_target" if target else "text": chunk}, verbose=False)["input_ids"]
 
 
-def shortened(ids: list[int], most: int, special: Collection[int]) -> list[int]:
-    """The first of `ids`, and the special tokens that end them (the end token, and a language code with mBART)."""
-    ending = next(count for count, i in enumerate(reversed([-1, *ids])) if i not in special)
+def shortened(ids: list[int], most: int, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The first of `ids`, and the tokens that end them: the end token, and with mBART a language code."""
+    closing = {tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(language_codes(tokenizer))}
+    ending = next(count for count, i in enumerate(reversed([-1, *ids])) if i not in closing)
     return [*ids[: most - ending], *ids[len(ids) - ending :]]
 
 
-def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Every token that no text may stand for: control tokens, sentinels, `<2xx>` language tokens."""
-    return sorted({*tokenizer.all_special_tokens, *language_tokens(tokenizer.get_vocab())})
+def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Every token that no text may stand for: padding, the end token and their like, sentinels, language codes.
+
+    Tokens that the model's owner added are none of them, though transformers calls them special too.
+    """
+    named = [str(token) for token in tokenizer.special_tokens_map.values()]
+    vocabulary = tokenizer.get_vocab()
+    sentinels = [token for token in vocabulary if _SENTINEL.fullmatch(token)]
+    return sorted({*named, *sentinels, *language_tokens(vocabulary), *language_codes(tokenizer)})
+
+
+def language_codes(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """The tokens that name a language, of a tokenizer that is told its two (NLLB, M2M100, mBART); else none.
+
+    Codes that the model's owner added count too.
+    """
+    if not hasattr(tokenizer, "src_lang"):
+        return []
+    own = getattr(tokenizer, "lang_code_to_token", {}) or {}  # M2M100: en is written __en__
+    added = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
+    codes = {token for token in added if _LANGUAGE_CODE.fullmatch(token)} | set(getattr(tokenizer, "lang_code_to_id", {}))
+    return sorted({own.get(code, code) for code in codes} | set(own.values()))
 
 
 def _spaced(match: re.Match[str]) -> str:
@@ -191,10 +214,9 @@ def _cut(encoded: Iterator[list[int]], tokenizer: PreTrainedTokenizerBase, max_t
     """The rows of `encoded`, cut to `max_tokens`, as one ragged array, and how many were cut."""
     rows: list[np.ndarray] = []
     truncated = 0
-    special = set(tokenizer.all_special_ids)
     for ids in encoded:
         if len(ids) > max_tokens:
-            ids = shortened(ids, max_tokens, special)
+            ids = shortened(ids, max_tokens, tokenizer)
             truncated += 1
         rows.append(np.asarray(ids, dtype=np.int32))
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)

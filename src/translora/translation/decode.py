@@ -115,7 +115,7 @@ def say_cut(translations: Sequence[Translation], decoding: DecodingConfig, label
 def _within_limit(translator: LoadedModel, row: list[int]) -> list[int]:
     """`row`, cut where the model has no more positions (T5 always has)."""
     most = translator.most_positions
-    return shortened(row, most, translator.tokenizer.all_special_ids) if most and len(row) > most else row
+    return shortened(row, most, translator.tokenizer) if most and len(row) > most else row
 
 
 @torch.inference_mode()
