@@ -201,7 +201,9 @@ def language_codes(tokenizer: PreTrainedTokenizerBase) -> list[str]:
         return []
     own = getattr(tokenizer, "lang_code_to_token", {}) or {}  # M2M100: en is written __en__
     added = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
-    codes = {token for token in added if _LANGUAGE_CODE.fullmatch(token)} | set(getattr(tokenizer, "lang_code_to_id", {}))
+    codes = {token for token in added if _LANGUAGE_CODE.fullmatch(token)} | set(
+        getattr(tokenizer, "lang_code_to_id", {})
+    )
     return sorted({own.get(code, code) for code in codes} | set(own.values()))
 
 
