@@ -18,6 +18,7 @@ from translora.errors import ConfigError, DataError, NotFiniteError
 from translora.io import console
 from translora.io.files import atomic_folder, write_json, write_lines
 from translora.models.adapter import base_of, load_adapter, save_adapter
+from translora.models.budget import Budget
 from translora.models.load import LoadedModel, base_hash, checkpoint_activations, load, quiet_transformers
 from translora.models.lora import ParameterCount, attach, count_parameters, freeze, merged_copy
 from translora.report import summary
@@ -31,6 +32,9 @@ from translora.training import canary
 from translora.training.checkpoint import Checkpoints, TrainingState
 from translora.training.loop import fit
 from translora.training.memory import check_memory
+from translora.training.optimizer import build_optimizer
+from translora.training.plan import Plan
+from translora.training.step import Stepper
 from translora.training.tracking import Journal, TensorBoard, Tracker
 from translora.training.validation import translate_merged, validate
 
@@ -63,12 +67,13 @@ def _train(config: Config, run: Run, overwrite: bool, score: bool, trackers: Seq
         trackers = [*trackers, TensorBoard(run.tensorboard)]
     splits = read_splits(config)
     translator = load(config)
-    parameters = _make_trainable(translator, config)
+    parameters = make_trainable(translator, config)
     summary.show_start(translator, parameters, splits, config)
-    loss = canary.check(translator, splits.train if len(splits.train) else splits.test, config)
-    console.notice(f"canary: passed; loss {loss:.2f} nats a token on the first pairs")
-    examples = _tokenised(translator, splits.train, config)
-    needs = check_memory(translator, examples, config)
+    sample = splits.train if len(splits.train) else splits.test
+    loss = canary.check(translator, sample, config.method, config.init, config.data.max_tokens, config.decoding.beams)
+    console.notice(f"canary: passed; loss {loss:.2f} nats per token on the first pairs")
+    examples = tokenised(translator, splits.train, config)
+    needs = check_memory(translator, examples, config.method, config.training)
     summary.show_memory(needs, config)
     base = base_hash(config)
     begin_run(run, config, {"base model": base, **splits.hashes()}, overwrite)
@@ -82,7 +87,8 @@ def _train(config: Config, run: Run, overwrite: bool, score: bool, trackers: Seq
         _translate_test(translator, splits.test, config, run, "before")
     state = TrainingState()
     if config.method != "none":
-        state = _train_model(translator, splits, examples, config, run, needs.batch_tokens, trackers)
+        stepper = make_stepper(translator, examples, config, needs.batch_tokens)
+        state = train_model(stepper, splits, config, run, trackers)
         _save_model(translator, run, base)
     if not score:
         return
@@ -98,7 +104,7 @@ def translate_lines(
 ) -> list[str]:
     """Translate `lines` with a run, an adapter folder or a model, in order; see `open_translator` for `name`."""
     translator, config = open_translator(name, source, target, beams)
-    return translate_merged(translator, list(lines), config, "translate")
+    return translate_merged(translator, list(lines), config.decoding, "translate")
 
 
 def open_translator(name: str | Path, source: str = "", target: str = "", beams: int = 0) -> tuple[LoadedModel, Config]:
@@ -136,7 +142,7 @@ def open_translator(name: str | Path, source: str = "", target: str = "", beams:
     return translator, config
 
 
-def _make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
+def make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
     """Insert the adapter or free every weight, as the method says; count what is trained."""
     if config.method == "lora":
         translator.model = attach(translator.model, config.lora, config.model, config.seed, config.training.freeze)
@@ -149,33 +155,36 @@ def _make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
     return count_parameters(translator.model)
 
 
-def _tokenised(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
+def tokenised(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
+    """The examples that `corpus` becomes for a model."""
     return tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
 
 
-def _train_model(
-    translator: LoadedModel,
-    splits: Splits,
-    examples: TokenisedCorpus,
-    config: Config,
-    run: Run,
-    batch_tokens: int,
-    trackers: Sequence[Tracker],
+def make_stepper(translator: LoadedModel, examples: TokenisedCorpus, config: Config, batch_tokens: int) -> Stepper:
+    """The steps of a training on `examples`, at most `batch_tokens` padded tokens at a time."""
+    optimizer = build_optimizer(translator.model, config.training, config.lora.b_rate)
+    return Stepper(translator, examples, optimizer, config.training, config.seed, Budget(batch_tokens))
+
+
+def train_model(
+    stepper: Stepper, splits: Splits, config: Config, run: Run, trackers: Sequence[Tracker] = ()
 ) -> TrainingState:
-    held_out = _tokenised(translator, splits.validation, config)
+    """Train the stepper's model in the folder of `run`, which has the checkpoints and the figures."""
+    training, examples, batch_tokens = config.training, stepper.examples, stepper.budget.tokens
+    held_out = tokenised(stepper.translator, splits.validation, config)
+    scored = splits.validation.head(training.validation_pairs or len(splits.validation))
     with Journal(run.metrics, trackers) as journal:
         try:
             return fit(
-                translator,
-                examples,
-                config,
-                Checkpoints(run.checkpoints, config.training.save_every),
-                lambda: validate(translator, splits.validation, held_out, config, batch_tokens),
+                stepper,
+                Plan(examples.source_lengths, examples.target_lengths, training, config.seed),
+                Checkpoints(run.checkpoints, training.save_every),
+                lambda: validate(stepper.translator, held_out, scored, config.decoding, config.target, batch_tokens),
                 journal,
-                batch_tokens,
             )
         except NotFiniteError as error:
-            raise error.naming(lambda pair: splits.train[pair].origin) from error
+            error.names = [splits.train[pair].origin for pair in error.pairs]
+            raise
 
 
 def _save_model(translator: LoadedModel, run: Run, base: str) -> None:
@@ -199,7 +208,7 @@ def _translate_test(translator: LoadedModel, test: Corpus, config: Config, run: 
     with suppress(DataError):
         if len(run.translated(label)) == len(test):
             return
-    hypotheses = translate_merged(translator, test.sources, config, f"translate test pairs, {label}")
+    hypotheses = translate_merged(translator, test.sources, config.decoding, f"translate test pairs, {label}")
     write_lines(run.translations / f"{label}.txt", hypotheses)
 
 
@@ -210,6 +219,6 @@ def _results(run: Run, test: Corpus, config: Config) -> Results:
     if config.method == "none":
         scores = evaluate(run.translated("before"), test.targets, config.target)
         return Results(scores, scores, None)
-    comparisons = paired_test(run.translated("before"), run.translated("after"), [test.targets], config.target)
-    before, after = compared_scores(comparisons, len(test))
-    return Results(before, after, {key: comparison.p_value for key, comparison in comparisons.items()})
+    differences = paired_test(run.translated("before"), run.translated("after"), [test.targets], config.target)
+    before, after = compared_scores(differences, len(test))
+    return Results(before, after, {key: difference.p_value for key, difference in differences.items()})

@@ -52,9 +52,11 @@ def test_the_wheel_ships_what_the_program_reads(wheel):
 
 
 def test_five_lines_of_python_translate(python, tmp_path):
-    first, second = call(python, "-W", "error::DeprecationWarning:translora", "-c", FIVE_LINES, cwd=tmp_path).splitlines()
+    first, second = call(
+        python, "-W", "error::DeprecationWarning:translora", "-c", FIVE_LINES, cwd=tmp_path
+    ).splitlines()
     assert first == "Good morning."
-    assert second == "['I\\'m hungry.', '']" or second == '["I\'m hungry.", \'\']'
+    assert second == "['I\\'m hungry.', '']" or second == "[\"I'm hungry.\", '']"
 
 
 def test_the_demo_runs(python, tmp_path):
