@@ -31,7 +31,7 @@ ORDER = [
     "report.plots", "report.page", "report.changes", "report.summary", "report.run", "report.comparison",
     "pipeline",
     "translation.evaluation",
-    "comparison.variants", "comparison.jobs", "comparison.results", "comparison.runner", "comparison.process",
+    "comparison.folder", "comparison.variants", "comparison.jobs", "comparison.results", "comparison.runner", "comparison.process",
     "cli.arguments", "cli.train", "cli.compare", "cli.evaluate", "cli.report", "cli.translate", "cli.data",
     "cli.program", "cli", "__main__",
 ]  # fmt: skip
