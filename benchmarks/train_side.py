@@ -17,7 +17,7 @@ import torch
 from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
 from workload import LONGEST, SHAPES, flan_t5, matrix_rate, step_flops, workload
 
-from translora.config import Config, LoraConfig, TrainingConfig
+from translora.config import LoraConfig, TrainingConfig
 from translora.data.batching import Ints, epoch_batches, padding_share
 from translora.data.tokens import TokenisedCorpus
 from translora.models.budget import Budget
@@ -100,10 +100,10 @@ def stepper_of(options: Any, data: TokenisedCorpus, fast: bool = True) -> Steppe
     if options.method == "lora":
         model = attach(model, LoraConfig(rank=8, targets="q,v"), "flan-t5", seed=1)
     model = model.to(device)
-    config = Config(training=TrainingConfig(batch_tokens=options.batch_tokens))
+    training = TrainingConfig(batch_tokens=options.batch_tokens)
     path: LossPath = "fast" if fast else "own"
     translator = LoadedModel(model, None, family, "", "flan-t5", device, dtype, path)  # type: ignore[arg-type]
-    return Stepper(translator, data, build_optimizer(model, config.training), config, Budget(options.batch_tokens))
+    return Stepper(translator, data, build_optimizer(model, training), training, 1, Budget(options.batch_tokens))
 
 
 def _translora(options: Any, data: TokenisedCorpus) -> dict[str, Any]:

@@ -25,9 +25,8 @@ def main(folder: Path) -> None:
     for variant in result["variants"]:
         name, rate = variant["name"], variant["learning_rate"]
         runs[name] = Run(folder / name / f"rate-{rate:g}" / f"seed-{variant['seeds'][0]}" if rate else folder / name)
-    for name, svg in plots(result, runs).items():
-        page = svg.replace("currentColor", GREY).replace("font-family: inherit", "font-family: sans-serif")
-        write_text(DOCS / f"results-{name}.svg", page)
+    for name, plot in plots(result, runs).items():
+        write_text(DOCS / f"results-{name}.svg", plot.svg.replace("<svg ", f'<svg fill="{GREY}" ', 1))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import translora
-from translora.comparison import results
-from translora.comparison.jobs import Outcome
-from translora.comparison.runner import show, side_by_side
+from translora.comparison import results, runner
+from translora.comparison.folder import delete_comparison, mark
+from translora.comparison.jobs import Outcome, run_equal_time
 from translora.comparison.variants import read_variants
 from translora.config import CompareConfig, Config
 from translora.config.load import load_comparison
@@ -148,7 +148,7 @@ def test_the_result_has_every_figure(outcomes):
 
 def test_its_tables_and_its_page(outcomes, tmp_path, capsys):
     result = results.build(outcomes, "translora compare recipe.yaml")
-    show(result)
+    runner.show(result)
     printed = capsys.readouterr().out
     assert "untouched" in printed
     assert result["verdict"][:30] in printed
@@ -207,25 +207,25 @@ def test_the_verdict_where_little_is_there():
 
 def test_several_runs_side_by_side(outcomes, tmp_path, capsys):
     runs = [outcome.runs[0] for outcome in outcomes if outcome.runs]
-    page = side_by_side(runs, tmp_path / "page.html")
+    page = runner.side_by_side(runs, tmp_path / "page.html")
     text = page.read_text(encoding="utf-8")
     assert all(f"<td>{name}</td>" in text for name in ("untouched", "lora-1", "full-1"))
     assert str(runs[0].folder.parent) not in text.split("<h2>Recipe")[0]
     with pytest.raises(ConfigError, match="is named twice"):
-        side_by_side([runs[0], runs[0]], page)
+        runner.side_by_side([runs[0], runs[0]], page)
     other = Run(tmp_path / "other")
     with pytest.raises(DataError, match="other: no run folder"):
-        side_by_side([runs[0], other], page)
+        runner.side_by_side([runs[0], other], page)
 
 
 def test_an_incomplete_run_folder_names_what_is_missing(outcomes, tmp_path):
     copied = Run(Path(shutil.copytree(outcomes[2].runs[0].folder, tmp_path / "run")))
     (copied.translations / "after.txt").unlink()
     with pytest.raises(DataError, match="after.txt is missing: delete .*summary.json, and start the same command"):
-        side_by_side([outcomes[0].runs[0], copied], tmp_path / "page.html")
+        runner.side_by_side([outcomes[0].runs[0], copied], tmp_path / "page.html")
     copied.summary_file.write_text("{")
     with pytest.raises(DataError, match="summary.json is damaged"):
-        side_by_side([outcomes[0].runs[0], copied], tmp_path / "page.html")
+        runner.side_by_side([outcomes[0].runs[0], copied], tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
 
 
@@ -258,8 +258,89 @@ def test_a_comparison_stopped_and_taken_up_with_one_variant_that_fails(tmp_path,
     assert result["recipe"] == "translora compare recipe.yaml"
     assert (tmp_path / "out" / "report.html").exists()
 
-    written = {file: file.stat().st_mtime_ns for file in tmp_path.glob("out/**/metrics.jsonl")}
+    written = times_written(tmp_path)
     again = compare(tmp_path)
     out, _ = again.communicate()
     assert again.returncode == 1
-    assert {file: file.stat().st_mtime_ns for file in tmp_path.glob("out/**/metrics.jsonl")} == written
+    assert times_written(tmp_path) == written
+
+    changed = recipe.replace("{method: full, rates: [1e-3]}", "{method: full, rates: [1e-3], training: {max_steps: 2}}")
+    assert changed != recipe
+    (tmp_path / "recipe.yaml").write_text(changed)
+    _, printed = compare(tmp_path).communicate()
+    assert (
+        "full, rate 0.001, seed 1: the run there is of another recipe (training.max_steps: 6 before, 2 now)" in printed
+    )
+    result = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert [variant["curve"][-1]["step"] for variant in result["variants"][1:3]] == [6, 2]
+    assert Run(tmp_path / "out" / "lora" / "equal-time").config.training.max_steps < 5  # it took as long as the others
+    kept = [name for name, time in times_written(tmp_path).items() if written.get(name) == time]
+    assert {name for name in written if name.startswith("lora/rate")} <= set(kept)
+    assert not any(name.startswith("full") for name in kept)
+
+    _, printed = compare(tmp_path, "--training.max_steps=5").communicate()
+    assert printed.splitlines()[-1].endswith("choose another --output, or add --overwrite")
+    assert "untouched holds a run of another recipe (training.max_steps: 6 there, 5 here)" in printed
+
+
+def times_written(folder):
+    """When the metrics of each run were last written."""
+    files = folder.glob("out/**/metrics.jsonl")
+    return {str(file.relative_to(folder / "out")): file.stat().st_mtime_ns for file in files}
+
+
+@pytest.mark.slow
+def test_a_run_of_equal_time_is_done_again_where_its_length_changed(
+    tmp_path, outcomes, tiny_model, corpus_file, capsys
+):
+    (tmp_path / "recipe.yaml").write_text(RECIPE.format(model=tiny_model, corpus=corpus_file))
+    lora, _ = read_variants(*load_comparison(tmp_path / "recipe.yaml"))
+    untouched, outcome, seconds = outcomes[0], outcomes[1], outcomes[1].runs[0].summary["train_seconds"]
+    for share, steps in ((0.5, 3), (0.5, 3), (0.67, 4)):
+        run_equal_time(lora, outcome, tmp_path, share * seconds, untouched)
+        assert outcome.equal_time.summary["steps"] == steps
+        said = capsys.readouterr().err
+        assert ("the run there is of another recipe (training.max_steps: 3 before, 4 now)" in said) == (steps == 4)
+
+
+def test_overwriting_deletes_runs_and_results_and_nothing_of_a_stranger(tmp_path, outcomes):
+    folder = tmp_path / "out"
+    mark(folder)
+    for name in ("untouched", "lora/rate-0.01/seed-1", "lora/equal-time"):
+        shutil.copytree(outcomes[0].runs[0].folder, folder / name)
+    strangers = ["notes.txt", "thesis/config.yaml", "lora/rate-0.01/seed-2/chapter.txt", "untouched/adapter/mine.txt"]
+    for name in strangers:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("years of work")
+    outside = tmp_path / "outside"
+    shutil.copytree(outcomes[0].runs[0].folder, outside)
+    (folder / "linked").symlink_to(tmp_path)
+    (folder / "rate").mkdir()
+    (folder / "rate" / "equal-time").symlink_to(outside)
+    for name in ("compare.json", "report.html"):
+        (folder / name).write_text("old")
+    before = {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()}
+    delete_comparison(folder)
+    left = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    assert sorted(str(path.relative_to(folder)) for path in left) == sorted([*strangers, "translora-comparison.json"])
+    assert not (folder / "lora" / "equal-time").exists()
+    assert {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("overwrite", [True, False], ids=["overwrite", "go on"])
+def test_a_folder_that_is_no_comparison_is_left_alone(tmp_path, tiny_config, overwrite):
+    (tmp_path / "thesis" / "first").mkdir(parents=True)
+    (tmp_path / "thesis" / "first" / "config.yaml").write_text("years of work")
+    for output in (tmp_path / "thesis", tmp_path, tmp_path / "thesis" / "first" / "config.yaml"):
+        config = dataclasses.replace(tiny_config, output=str(output))
+        with pytest.raises(ConfigError, match="exists and is no comparison: choose another --output"):
+            runner.compare(config, CompareConfig(), "recipe.yaml", overwrite=overwrite)
+    assert (tmp_path / "thesis" / "first" / "config.yaml").read_text() == "years of work"
+
+
+def test_a_run_folder_is_no_place_for_a_comparison(outcomes):
+    config = dataclasses.replace(outcomes[0].runs[0].config, method="lora")
+    for overwrite in (True, False):
+        with pytest.raises(ConfigError, match="holds a run: choose another --output for the comparison"):
+            runner.compare(config, CompareConfig(), "recipe.yaml", overwrite=overwrite)
+    assert outcomes[0].runs[0].finished

@@ -54,12 +54,12 @@ def test_several_references_are_scored_as_sacrebleu_does(files):
 @pytest.mark.parametrize("test", ["bootstrap", "randomisation"])
 def test_a_baseline_is_tested_against(files, test):
     evaluation = run_evaluation(request(files, hypotheses="hyp", references=["ref"], baseline="base", test=test))
-    assert evaluation.comparison["bleu"].baseline.score < evaluation.scores.bleu.score
+    assert evaluation.differences["bleu"].baseline.score < evaluation.scores.bleu.score
     lines = printed(evaluation)
     assert len(lines) == 6
     assert "difference (p = " in lines[1]
     as_json = json.loads(json.dumps(evaluation.as_dict()))
-    assert as_json["baseline"]["ter"]["p_value"] == evaluation.comparison["ter"].p_value
+    assert as_json["baseline"]["ter"]["p_value"] == evaluation.differences["ter"].p_value
     assert set(as_json) == {"bleu", "chrf", "ter", "pairs", "baseline"}
 
 

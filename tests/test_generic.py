@@ -19,7 +19,7 @@ from translora.data.tokens import encode, tokenise
 from translora.errors import ConfigError, ModelError
 from translora.models.load import load, quiet_transformers
 from translora.models.loss import batch_loss
-from translora.pipeline import _make_trainable
+from translora.pipeline import make_trainable
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 SHAPE = {
@@ -160,7 +160,7 @@ def test_the_loss_is_that_of_the_model_and_tokenizer_used_by_themselves(folders,
 def test_gradients_are_those_of_the_models_own_head(folders, config, family, method):
     config = dataclasses.replace(config, model=str(folders[family]), method=method)
     translator = load(config)
-    _make_trainable(translator, config)
+    make_trainable(translator, config)
     model = translator.model.double().train()
     for name, parameter in model.named_parameters():
         if "lora_B" in name:

@@ -12,9 +12,10 @@ from translora.data.splits import read_splits
 from translora.data.tokens import tokenise
 from translora.errors import InterruptedRunError, NotFiniteError, TrainingError
 from translora.models.load import load
-from translora.pipeline import _make_trainable
+from translora.pipeline import make_stepper, make_trainable
 from translora.training.checkpoint import Checkpoints, trained_weights
 from translora.training.loop import Validation, fit
+from translora.training.plan import Plan
 from translora.training.tracking import Journal
 from translora.training.validation import corpus_loss
 
@@ -24,12 +25,14 @@ class Job:
 
     def __init__(self, config, folder, bleus=(1.0, 2.0)):
         folder.mkdir(exist_ok=True)
-        self.config, self.folder = config, folder / "checkpoints"
+        self.folder = folder / "checkpoints"
         self.checkpoints = Checkpoints(self.folder, config.training.save_every)
         self.journal = Journal(folder / "metrics.jsonl", [self])
         self.translator = load(config)
-        _make_trainable(self.translator, config)
+        make_trainable(self.translator, config)
         self.examples = tokenise(read_splits(config).train, self.translator.tokenizer, "<2en> ", 64)
+        self.plan = Plan(self.examples.source_lengths, self.examples.target_lengths, config.training, config.seed)
+        self.stepper = make_stepper(self.translator, self.examples, config, 600)
         self.records, self.bleus, self.after_step = [], list(bleus), lambda step: None
 
     def log(self, figures, step):
@@ -41,7 +44,7 @@ class Job:
         return Validation(corpus_loss(self.translator, self.examples, 600), self.bleus.pop(0))
 
     def fit(self):
-        return fit(self.translator, self.examples, self.config, self.checkpoints, self.validate, self.journal, 600)
+        return fit(self.stepper, self.plan, self.checkpoints, lambda: self.validate(), self.journal)
 
     @property
     def weights(self):

@@ -12,7 +12,7 @@ from translora.data.tokens import tokenise
 from translora.errors import OutOfMemoryError
 from translora.models import budget
 from translora.models.load import load
-from translora.pipeline import _make_trainable
+from translora.pipeline import make_trainable
 from translora.training import memory
 
 MEASURE = """
@@ -29,7 +29,7 @@ from translora.models.budget import step_bytes
 fast, method, checkpointing = sys.argv[1:]
 config = Config(fast=fast, method=method, training=TrainingConfig(gradient_checkpointing=checkpointing == "yes"))
 translator = load(config)
-pipeline._make_trainable(translator, config)
+pipeline.make_trainable(translator, config)
 trained = [p for p in translator.model.parameters() if p.requires_grad]
 
 def step(pairs, source, target):
@@ -68,7 +68,7 @@ def test_the_peak_is_that_of_this_process_and_not_of_the_one_that_started_it():
 
 def test_a_prediction_leaves_the_model_as_it_was():
     translator = load(Config())
-    _make_trainable(translator, Config())
+    make_trainable(translator, Config())
     before = {name: p.clone() for name, p in translator.model.eval().named_parameters()}
     assert budget.step_bytes(translator, 2, 8, 8) > 10_000
     assert not translator.model.training
@@ -82,11 +82,12 @@ def job(corpus_file):
     def make(**training):
         config = Config(training=TrainingConfig(**training))
         translator = load(config)
-        _make_trainable(translator, config)
+        make_trainable(translator, config)
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, validation_size=20, test_size=20))
         source = dataclasses.replace(config.data.train, path=str(corpus_file))
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, train=source))
-        return translator, tokenise(read_splits(config).train, translator.tokenizer, translator.prompt, 256), config
+        examples = tokenise(read_splits(config).train, translator.tokenizer, translator.prompt, 256)
+        return translator, examples, config.method, config.training
 
     return make
 
@@ -128,7 +129,7 @@ def test_a_pair_that_does_not_fit_alone_is_refused(monkeypatch, job):
     ],
 )
 def test_where_auto_begins(device, training, most):
-    assert memory._most(device, training) == most
+    assert memory.most_tokens(device, training) == most
 
 
 def test_a_models_weights_alone_may_be_too_much(monkeypatch):

@@ -20,7 +20,7 @@ OTHER = [worse if i % 2 else text for i, (text, worse) in enumerate(zip(TARGETS,
 def test_a_clear_difference_and_none(method, name):
     clear = paired_test(WORSE, TARGETS, [TARGETS], "en", method, samples=200)
     assert list(clear) == ["bleu", "chrf", "ter"]
-    assert all(comparison.significant for comparison in clear.values())
+    assert all(difference.significant for difference in clear.values())
     assert clear["bleu"].system.score == pytest.approx(100)
     assert clear["bleu"].baseline.score < 95
     before, after = compared_scores(clear, len(TARGETS))
@@ -52,7 +52,7 @@ def test_p_values_are_those_of_the_sacrebleu_command(tmp_path):
 @pytest.mark.parametrize("method", ["bootstrap", "randomisation"])
 def test_the_same_translations_do_not_differ(method):
     found = paired_test(WORSE, list(WORSE), [TARGETS], "en", method, samples=100)
-    assert {comparison.p_value for comparison in found.values()} == {1.0}
+    assert {difference.p_value for difference in found.values()} == {1.0}
 
 
 def test_lists_that_do_not_pair_up():

@@ -9,7 +9,7 @@ from translora.data.tokens import tokenise
 from translora.errors import NotFiniteError, OutOfMemoryError
 from translora.models.budget import Budget
 from translora.models.load import load
-from translora.pipeline import _make_trainable
+from translora.pipeline import make_trainable
 from translora.training.checkpoint import trained_weights
 from translora.training.optimizer import build_optimizer
 from translora.training.step import Stepper
@@ -22,9 +22,11 @@ def stepper(config, budget=10_000):
     training = dataclasses.replace(config.training, dropout=0.0, label_smoothing=0.1)
     config = dataclasses.replace(config, training=training, lora=dataclasses.replace(config.lora, dropout=0.0))
     translator = load(config)
-    _make_trainable(translator, config)
+    make_trainable(translator, config)
     examples = tokenise(read_splits(config).train, translator.tokenizer, "<2en> ", 64)
-    return Stepper(translator, examples, build_optimizer(translator.model, training), config, Budget(budget))
+    return Stepper(
+        translator, examples, build_optimizer(translator.model, training), training, config.seed, Budget(budget)
+    )
 
 
 def assert_close(left, right):

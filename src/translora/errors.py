@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 _SHOWN = 8
 _NOT_IN_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+\s*")
+
+
+def _in_one_line(message: str) -> str:
+    return _NOT_IN_A_LINE.sub(" ", message)
 
 
 class TransloraError(Exception):
@@ -21,7 +25,7 @@ class TransloraError(Exception):
 
     def __init__(self, message: str) -> None:
         """`message` becomes one line: what it quotes from files and libraries may have line ends and escape codes."""
-        super().__init__(_NOT_IN_A_LINE.sub(" ", message))
+        super().__init__(_in_one_line(message))
 
 
 class ConfigError(TransloraError):
@@ -53,22 +57,17 @@ class TrainingError(TransloraError):
 class NotFiniteError(TrainingError):
     """A loss, gradient or weight that is infinite or no number; what is on disk is as it was before the step."""
 
-    def __init__(
-        self,
-        what: str,
-        advice: str,
-        step: int,
-        pairs: Sequence[int],
-        name: Callable[[int], str] = lambda pair: str(pair + 1),
-    ) -> None:
-        """`pairs` are the indices of the step's training pairs, from 0; `name` says what to call one."""
-        shown = ", ".join(map(name, pairs[:_SHOWN])) + (f", ... ({len(pairs)} in all)" if len(pairs) > _SHOWN else "")
-        super().__init__(f"{what} at step {step + 1}, on training pairs {shown}: {advice}")
-        self._parts = what, advice, step, pairs
+    def __init__(self, fault: str, advice: str, step: int, pairs: Sequence[int]) -> None:
+        """`step` and the indices of its training pairs, `pairs`, count from 0."""
+        super().__init__(fault)
+        self.fault, self.advice, self.step, self.pairs = fault, advice, step, pairs
+        self.names = [str(pair + 1) for pair in pairs]
+        """The pairs as the message names them; who knows their files sets it."""
 
-    def naming(self, name: Callable[[int], str]) -> NotFiniteError:
-        """The same error with its pairs called by `name`."""
-        return NotFiniteError(*self._parts, name)
+    def __str__(self) -> str:
+        shown = ", ".join(self.names[:_SHOWN])
+        more = f", ... ({len(self.names)} in all)" if len(self.names) > _SHOWN else ""
+        return _in_one_line(f"{self.fault} at step {self.step + 1}, on training pairs {shown}{more}: {self.advice}")
 
 
 class OutOfMemoryError(TrainingError):

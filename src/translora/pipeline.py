@@ -22,6 +22,7 @@ from translora.errors import DataError, NotFiniteError
 from translora.io import console
 from translora.io.files import atomic_folder, write_json, write_lines, write_text
 from translora.models.adapter import save_adapter
+from translora.models.budget import Budget
 from translora.models.hardware import choose_device, describe, peak_memory_bytes
 from translora.models.load import LoadedModel, base_hash, checkpoint_activations, load, quiet_transformers
 from translora.models.lora import ParameterCount, attach, count_parameters, freeze
@@ -37,6 +38,9 @@ from translora.training import canary
 from translora.training.checkpoint import Checkpoints, TrainingState
 from translora.training.loop import fit
 from translora.training.memory import Preflight, check_memory
+from translora.training.optimizer import build_optimizer
+from translora.training.plan import Plan
+from translora.training.step import Stepper
 from translora.training.tracking import Journal, TensorBoard, Tracker
 from translora.training.validation import translate_merged, validate
 from translora.translation.decode import cut_lines, say_cut
@@ -72,6 +76,7 @@ def train(
     with console.quiet(quiet):
         run = find_run(config, overwrite)
         if run.finished and not overwrite:
+            _ = run.summary  # says so where it is damaged
             console.notice(f"{run.folder}: this run has finished; --overwrite does it again")
             return run
         require_tokenizer(config.target)
@@ -143,7 +148,8 @@ def _train(job: _Job) -> None:
         _translate_test(ready.model, test, config, run, "before")
     state = TrainingState()
     if config.method != "none":
-        state = _train_model(ready, config, run, trackers)
+        stepper = make_stepper(ready.model, ready.examples, config, ready.needs.batch_tokens)
+        state = train_model(stepper, ready.splits, config, run, trackers)
         _save_model(ready.model, run, base)
     if job.score:
         if "after" in run.labels:
@@ -159,17 +165,18 @@ def _prepared(job: _Job) -> _Ready:
     config = job.config
     splits = read_splits(config, job.given)
     model = load(config)
-    parameters = _make_trainable(model, config)
+    parameters = make_trainable(model, config)
     show_start(model, parameters, splits, config)
-    loss = canary.check(model, splits.train if len(splits.train) else splits.test, config)
-    console.notice(f"canary: passed; loss {loss:.2f} nats a token on the first pairs")
-    examples = _tokenised(model, splits.train, config)
-    needs = check_memory(model, examples, config)
+    sample = splits.train if len(splits.train) else splits.test
+    loss = canary.check(model, sample, config.method, config.init, config.data.max_tokens, config.decoding.beams)
+    console.notice(f"canary: passed; loss {loss:.2f} nats per token on the first pairs")
+    examples = tokenised(model, splits.train, config)
+    needs = check_memory(model, examples, config.method, config.training)
     show_memory(needs, config)
     return _Ready(model, splits, examples, parameters, needs)
 
 
-def _make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
+def make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
     """Insert the adapter or free every weight, as the method says; count what is trained."""
     if config.method == "lora":
         translator.model = attach(translator.model, config.lora, config.model, config.seed, config.training.freeze)
@@ -182,26 +189,36 @@ def _make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
     return count_parameters(translator.model)
 
 
-def _tokenised(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
+def tokenised(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
+    """The examples that `corpus` becomes for a model."""
     return tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
 
 
-def _train_model(ready: _Ready, config: Config, run: Run, trackers: Sequence[Tracker]) -> TrainingState:
-    splits, batch_tokens = ready.splits, ready.needs.batch_tokens
-    held_out = _tokenised(ready.model, splits.validation, config)
+def make_stepper(translator: LoadedModel, examples: TokenisedCorpus, config: Config, batch_tokens: int) -> Stepper:
+    """The steps of a training on `examples`, at most `batch_tokens` padded tokens at a time."""
+    optimizer = build_optimizer(translator.model, config.training, config.lora.b_rate)
+    return Stepper(translator, examples, optimizer, config.training, config.seed, Budget(batch_tokens))
+
+
+def train_model(
+    stepper: Stepper, splits: Splits, config: Config, run: Run, trackers: Sequence[Tracker] = ()
+) -> TrainingState:
+    """Train the stepper's model in the folder of `run`, which has the checkpoints and the figures."""
+    training, examples, batch_tokens = config.training, stepper.examples, stepper.budget.tokens
+    held_out = tokenised(stepper.translator, splits.validation, config)
+    scored = splits.validation.head(training.validation_pairs or len(splits.validation))
     with Journal(run.metrics, trackers) as journal:
         try:
             return fit(
-                ready.model,
-                ready.examples,
-                config,
-                Checkpoints(run.checkpoints, config.training.save_every),
-                lambda: validate(ready.model, splits.validation, held_out, config, batch_tokens),
+                stepper,
+                Plan(examples.source_lengths, examples.target_lengths, training, config.seed),
+                Checkpoints(run.checkpoints, training.save_every),
+                lambda: validate(stepper.translator, held_out, scored, config.decoding, config.target, batch_tokens),
                 journal,
-                batch_tokens,
             )
         except NotFiniteError as error:
-            raise error.naming(lambda pair: splits.train[pair].origin) from error
+            error.names = [splits.train[pair].origin for pair in error.pairs]
+            raise
 
 
 def _save_model(translator: LoadedModel, run: Run, base: str) -> None:
@@ -235,7 +252,7 @@ def _translate_test(translator: LoadedModel, test: Corpus, config: Config, run: 
     with suppress(DataError):
         if len(run.translated(label)) == len(test):
             return
-    found = translate_merged(translator, test.sources, config, f"translate test pairs, {label}")
+    found = translate_merged(translator, test.sources, config.decoding, f"translate test pairs, {label}")
     say_cut(found, config.decoding, f"test pairs, {label}", "--decoding.max_tokens")
     run.write_translations(label, [one.text for one in found], cut_lines(found))
 
@@ -247,9 +264,9 @@ def _scores(run: Run, test: Corpus, config: Config) -> tuple[Scores | None, Scor
     if config.method == "none":
         scores = evaluate(run.translated("before"), test.targets, config.target)
         return scores, scores, None
-    comparisons = paired_test(run.translated("before"), run.translated("after"), [test.targets], config.target)
-    before, after = compared_scores(comparisons, len(test))
-    return before, after, {key: comparison.p_value for key, comparison in comparisons.items()}
+    differences = paired_test(run.translated("before"), run.translated("after"), [test.targets], config.target)
+    before, after = compared_scores(differences, len(test))
+    return before, after, {key: difference.p_value for key, difference in differences.items()}
 
 
 def _summary(config: Config, run: Run, ready: _Ready, state: TrainingState) -> Summary:

@@ -19,17 +19,17 @@ def training(folder: Path, config: Config, kill: Kill = None) -> None:
 
     from translora.data.splits import read_splits
     from translora.models.load import load
-    from translora.pipeline import _make_trainable, _tokenised, _train_model
+    from translora.pipeline import make_stepper, make_trainable, tokenised, train_model
     from translora.runs.folder import Run
 
     torch.set_num_threads(1)
     splits, translator = read_splits(config), load(config)
-    _make_trainable(translator, config)
-    examples = _tokenised(translator, splits.train, config)
+    make_trainable(translator, config)
+    examples = tokenised(translator, splits.train, config)
     folder.mkdir(exist_ok=True)
     if kill:
         kill_before(*kill)
-    _train_model(translator, splits, examples, config, Run(folder), 450, ())
+    train_model(make_stepper(translator, examples, config, 450), splits, config, Run(folder))
 
 
 def whole(folder: Path, config: Config, kill: Kill = None) -> None:

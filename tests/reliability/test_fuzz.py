@@ -20,9 +20,9 @@ from translora.config.load import load_comparison, save_config
 from translora.data.pairs import Pair
 from translora.data.readers.sources import read_items
 from translora.errors import DataError, TransloraError
-from translora.models.adapter import _lora_config, _settings
+from translora.models.adapter import base_of, read_lora_config
 from translora.runs.folder import Run
-from translora.training.checkpoint import _fault
+from translora.training.checkpoint import checkpoint_fault
 
 INPUTS = int(os.environ.get("TRANSLORA_FUZZ", "4000"))
 PAIRS = [("Guten Morgen!", "Good morning!"), ("Zeile\u2028zwei", "Line\u2028two"), ('Er sagte "ja"', "He said; yes")]
@@ -158,13 +158,13 @@ def load_small_files(run, data):
     """Have every small JSON file of a run, a checkpoint and an adapter hold `data`, and load each."""
     for file in (run.summary_file, run.metrics, run.folder / "adapter_config.json", run.folder / "manifest.json"):
         file.write_bytes(data)
-    works = lambda: run.summary, run.figures, lambda: _settings(run.folder), lambda: _lora_config(run.folder)
+    works = lambda: run.summary, run.figures, lambda: base_of(run.folder), lambda: read_lora_config(run.folder)
     for work in works:
         try:
             work()
         except TransloraError as error:
             assert_one_line(error)
-    assert "\n" not in _fault(run.folder)
+    assert "\n" not in checkpoint_fault(run.folder)
 
 
 @pytest.fixture(scope="module")

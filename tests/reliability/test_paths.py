@@ -15,7 +15,7 @@ from translora.config.load import load_config, save_config
 from translora.errors import ConfigError, TransloraError
 from translora.report.run import write_report
 from translora.runs.folder import Run
-from translora.training.checkpoint import _fault
+from translora.training.checkpoint import checkpoint_fault
 
 LINKED = [
     "config.yaml", "inputs.json", "metrics.jsonl", "summary.json", "report.html", ".lock", "adapter", "checkpoints",
@@ -81,11 +81,11 @@ def test_a_variant_has_no_path_for_a_name(name):
 @pytest.mark.parametrize("name", ["../../outside/file", "/etc/passwd", "..", "a/b"])
 def test_a_manifest_that_names_other_files_is_no_checkpoint(finished, tmp_path, name):
     folder = Path(shutil.copytree(finished.checkpoints / "step-00000008", tmp_path / "step-00000008"))
-    assert not _fault(folder)
+    assert not checkpoint_fault(folder)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"][name] = manifest["files"]["state.json"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    assert "which is not in the folder" in _fault(folder)
+    assert "which is not in the folder" in checkpoint_fault(folder)
 
 
 def test_a_report_is_written_where_the_run_lies_and_not_where_it_says(finished, outside, tmp_path):

@@ -15,7 +15,7 @@ from test_signals import last_line, steps_done, wait_for
 
 from translora.config.load import save_config
 from translora.io.files import atomic_file, write_text
-from translora.training.checkpoint import _fault, _numbered
+from translora.training.checkpoint import checkpoint_fault, numbered_folders
 
 SIZES = (20, 60, 100, 140, 180)
 """KiB that a small disk has, where a run needs about 250."""
@@ -43,8 +43,8 @@ def test_a_full_disk_is_one_line_and_a_larger_one_goes_on(config, tmp_path, size
         assert "cannot be written (No space left on device): free some space, then start the same command again" in line
         assert str(disk / "run") in line
         checkpoints = disk / "run" / "checkpoints"
-        for folder in [*_numbered(checkpoints, "step"), *_numbered(checkpoints, "best")]:
-            assert not _fault(folder)
+        for folder in [*numbered_folders(checkpoints, "step"), *numbered_folders(checkpoints, "best")]:
+            assert not checkpoint_fault(folder)
         before = steps_done(disk / "run")
         subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
         assert run(partial(whole, disk / "run", config), log) == 0

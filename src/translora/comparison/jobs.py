@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from translora.comparison.folder import delete
 from translora.comparison.variants import UNTOUCHED, Variant
 from translora.config import Config, LoraConfig, TrainingConfig
-from translora.config.load import save_config
+from translora.config.load import changed_fields, save_config
 from translora.errors import InterruptedRunError, TrainingError
 from translora.io import console
 from translora.io.interrupt import stop_between_steps
 from translora.runs.folder import Run
-from translora.runs.lifecycle import find_run
+from translora.runs.lifecycle import SAFE_TO_CHANGE, find_run
 
 _SAME_TIME = 0.03
 """Times that differ by less are the same: the run is not done again."""
@@ -30,7 +31,7 @@ _POLL_SECONDS = 0.2
 
 @dataclass
 class Outcome:
-    """What came of a variant."""
+    """The runs of a variant, or the reason why there are none."""
 
     name: str
     method: str
@@ -46,13 +47,15 @@ class Outcome:
     """Why there is nothing else; empty where there is."""
 
 
-def check_runs(variants: Sequence[Variant], folder: Path, seeds: int) -> None:
-    """Raise `ConfigError` where a run that there is already was begun with another recipe."""
+def check_runs(variants: Sequence[Variant], config: Config, folder: Path, seeds: int) -> None:
+    """Raise `ConfigError` where something else lies in the place of a run, or `config` changed for all variants."""
+    if config.init == "pretrained":
+        find_run(_untouched_config(config, folder))
     for variant in variants:
         first = variant.config.seed
         for rate in variant.rates:
             for seed in range(first, first + seeds):
-                find_run(variant.run_config(_folder(folder, variant, rate, seed), rate, seed))
+                find_run(variant.run_config(_folder(folder, variant, rate, seed), rate, seed), overwrite=True)
 
 
 def run_untouched(config: Config, folder: Path) -> Outcome:
@@ -60,18 +63,22 @@ def run_untouched(config: Config, folder: Path) -> Outcome:
 
     Raises what a run raises, for without it no variant would do better.
     """
-    variant = Variant(UNTOUCHED, dataclasses.replace(config, method="none"), ())
-    untouched = variant.run_config(folder / UNTOUCHED, config.training.learning_rate, config.seed)
+    untouched = _untouched_config(config, folder)
     run = find_run(untouched)
     if not run.finished:
         _in_process(f"{UNTOUCHED}: translate", untouched, "score")
     return Outcome(UNTOUCHED, "none", [run])
 
 
+def _untouched_config(config: Config, folder: Path) -> Config:
+    variant = Variant(UNTOUCHED, dataclasses.replace(config, method="none"), ())
+    return variant.run_config(folder / UNTOUCHED, config.training.learning_rate, config.seed)
+
+
 def run_variant(variant: Variant, folder: Path, seeds: int, untouched: Outcome | None) -> Outcome:
     """Try the rates with the first seed, then train the best with every seed, and score these runs.
 
-    A run that fails is told of in the outcome; an interruption is raised as `InterruptedRunError`.
+    A run that fails is recorded in the outcome; an interruption is raised as `InterruptedRunError`.
     """
     outcome = Outcome(variant.name, variant.config.method)
     first = variant.config.seed
@@ -122,10 +129,26 @@ def _folder(folder: Path, variant: Variant, rate: float, seed: int) -> Path:
 
 
 def _train(label: str, config: Config) -> None:
-    """Train without scoring, unless that is done."""
-    run = find_run(config)
+    """Train without scoring, unless that is done; a run of another recipe makes way."""
+    run = _make_way(label, config)
     if not run.finished and not run.trained:
         _in_process(f"{label}: train", config, "train")
+
+
+def _make_way(label: str, config: Config) -> Run:
+    """The run folder for `config`; a run in it that began with another recipe of the variant is deleted.
+
+    The length of a run of equal time follows from the other runs: it changes where they do.
+    """
+    run = find_run(config, overwrite=True)
+    if run.config_file.exists():
+        changes = changed_fields(run.config, config).items()
+        changed = [f"{name}: {old!r} before, {new!r} now" for name, (old, new) in changes if name not in SAFE_TO_CHANGE]
+        if changed:
+            console.notice(f"{label}: the run there is of another recipe ({'; '.join(changed)}): done again")
+            delete(run)
+            return Run(run.folder)
+    return run
 
 
 def _score(label: str, config: Config, untouched: Outcome | None) -> Run:
@@ -168,7 +191,7 @@ def _in_process(label: str, config: Config, stage: Literal["train", "score"]) ->
 
 
 def _without_outcome(code: int) -> dict[str, Any]:
-    """What to say of a process that left no word."""
+    """The result of a process that ended without writing one."""
     reason = f"was killed by signal {-code} (out of memory?)" if code < 0 else f"failed (exit code {code}, see above)"
     return {"exit_code": 1, "message": f"its process {reason}"}
 

@@ -120,8 +120,8 @@ def _same_test(one: Run, other: Run) -> bool:
 
 def _test(one: Run, other: Run) -> dict[str, float]:
     references = [one.translated("reference")]
-    comparisons = paired_test(one.final_translations(), other.final_translations(), references, one.config.target)
-    return {key: comparison.p_value for key, comparison in comparisons.items()}
+    differences = paired_test(one.final_translations(), other.final_translations(), references, one.config.target)
+    return {key: difference.p_value for key, difference in differences.items()}
 
 
 def _ratios(variants: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:

@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from translora.comparison import results
+from translora.comparison.folder import REPORT_FILE, RESULT_FILE, check_folder, delete_comparison, mark
 from translora.comparison.jobs import Outcome, check_runs, run_equal_time, run_untouched, run_variant
 from translora.comparison.variants import Variant, read_variants
 from translora.config import CompareConfig, Config
 from translora.config.load import load_comparison
 from translora.errors import ConfigError, TrainingError
 from translora.io import console
-from translora.io.files import LOCK, only_process, remove_folder, storage_errors, write_json
+from translora.io.files import only_process, write_json
 from translora.report.comparison import write_comparison
 from translora.runs.folder import Run
 from translora.scoring.metrics import METRICS, with_interval
 
-RESULT_FILE = "compare.json"
+_COSTS = ("", "rate", "trained", "of most", "on disk", "peak memory", "seconds", "pairs/s")
 
 
 def compare(
@@ -29,8 +30,9 @@ def compare(
     """Train and score every variant, and return the content of `compare.json`.
 
     `config` may be the path or name of a recipe, whose section `compare` is taken unless `comparison` is given.
-    Each run is a run folder below `config.output`. What an earlier, interrupted call has done is not done again.
-    `recipe` is what the result names as its recipe; `overwrite` deletes an earlier comparison first.
+    Each run is a run folder below `config.output`. The runs of an earlier call are not done again, except those of a
+    variant whose recipe has changed, and the runs of equal time whose length follows from them.
+    `recipe` is the command that the result names; `overwrite` deletes an earlier comparison first.
 
     Raises `ConfigError` before anything is trained, `InterruptedRunError` after Ctrl-C or SIGTERM, and `TrainingError`
     at the end where a variant failed; the others are written and shown all the same.
@@ -42,16 +44,16 @@ def compare(
     comparison = comparison or CompareConfig()
     variants = read_variants(config, comparison)
     folder = Path(config.output)
-    if (folder / "config.yaml").exists():
-        raise ConfigError(f"{folder} holds a run: choose another --output for the comparison")
+    check_folder(folder)
     with only_process(folder):
         if overwrite:
-            _delete_comparison(folder)
-        check_runs(variants, folder, comparison.seeds)
+            delete_comparison(folder)
+        check_runs(variants, config, folder, comparison.seeds)
+        mark(folder)
         outcomes = _outcomes(variants, config, comparison, folder)
         result = results.build(outcomes, recipe)
         write_json(folder / RESULT_FILE, result)
-        write_comparison(folder / "report.html", result, {o.name: o.runs[0] for o in outcomes if o.runs})
+        write_comparison(folder / REPORT_FILE, result, {o.name: o.runs[0] for o in outcomes if o.runs})
     show(result)
     console.results.print(f"comparison: {folder / RESULT_FILE}, report: {folder / 'report.html'}", soft_wrap=True)
     failed = [outcome for outcome in outcomes if outcome.error]
@@ -59,20 +61,6 @@ def compare(
         reasons = "; ".join(f"{outcome.name}: {outcome.error}" for outcome in failed)
         raise TrainingError(f"{len(failed)} of {len(variants)} variants failed: {reasons}")
     return result
-
-
-def _delete_comparison(folder: Path) -> None:
-    """Delete the runs and results of an earlier comparison; raises `ConfigError` where `folder` holds anything else."""
-    for path in folder.iterdir():
-        own = path.name in (RESULT_FILE, "report.html", LOCK) or (path.is_dir() and any(path.rglob("config.yaml")))
-        if not own:
-            raise ConfigError(f"{path} is no part of a comparison: choose another --output")
-    with storage_errors(folder):
-        for path in folder.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                remove_folder(path)
-            elif path.name != LOCK:
-                path.unlink()
 
 
 def side_by_side(runs: Sequence[Run], page: Path) -> Path:
@@ -121,7 +109,7 @@ def show(result: dict[str, Any]) -> None:
     whole = max((variant["trainable_parameters"] for variant in variants), default=0)
     console.show_table(
         "Costs (means over the seeds)",
-        ["", "rate", "trained", "of most", "on disk", "peak memory", "seconds", "pairs/s"],
+        _COSTS,
         [_cost_cells(variant, whole) for variant in variants],
     )
     console.show_table(
@@ -144,7 +132,7 @@ def show(result: dict[str, Any]) -> None:
 def _cost_cells(variant: dict[str, Any], whole: int) -> list[str]:
     name, trained = variant["name"], variant["trainable_parameters"]
     if not trained:
-        return [name, *"-------"]
+        return [name, *("-" for _ in _COSTS[1:])]
     return [
         name,
         f"{variant['learning_rate']:g}" if variant["learning_rate"] else "-",

@@ -75,7 +75,7 @@ def load_adapter(model: PreTrainedModel, folder: Path, base: Callable[[], str]) 
 
     Raises `ModelError` where the adapter cannot be read, is of another kind, or belongs to another base.
     """
-    config = _lora_config(folder)
+    config = read_lora_config(folder)
     _check_base(folder, base)
     shapes = _shapes(folder)
     _check_ranks(folder, config, shapes)
@@ -99,7 +99,8 @@ def _settings(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{folder / _CONFIG}: cannot be read ({error}): copy the adapter again") from error
 
 
-def _lora_config(folder: Path) -> PeftLoraConfig:
+def read_lora_config(folder: Path) -> PeftLoraConfig:
+    """The settings of the adapter in `folder`; raises `ModelError` where they are not those of a plain LoRA adapter."""
     settings = _settings(folder)
     if settings.get("peft_type") != "LORA":
         raise ModelError(f"{folder}: an adapter of type {settings.get('peft_type')!r}: only LORA can be loaded")

@@ -10,7 +10,7 @@ from typing import Any
 from translora.languages import language_name
 from translora.report.changes import by_length, marked_words
 from translora.report.page import write_page
-from translora.report.plots import bar_plot, line_plot
+from translora.report.plots import Plot, bar_plot, line_plot
 from translora.runs.folder import Run
 
 _EXAMPLES = 6
@@ -39,8 +39,8 @@ def write_comparison(path: Path, result: dict[str, Any], runs: Mapping[str, Run]
     write_page(path, "comparison.html", content)
 
 
-def plots(result: dict[str, Any], runs: Mapping[str, Run]) -> dict[str, str]:
-    """The plots that there is something to show in, as SVG: `scores`, `curves` and `lengths`."""
+def plots(result: dict[str, Any], runs: Mapping[str, Run]) -> dict[str, Plot]:
+    """The plots `scores`, `curves` and `lengths`, each where there is something to show."""
     done = [variant for variant in result["variants"] if variant["bleu"]]
     drawn = {"scores": _bars(done), "curves": _curves(done), "lengths": _lengths(runs)}
     return {name: plot for name, plot in drawn.items() if plot}
@@ -53,10 +53,10 @@ def _title(runs: Mapping[str, Run]) -> str:
     return f"{', '.join(languages) or 'Nothing finished'}: {len(runs)} side by side"
 
 
-def _bars(done: list[dict[str, Any]]) -> str:
+def _bars(done: list[dict[str, Any]]) -> Plot | None:
     """BLEU of every variant, in equal epochs and in equal time."""
     if not done:
-        return ""
+        return None
     series = {"as the recipe says": [variant["bleu"]["mean"] for variant in done]}
     if any(variant["equal_time"] for variant in done):
         times = [variant["equal_time"] for variant in done]
@@ -65,7 +65,7 @@ def _bars(done: list[dict[str, Any]]) -> str:
     return bar_plot([variant["name"] for variant in done], series, "BLEU", f"BLEU of each: {words}.")
 
 
-def _curves(done: list[dict[str, Any]]) -> str:
+def _curves(done: list[dict[str, Any]]) -> Plot | None:
     """Validation BLEU over time."""
     curves = {variant["name"]: variant["curve"] for variant in done if variant["curve"]}
     series = {
@@ -73,24 +73,24 @@ def _curves(done: list[dict[str, Any]]) -> str:
         for name, curve in curves.items()
     }
     words = ", ".join(f"{name} ends at {ys[-1]:.1f} after {xs[-1]:.0f} s" for name, (xs, ys) in series.items())
-    return line_plot(series, "seconds of training", "validation BLEU", f"{words}.") if series else ""
+    return line_plot(series, "seconds of training", "validation BLEU", f"{words}.") if series else None
 
 
 def _same_test(runs: Mapping[str, Run]) -> bool:
     return len({tuple(run.translated("source") + run.translated("reference")) for run in runs.values()}) == 1
 
 
-def _lengths(runs: Mapping[str, Run]) -> str:
+def _lengths(runs: Mapping[str, Run]) -> Plot | None:
     """BLEU by source length, where all runs have the same test pairs."""
     if not _same_test(runs):
-        return ""
+        return None
     first = next(iter(runs.values()))
     systems = {name: run.final_translations() for name, run in runs.items()}
     buckets = by_length(
         first.translated("source"), first.translated("reference"), list(systems.values()), first.config.target
     )
     if not buckets:
-        return ""
+        return None
     series = {name: [bucket.scores[i] for bucket in buckets] for i, name in enumerate(systems)}
     groups = [f"{bucket.name}\n({bucket.pairs} pairs)" for bucket in buckets]
     words = "; ".join(f"{name}: {', '.join(f'{score:.1f}' for score in scores)}" for name, scores in series.items())

@@ -8,7 +8,7 @@ from typing import Any
 from translora.languages import language_name
 from translora.report.changes import by_length, most_changed
 from translora.report.page import write_page
-from translora.report.plots import bar_plot, line_plot
+from translora.report.plots import Plot, bar_plot, line_plot
 from translora.runs.folder import Run
 
 
@@ -34,7 +34,7 @@ def _content(run: Run) -> dict[str, Any]:
     }
 
 
-def _plots(run: Run) -> dict[str, str]:
+def _plots(run: Run) -> dict[str, Plot]:
     """Loss and validation BLEU over the steps; nothing for a run without training."""
     if not run.summary.steps:
         return {}
@@ -49,7 +49,7 @@ def _plots(run: Run) -> dict[str, str]:
         "loss": line_plot(
             {"training": smooth, "validation": (steps, losses)},
             "step",
-            "nats a target token",
+            "nats per target token",
             f"Training loss falls from {first:.2f} to {last:.2f}, validation loss ends at {losses[-1]:.2f}.",
         ),
         "bleu": line_plot(
@@ -72,7 +72,7 @@ def _texts(run: Run) -> dict[str, Any]:
     names = run.labels
     sources, references, *systems = (run.translated(name) for name in ("source", "reference", *names))
     buckets = by_length(sources, references, systems, run.config.target)
-    lengths = ""
+    lengths = None
     if buckets:
         series = {name: [bucket.scores[i] for bucket in buckets] for i, name in enumerate(names)}
         words = "; ".join(f"{b.name}: {', then '.join(f'{score:.1f}' for score in b.scores)}" for b in buckets)

@@ -15,7 +15,7 @@ SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Difference:
     """One metric of two systems on the same test set."""
 
     baseline: Score
@@ -40,7 +40,7 @@ def paired_test(
     target: str,
     method: Method = "bootstrap",
     samples: int = 0,
-) -> dict[str, Comparison]:
+) -> dict[str, Difference]:
     """Compare two lists of translations by BLEU, chrF2++ and TER (`bleu`, `chrf`, `ter`).
 
     `references` holds one list a set of references. The test is paired bootstrap resampling (Koehn 2004) with 1,000
@@ -59,18 +59,18 @@ def paired_test(
     test = PairedTest(systems, chosen, None, _SACREBLEU_NAME[method], samples, for_intervals)
     signatures, results = test()
     by_name = dict(zip(chosen, (name for name in results if name != "System"), strict=True))
-    return {key: _comparison(results[name], plain[key], str(signatures[name])) for key, name in by_name.items()}
+    return {key: _difference(results[name], plain[key], str(signatures[name])) for key, name in by_name.items()}
 
 
-def _comparison(results: Sequence[Any], plain: str, signature: str) -> Comparison:
+def _difference(results: Sequence[Any], plain: str, signature: str) -> Difference:
     first, second = (Score.around(result.score, plain, result.mean, result.ci) for result in results)
     same = first.score == second.score  # sacreBLEU counts larger differences only: of equal texts it finds none
-    return Comparison(first, second, 1.0 if same else float(results[1].p_value), signature)
+    return Difference(first, second, 1.0 if same else float(results[1].p_value), signature)
 
 
-def compared_scores(comparisons: Mapping[str, Comparison], pairs: int) -> tuple[Scores, Scores]:
-    """The scores of either system out of what `paired_test` returned for `pairs` pairs."""
+def compared_scores(differences: Mapping[str, Difference], pairs: int) -> tuple[Scores, Scores]:
+    """The scores of the first and the second system, from the result of `paired_test` on `pairs` pairs."""
     return (
-        Scores(**{key: comparison.baseline for key, comparison in comparisons.items()}, pairs=pairs),
-        Scores(**{key: comparison.system for key, comparison in comparisons.items()}, pairs=pairs),
+        Scores(**{key: difference.baseline for key, difference in differences.items()}, pairs=pairs),
+        Scores(**{key: difference.system for key, difference in differences.items()}, pairs=pairs),
     )

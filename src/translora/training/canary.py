@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import chain
+from typing import Literal
 
 import torch
 
-from translora.config import Config, DecodingConfig
+from translora.config import DecodingConfig
 from translora.data.pairs import Corpus
-from translora.data.tokens import Batch, tokenise
+from translora.data.tokens import Batch, TokenisedCorpus, tokenise
 from translora.errors import CanaryError
 from translora.models.load import LoadedModel
 from translora.translation.decode import translate
@@ -23,25 +25,29 @@ _NATS_ABOVE_GUESSING = 2.0
 _NATS_FRESH = 1.5
 
 
-def check(translator: LoadedModel, pairs: Corpus, config: Config) -> float:
-    """Run the canary on the first few of `pairs`; returns their loss in nats a target token.
+def check(
+    translator: LoadedModel,
+    pairs: Corpus,
+    method: Literal["lora", "full", "none"],
+    init: Literal["pretrained", "random"],
+    max_tokens: int,
+    beams: int,
+) -> float:
+    """Run the canary on the first few of `pairs`; returns their loss in nats per target token.
 
-    Leaves the weights as they were and no gradient behind.
+    `max_tokens` is the longest side of an example. Leaves the weights as they were and no gradient behind.
 
     Raises `CanaryError` naming the model, its family and the rule that it broke.
     """
     sample = pairs.head(_PAIRS)
-    for fault in _faults(translator, sample, config):
+    tokens = tokenise(sample, translator.tokenizer, translator.prompt, max_tokens)
+    checks = [_tokenizer_faults(translator, sample), _loss_faults(translator, tokens, init)]
+    if method != "none":
+        checks.append(_gradient_faults(translator, tokens, method))
+    checks.append(_generation_faults(translator, sample, beams))
+    for fault in chain.from_iterable(checks):
         raise CanaryError(f"model {translator.name}, family {translator.family.name}: {fault}")
-    return _loss(translator, sample, config)
-
-
-def _faults(translator: LoadedModel, sample: Corpus, config: Config) -> Iterator[str]:
-    yield from _tokenizer_faults(translator, sample)
-    yield from _loss_faults(translator, sample, config)
-    if config.method != "none":
-        yield from _gradient_faults(translator, sample, config)
-    yield from _generation_faults(translator, sample, config)
+    return _loss(translator, _whole(tokens))
 
 
 def _tokenizer_faults(translator: LoadedModel, sample: Corpus) -> Iterator[str]:
@@ -59,15 +65,15 @@ def _tokenizer_faults(translator: LoadedModel, sample: Corpus) -> Iterator[str]:
         yield f"the vocabulary does not know the prompt {translator.prompt!r}"
 
 
-def _gradient_faults(translator: LoadedModel, sample: Corpus, config: Config) -> Iterator[str]:
+def _gradient_faults(translator: LoadedModel, tokens: TokenisedCorpus, method: str) -> Iterator[str]:
     model = translator.model
     if not any(parameter.requires_grad for parameter in model.parameters()):
         yield "nothing is trained: no adapter was inserted"
         return
     with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
+        torch.manual_seed(0)
         model.train()
-        translator.loss(_batch(translator, sample, config)).objective.backward()
+        translator.loss(_whole(tokens)).objective.backward()
     reached: dict[str, bool] = {}
     frozen = []
     for name, parameter in model.named_parameters():
@@ -80,18 +86,18 @@ def _gradient_faults(translator: LoadedModel, sample: Corpus, config: Config) ->
     model.zero_grad(set_to_none=True)
     model.eval()
     missed = [layer for layer, some in reached.items() if not some]
-    if config.method == "lora" and missed:
+    if method == "lora" and missed:
         yield f"no gradient reaches {len(missed)} of {len(reached)} adapters, the first at {missed[0]}"
     if frozen:
         yield f"the frozen weight {frozen[0]} gets a gradient ({len(frozen)} in all)"
 
 
-def _loss_faults(translator: LoadedModel, sample: Corpus, config: Config) -> Iterator[str]:
-    loss = _loss(translator, sample, config)
+def _loss_faults(translator: LoadedModel, tokens: TokenisedCorpus, init: str) -> Iterator[str]:
+    loss = _loss(translator, _whole(tokens))
     guessing = math.log(translator.model.get_input_embeddings().weight.shape[0])
     if not math.isfinite(loss):
         yield f"the loss is {loss} in {translator.dtype}: use dtype float32"
-    if config.init == "random" and abs(loss - guessing) > _NATS_FRESH:
+    if init == "random" and abs(loss - guessing) > _NATS_FRESH:
         yield f"the loss of a fresh model is {loss:.2f}, far from {guessing:.2f}, the log of its vocabulary's size"
     if loss > guessing + _NATS_ABOVE_GUESSING:
         yield (
@@ -100,8 +106,8 @@ def _loss_faults(translator: LoadedModel, sample: Corpus, config: Config) -> Ite
         )
 
 
-def _generation_faults(translator: LoadedModel, sample: Corpus, config: Config) -> Iterator[str]:
-    limit = DecodingConfig(beams=config.decoding.beams, max_tokens=8)
+def _generation_faults(translator: LoadedModel, sample: Corpus, beams: int) -> Iterator[str]:
+    limit = DecodingConfig(beams=beams, max_tokens=8)
     try:
         texts = translate(translator, [sample[0].source], limit)
     except (RuntimeError, ValueError, IndexError) as error:
@@ -111,13 +117,11 @@ def _generation_faults(translator: LoadedModel, sample: Corpus, config: Config) 
         yield "a generation limited to 8 tokens did not end"
 
 
-def _batch(translator: LoadedModel, sample: Corpus, config: Config) -> Batch:
-    tokens = tokenise(sample, translator.tokenizer, translator.prompt, config.data.max_tokens)
+def _whole(tokens: TokenisedCorpus) -> Batch:
     return tokens.batch(tokens.all_indices())
 
 
 @torch.no_grad()
-def _loss(translator: LoadedModel, sample: Corpus, config: Config) -> float:
-    batch = _batch(translator, sample, config)
+def _loss(translator: LoadedModel, batch: Batch) -> float:
     translator.model.eval()
     return float(translator.loss(batch).cross_entropy) / batch.target_tokens

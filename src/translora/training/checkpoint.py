@@ -56,6 +56,26 @@ class TrainingState:
     """Validations since the best one."""
     rows: list[ValidationRow] = field(default_factory=list)
 
+    def add_step(self, pairs: int, loss: float, tokens: int, seconds: float) -> None:
+        """Count a step over `pairs` pairs; `loss` is summed over its `tokens` target tokens."""
+        self.step += 1
+        self.pairs += pairs
+        self.loss_sum += loss
+        self.loss_tokens += tokens
+        self.seconds += seconds
+        self.loss_seconds += seconds
+
+    def add_validation(self, epoch: float, loss: float, bleu: float) -> bool:
+        """Add a line to the table and start counting anew; returns whether `bleu` is the best so far."""
+        training_loss = self.loss_sum / max(1, self.loss_tokens)
+        self.rows.append(ValidationRow(epoch, self.step, training_loss, loss, bleu, self.loss_seconds))
+        self.loss_sum, self.loss_tokens, self.loss_seconds = 0.0, 0, 0.0
+        better = bleu > self.best_bleu
+        if better:
+            self.best_bleu, self.best_step = bleu, self.step
+        self.stale = 0 if better else self.stale + 1
+        return better
+
     @classmethod
     def of(cls, values: dict[str, Any]) -> TrainingState:
         """The inverse of `dataclasses.asdict`."""
@@ -91,7 +111,7 @@ class Checkpoints:
         """
         if step:
             folder = self._folder / f"best-{step:08}"
-            if fault := _fault(folder):
+            if fault := checkpoint_fault(folder):
                 raise TrainingError(f"{folder}: damaged ({fault}): delete {self._folder} to start over")
             _put_weights(model, load_file(folder / "weights.safetensors"), folder)
 
@@ -114,8 +134,8 @@ class Checkpoints:
         Raises `TrainingError` where none of them is whole, or it belongs to another model.
         """
         faults = []
-        for folder in _numbered(self._folder, "step"):
-            if not (fault := _fault(folder)):
+        for folder in numbered_folders(self._folder, "step"):
+            if not (fault := checkpoint_fault(folder)):
                 state = _restored(folder, model, optimizer)
                 self._step = state.step
                 return state
@@ -127,16 +147,18 @@ class Checkpoints:
 
     def _prune(self) -> None:
         """Delete all but the newest checkpoints, and the best weights that none of them names."""
-        checkpoints = _numbered(self._folder, "step")
+        checkpoints = numbered_folders(self._folder, "step")
         for folder in checkpoints[_KEPT:]:
             remove_folder(folder)
-        best = {_state(folder)["best_step"] for folder in checkpoints[:_KEPT] if not _fault(folder, hashes=False)}
-        for folder in _numbered(self._folder, "best"):
+        best = {
+            _state(folder)["best_step"] for folder in checkpoints[:_KEPT] if not checkpoint_fault(folder, hashes=False)
+        }
+        for folder in numbered_folders(self._folder, "best"):
             if int(folder.name.split("-")[1]) not in best:
                 remove_folder(folder)
 
 
-def _numbered(folder: Path, kind: str) -> list[Path]:
+def numbered_folders(folder: Path, kind: str) -> list[Path]:
     """The folders of a kind, the newest first."""
     found = folder.iterdir() if folder.exists() else []
     return sorted((path for path in found if re.fullmatch(rf"{kind}-\d+", path.name)), reverse=True)
@@ -147,7 +169,7 @@ def _write_manifest(folder: Path) -> None:
     write_json(folder / _MANIFEST, {"files": files})
 
 
-def _fault(folder: Path, hashes: bool = True) -> str:
+def checkpoint_fault(folder: Path, hashes: bool = True) -> str:
     """What differs from the manifest of `folder`; empty where it is whole."""
     try:
         for name, wanted in read_json(folder / _MANIFEST)["files"].items():

@@ -1,119 +1,113 @@
-"""The training loop. Knows when to step, validate and stop; knows nothing of files of data or of LoRA."""
+"""The training loop. Knows when to step, validate, save and stop; knows nothing of files of data or of LoRA."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
-
-from translora.config import Config
-from translora.data.batching import Ints
-from translora.data.tokens import TokenisedCorpus
 from translora.errors import InterruptedRunError
-from translora.io.console import meter
-from translora.io.interrupt import stop_between_steps
-from translora.models.budget import Budget
+from translora.io.console import Meter, meter
+from translora.io.interrupt import StopRequest, stop_between_steps
 from translora.models.hardware import peak_memory_bytes
-from translora.models.load import LoadedModel
-from translora.runs.summary import ValidationRow
 from translora.training.checkpoint import Checkpoints, TrainingState
-from translora.training.optimizer import build_optimizer, rate_at, set_rate
+from translora.training.optimizer import rate_at, set_rate
 from translora.training.plan import Plan
 from translora.training.step import Stepper
 from translora.training.tracking import Journal
 
 
 class Validation(NamedTuple):
-    """What a validation measured."""
+    """The figures of a validation."""
 
     loss: float
-    """Cross-entropy in nats a target token."""
+    """Cross-entropy in nats per target token."""
     bleu: float
 
 
 def fit(
-    translator: LoadedModel,
-    examples: TokenisedCorpus,
-    config: Config,
-    checkpoints: Checkpoints,
-    validate: Callable[[], Validation],
-    journal: Journal,
-    batch_tokens: int,
+    stepper: Stepper, plan: Plan, checkpoints: Checkpoints, validate: Callable[[], Validation], journal: Journal
 ) -> TrainingState:
-    """Train the weights of `translator.model` that require a gradient, and leave the best of them in it.
+    """Train the weights of the stepper's model that require a gradient, and leave the best of them in it.
 
-    Goes on from the last of `checkpoints`, if there is one, as if it had never stopped. At most `batch_tokens` padded
-    tokens are computed at a time, and fewer once memory has run out.
+    Goes on from the last of `checkpoints`, if there is one, as if it had never stopped. At most as many padded tokens
+    as the stepper's budget allows are computed at a time, and fewer once memory has run out.
 
     Raises `NotFiniteError` where numbers overflow, `OutOfMemoryError`, `StorageError`, and `InterruptedRunError` after
     Ctrl-C or SIGTERM; a checkpoint is then kept.
     """
-    model, training = translator.model, config.training
-    optimizer = build_optimizer(model, training, config.lora.b_rate)
-    state = checkpoints.restore(model, optimizer)
+    model = stepper.translator.model
+    state = checkpoints.restore(model, stepper.optimizer)
+    stepper.budget.tokens = min(stepper.budget.tokens, state.batch_tokens or stepper.budget.tokens)
     journal.rewind(state.step)
-    plan = Plan(examples.source_lengths, examples.target_lengths, training, config.seed)
-    stepper = Stepper(translator, examples, optimizer, config, Budget(state.batch_tokens or batch_tokens))
+    loop = _Loop(stepper, plan, checkpoints, validate, journal, state)
     with stop_between_steps() as stop, meter("train", plan.total_steps, "pairs", state.step) as progress:
-        while True:
-            result = stop.unless_stopped(validate) if _validation_due(state, plan) else None
-            if result:
-                _validated(state, result, plan, checkpoints, model, journal)
-            if result or stop or checkpoints.due(state.step):
-                state.peak_memory_bytes = max(state.peak_memory_bytes, peak_memory_bytes(translator.device))
-                checkpoints.save(model, optimizer, state)
-            if stop:
-                raise _interrupted(state, plan, stop.signal_number)
-            if state.step == plan.total_steps or (training.patience and state.stale >= training.patience):
-                break
-            started, pairs = time.monotonic(), plan.pairs(state.step)
-            rate = rate_at(state.step, plan.total_steps, training)
-            set_rate(optimizer, rate, training.scale_parameter)
-            loss, tokens = stepper.step(state.step, pairs)
-            _count(state, pairs, loss, tokens, stepper.budget.tokens, time.monotonic() - started)
-            progress.advance(counted=len(pairs), note=f"loss {loss / tokens:.3f}")
-            journal.record(state.step, {"loss": loss / tokens, "learning_rate": rate, "target_tokens": tokens})
+        loop.pause(stop)  # a validation that a signal cut short is done first
+        while not loop.finished:
+            loop.step(progress)
+            loop.pause(stop)
     checkpoints.load_best(model, state.best_step)
     return state
 
 
-def _validation_due(state: TrainingState, plan: Plan) -> bool:
-    """Whether the steps so far are to be validated, and have not been."""
-    return plan.validates_after(state.step) and not (state.rows and state.rows[-1].step == state.step)
+@dataclass
+class _Loop:
+    """A training under way."""
 
+    stepper: Stepper
+    plan: Plan
+    checkpoints: Checkpoints
+    validate: Callable[[], Validation]
+    journal: Journal
+    state: TrainingState
 
-def _count(state: TrainingState, pairs: Ints, loss: float, tokens: int, budget: int, seconds: float) -> None:
-    state.step += 1
-    state.pairs += len(pairs)
-    state.loss_sum += loss
-    state.loss_tokens += tokens
-    state.batch_tokens = budget
-    state.seconds += seconds
-    state.loss_seconds += seconds
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done, or patience has run out."""
+        patience = self.stepper.training.patience
+        return self.state.step == self.plan.total_steps or bool(patience and self.state.stale >= patience)
 
+    def step(self, progress: Meter) -> None:
+        """Do one step, and tell its figures."""
+        state, training = self.state, self.stepper.training
+        started, pairs = time.monotonic(), self.plan.pairs(state.step)
+        rate = rate_at(state.step, self.plan.total_steps, training)
+        set_rate(self.stepper.optimizer, rate, training.scale_parameter)
+        loss, tokens = self.stepper.step(state.step, pairs)
+        state.add_step(len(pairs), loss, tokens, time.monotonic() - started)
+        state.batch_tokens = self.stepper.budget.tokens
+        progress.advance(counted=len(pairs), note=f"loss {loss / tokens:.3f}")
+        figures = {"loss": loss / tokens, "learning_rate": rate, "target_tokens": tokens}
+        self.journal.record(state.step, figures)
 
-def _validated(
-    state: TrainingState,
-    result: Validation,
-    plan: Plan,
-    checkpoints: Checkpoints,
-    model: torch.nn.Module,
-    journal: Journal,
-) -> None:
-    """Add a line to the table, keep the weights if they are the best so far, and start counting anew."""
-    training_loss = state.loss_sum / max(1, state.loss_tokens)
-    epoch = plan.epochs_done(state.step)
-    state.rows.append(ValidationRow(epoch, state.step, training_loss, result.loss, result.bleu, state.loss_seconds))
-    journal.record(state.step, {"validation_loss": result.loss, "validation_bleu": result.bleu})
-    state.loss_sum, state.loss_tokens, state.loss_seconds = 0.0, 0, 0.0
-    state.stale += 1
-    if result.bleu > state.best_bleu:
-        state.best_bleu, state.best_step, state.stale = result.bleu, state.step, 0
-        checkpoints.save_best(model, state.step)
+    def pause(self, stop: StopRequest) -> None:
+        """Between two steps: validate and save where it is time to; raise `InterruptedRunError` where asked to stop."""
+        result = stop.unless_stopped(self.validate) if self._validation_is_due else None
+        if result:
+            self._keep(result)
+        if result or stop or self.checkpoints.due(self.state.step):
+            self._save()
+        if stop:
+            done = f"stopped after step {self.state.step} of {self.plan.total_steps}"
+            raise InterruptedRunError(
+                f"{done}; a checkpoint is kept: the same command goes on from it", stop.signal_number
+            )
 
+    @property
+    def _validation_is_due(self) -> bool:
+        """Whether the steps so far are to be validated, and have not been."""
+        step, rows = self.state.step, self.state.rows
+        return self.plan.validates_after(step) and not (rows and rows[-1].step == step)
 
-def _interrupted(state: TrainingState, plan: Plan, number: int) -> InterruptedRunError:
-    done = f"stopped after step {state.step} of {plan.total_steps}"
-    return InterruptedRunError(f"{done}; a checkpoint is kept: the same command goes on from it", number)
+    def _keep(self, result: Validation) -> None:
+        """Record a validation, and keep the weights if they are the best so far."""
+        state = self.state
+        self.journal.record(state.step, {"validation_loss": result.loss, "validation_bleu": result.bleu})
+        if state.add_validation(self.plan.epochs_done(state.step), result.loss, result.bleu):
+            self.checkpoints.save_best(self.stepper.translator.model, state.step)
+
+    def _save(self) -> None:
+        state, translator = self.state, self.stepper.translator
+        state.peak_memory_bytes = max(state.peak_memory_bytes, peak_memory_bytes(translator.device))
+        self.checkpoints.save(translator.model, self.stepper.optimizer, state)

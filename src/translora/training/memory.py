@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from translora.config import Config, TrainingConfig
+from translora.config import TrainingConfig
 from translora.data.tokens import TokenisedCorpus
 from translora.errors import OutOfMemoryError
 from translora.models.budget import step_bytes
@@ -26,32 +26,39 @@ class Preflight(NamedTuple):
     """The predicted peak: of the process on a CPU, of the allocator on a GPU."""
 
 
-def check_memory(translator: LoadedModel, examples: TokenisedCorpus, config: Config) -> Preflight:
+def check_memory(
+    translator: LoadedModel,
+    examples: TokenisedCorpus,
+    method: Literal["lora", "full", "none"],
+    training: TrainingConfig,
+) -> Preflight:
     """Predict the peak memory of training on `examples`, and choose `batch_tokens` where the recipe leaves it open.
 
     Raises `OutOfMemoryError`, with advice, where the recipe does not fit.
     """
-    if config.method == "none":
+    if method == "none":
         return Preflight(STEP_BUDGET, used_memory_bytes(translator.device))
     longest = int(examples.source_lengths.max()), int(examples.target_lengths.max())
-    wanted = config.training.batch_tokens
-    tokens = _most(translator.device.type, config.training) if wanted == "auto" else wanted
+    wanted = training.batch_tokens
+    tokens = most_tokens(translator.device.type, training) if wanted == "auto" else wanted
     free, used = free_memory_bytes(translator.device), used_memory_bytes(translator.device)
-    fixed = _fixed_bytes(translator, config.training)
-    needs = fixed + _step(translator, tokens, longest, config.training)
+    fixed = _fixed_bytes(translator, training)
+    needs = fixed + _step(translator, tokens, longest, training)
     while needs > _USABLE * free:
         fewer = max(tokens // 2, sum(longest))
         if fewer == tokens:
-            raise _too_much(f"a single pair of {longest[0]} + {longest[1]} tokens", needs, free, _cures(config))
+            raise _too_much(
+                f"a single pair of {longest[0]} + {longest[1]} tokens", needs, free, _cures(method, training)
+            )
         if wanted != "auto":
             cure = "set training.batch_tokens to auto"
-            raise _too_much(f"training.batch_tokens {wanted}", needs, free, [cure, *_cures(config)])
+            raise _too_much(f"training.batch_tokens {wanted}", needs, free, [cure, *_cures(method, training)])
         tokens = fewer
-        needs = fixed + _step(translator, tokens, longest, config.training)
+        needs = fixed + _step(translator, tokens, longest, training)
     return Preflight(tokens, used + needs)
 
 
-def _most(device: str, training: TrainingConfig) -> int:
+def most_tokens(device: str, training: TrainingConfig) -> int:
     """The budget to begin with: more gains nothing on a CPU, and a step whose size is open shall not grow."""
     stated = training.step_pairs or training.step_tokens
     return _MOST_ON_GPU if stated and device != "cpu" else STEP_BUDGET
@@ -72,14 +79,14 @@ def _fixed_bytes(translator: LoadedModel, training: TrainingConfig) -> int:
     return (1 + moments) * trained
 
 
-def _cures(config: Config) -> list[str]:
+def _cures(method: str, training: TrainingConfig) -> list[str]:
     """What would make the run smaller, of what it does not do already."""
     cures = []
-    if not config.training.gradient_checkpointing:
+    if not training.gradient_checkpointing:
         cures.append("set training.gradient_checkpointing")
-    if config.method == "full":
+    if method == "full":
         cures.append("use method: lora")
-        if config.training.optimizer == "adamw":
+        if training.optimizer == "adamw":
             cures.append("use training.optimizer: adafactor")
     return [*cures, "lower data.max_tokens", "take a smaller model"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from translora.config import Config
+from translora.config import TrainingConfig
 from translora.data.batching import Ints, micro_batches
 from translora.data.tokens import TokenisedCorpus
 from translora.errors import NotFiniteError
@@ -26,7 +26,9 @@ class Stepper:
     translator: LoadedModel
     examples: TokenisedCorpus
     optimizer: torch.optim.Optimizer
-    config: Config
+    training: TrainingConfig
+    seed: int
+    """All that is random in a step follows from it and the step's number."""
     budget: Budget
 
     def step(self, number: int, pairs: Ints) -> tuple[float, int]:
@@ -38,7 +40,7 @@ class Stepper:
         tokens = int(self.examples.target_lengths[pairs].sum())
         loss = self.budget.run(lambda most: self._gradients(number, pairs, tokens, most))
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
-        norm = float(torch.nn.utils.clip_grad_norm_(trained, self.config.training.clip_norm or math.inf))
+        norm = float(torch.nn.utils.clip_grad_norm_(trained, self.training.clip_norm or math.inf))
         if not math.isfinite(loss):
             raise NotFiniteError(f"the loss is {loss / tokens}", self._advice_on_loss(), number, pairs.tolist())
         if not math.isfinite(norm):
@@ -63,10 +65,10 @@ class Stepper:
         The objective is the mean over all real target tokens of the step, so that how it is cut does not change it.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        torch.manual_seed(step_seed(self.config.seed, number))
+        torch.manual_seed(step_seed(self.seed, number))
         total = 0.0
         for part in micro_batches(pairs, self.examples.source_lengths, self.examples.target_lengths, most):
-            loss = self.translator.loss(self.examples.batch(part), self.config.training.label_smoothing)
+            loss = self.translator.loss(self.examples.batch(part), self.training.label_smoothing)
             total += float(loss.cross_entropy)
             (loss.objective / tokens).backward()
         return total

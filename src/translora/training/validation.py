@@ -6,7 +6,7 @@ import dataclasses
 
 import torch
 
-from translora.config import Config
+from translora.config import DecodingConfig
 from translora.data.batching import sorted_batches
 from translora.data.pairs import Corpus
 from translora.data.tokens import TokenisedCorpus
@@ -30,19 +30,25 @@ def corpus_loss(translator: LoadedModel, corpus: TokenisedCorpus, batch_tokens: 
     return total / max(1, tokens)
 
 
-def translate_merged(translator: LoadedModel, lines: list[str], config: Config, label: str) -> list[Translation]:
+def translate_merged(
+    translator: LoadedModel, lines: list[str], decoding: DecodingConfig, label: str
+) -> list[Translation]:
     """Translate with the adapter merged into a copy, showing progress."""
     merged = dataclasses.replace(translator, model=merged_copy(translator.model))
     merged.model.eval()
     with meter(label, len(lines), "sentences") as progress:
-        return decode(merged, lines, config.decoding, progress.advance)
+        return decode(merged, lines, decoding, progress.advance)
 
 
 def validate(
-    translator: LoadedModel, pairs: Corpus, tokens: TokenisedCorpus, config: Config, batch_tokens: int
+    translator: LoadedModel,
+    tokens: TokenisedCorpus,
+    scored: Corpus,
+    decoding: DecodingConfig,
+    target: str,
+    batch_tokens: int,
 ) -> Validation:
-    """Loss on all of `pairs`; BLEU on the first `training.validation_pairs` of them (all where that is 0)."""
-    scored = pairs.head(config.training.validation_pairs or len(pairs))
-    hypotheses = [one.text for one in translate_merged(translator, scored.sources, config, "validate")]
+    """The loss of `tokens`, `batch_tokens` padded ones at a time, and BLEU of `scored` in the language `target`."""
+    hypotheses = [one.text for one in translate_merged(translator, scored.sources, decoding, "validate")]
     loss = corpus_loss(translator, tokens, batch_tokens)
-    return Validation(loss, bleu(hypotheses, scored.targets, config.target))
+    return Validation(loss, bleu(hypotheses, scored.targets, target))

@@ -20,7 +20,7 @@ from translora.io import console
 from translora.io.files import write_lines
 from translora.scoring.comet import CometScore, comet, find_comet
 from translora.scoring.metrics import Scores
-from translora.scoring.significance import Comparison, Method, compared_scores, paired_test
+from translora.scoring.significance import Difference, Method, compared_scores, paired_test
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,17 @@ class Evaluation:
     """One list a set of references."""
     target: str
     scores: Scores
-    comparison: dict[str, Comparison] | None
+    differences: dict[str, Difference] | None
     """Against the baseline, by metric."""
     comet: CometScore | None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         found: dict[str, Any] = self.scores.as_dict()
-        if self.comparison:
+        if self.differences:
             found["baseline"] = {
                 key: {"score": one.baseline.score, "p_value": one.p_value, "signature": one.signature}
-                for key, one in self.comparison.items()
+                for key, one in self.differences.items()
             }
         if self.comet:
             found["comet"] = self.comet._asdict()
@@ -85,17 +85,17 @@ def run_evaluation(request: Request) -> Evaluation:
     sources, hypotheses, references, target = _texts(request)
     if request.output:
         write_lines(Path(request.output), hypotheses)
-    comparison = None
+    differences = None
     if request.baseline:
         baseline = _read(request.baseline, "hyp", len(references[0]), "references")
-        comparison = paired_test(baseline, hypotheses, references, target, request.test)
+        differences = paired_test(baseline, hypotheses, references, target, request.test)
     scores = (
-        compared_scores(comparison, len(hypotheses))[1]
-        if comparison and request.test == "bootstrap"
+        compared_scores(differences, len(hypotheses))[1]
+        if differences and request.test == "bootstrap"
         else metrics.evaluate(hypotheses, references, target)
     )
     score = comet(sources, hypotheses, references[0]) if request.comet else None
-    return Evaluation(hypotheses, references, target, scores, comparison, score)
+    return Evaluation(hypotheses, references, target, scores, differences, score)
 
 
 def _check(request: Request) -> None:
@@ -186,8 +186,8 @@ def printed(evaluation: Evaluation) -> list[str]:
         score = getattr(scores, key)
         low, high = score.interval
         lines.append(f"{name} = {score.score:.2f} (95% confidence: {low:.2f} to {high:.2f})  {score.signature}")
-        if evaluation.comparison:
-            one = evaluation.comparison[key]
+        if evaluation.differences:
+            one = evaluation.differences[key]
             word = "a difference" if one.significant else "no significant difference"
             change = score.score - one.baseline.score
             lines.append(
