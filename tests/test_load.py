@@ -2,6 +2,7 @@ import dataclasses
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -126,3 +127,14 @@ def test_dtypes_follow_the_hardware(monkeypatch):
 def test_a_device_that_is_not_there():
     refused(Config(device="xpu:7"), "device 'xpu:7' is not usable here")
     refused(Config(device="toaster"), "device 'toaster' is not usable here")
+
+
+@pytest.mark.parametrize("command", ["t5", "byt5"])
+def test_a_folder_without_a_tokenizer_is_refused(tiny_model, tmp_path, command):
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "base"))
+    for file in folder.glob("*token*"):
+        file.unlink()
+    if command == "byt5":
+        (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "T5Tokenizer"}')
+    with pytest.raises(ModelError, match="no tokenizer in .*base: copy tokenizer.json or spiece.model"):
+        load(Config(model=str(folder), method="none"))

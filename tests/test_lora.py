@@ -5,8 +5,8 @@ from peft.tuners.lora import LoraLayer
 from transformers import AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
 
 from translora.config import Config, LoraConfig
-from translora.errors import ConfigError
-from translora.models.adapter import load_adapter, save_adapter
+from translora.errors import ConfigError, ModelError
+from translora.models.adapter import base_of, load_adapter, save_adapter
 from translora.models.load import give_own_head, load, quiet_transformers
 from translora.models.lora import attach, count_parameters, freeze, merged_copy
 
@@ -132,3 +132,11 @@ def test_what_cannot_be_combined_is_named(model):
         attach(model, LoraConfig(init="pissa", targets="q,embeddings"), "tiny", seed=1)
     with pytest.raises(ConfigError, match="leaves none of lora.targets 'lm_head'"):
         attach(model, LoraConfig(targets="lm_head"), "tiny", 1, ["embeddings"])
+
+
+def test_a_base_that_is_elsewhere_is_named_with_the_file_to_change(tmp_path):
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "/content/drive/base"}')
+    with pytest.raises(
+        ModelError, match=r"adapter_config.json: its base model /content/drive/base is not here: change"
+    ):
+        base_of(tmp_path)

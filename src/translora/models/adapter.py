@@ -50,6 +50,10 @@ _REFUSED = (
 """The fields that would make it another kind of adapter."""
 
 
+_COPIES = ("lm_head.weight", "embed_tokens.weight", "shared.weight", "base_layer.weight")
+"""The ends of the names of base weights that PEFT saves beside an adapter of the head or the embeddings."""
+
+
 def save_adapter(model: PreTrainedModel, folder: Path, base: str, initial: Path | None = None) -> None:
     """Write the adapter into `folder`, in PEFT's format, with `base`, the hash of the weights that it belongs to.
 
@@ -67,6 +71,11 @@ def base_of(folder: Path) -> str:
     name = _settings(folder).get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
         raise ModelError(f"{folder / _CONFIG}: names no base model: set base_model_name_or_path")
+    if (Path(name).is_absolute() or name.startswith(".") or name.count("/") > 1) and not Path(name).is_dir():
+        raise ModelError(
+            f"{folder / _CONFIG}: its base model {name} is not here: "
+            f"change base_model_name_or_path to its folder or hub name"
+        )
     return name
 
 
@@ -85,8 +94,8 @@ def load_adapter(model: PreTrainedModel, folder: Path, base: Callable[[], str]) 
     except (ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
         raise ModelError(f"{folder}: the adapter does not fit the base model ({str(error)[:200]})") from error
     known = set(get_peft_model_state_dict(loaded, save_embedding_layers=False))
-    if known != set(shapes):
-        odd = sorted(known ^ set(shapes))
+    odd = sorted(name for name in known ^ set(shapes) if not name.endswith(_COPIES) or ".lora_" in name)
+    if odd:
         what = "lacks" if odd[0] in known else "has"
         raise ModelError(f"{folder}: the adapter does not fit the base model (it {what} {odd[0]}, {len(odd)} such)")
     return cast(PreTrainedModel, loaded)

@@ -34,6 +34,10 @@ from translora.models.t5.forward import is_t5, why_not
 
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}_[A-Za-z]{2,4}")
 """A code of NLLB or mBART, such as deu_Latn or de_DE."""
+_VOCABULARIES = (
+    "tokenizer.json", "spiece.model", "sentencepiece.bpe.model", "source.spm", "vocab.json", "tokenizer.model",
+)  # fmt: skip
+"""The files of which a tokenizer needs one."""
 _BROKEN = (
     OSError, ValueError, LookupError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError,
     StrictDataclassError,
@@ -83,6 +87,7 @@ def load(config: Config) -> LoadedModel:
         mini.require_languages(config.source, config.target)
     with _errors_named(config.model), quiet_transformers():
         _check_file_names(folder)
+        _check_tokenizer_files(folder)
         shape = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         family = family_of(shape.model_type, type(tokenizer).__name__, tokenizer.get_vocab().keys(), config.target)
@@ -127,8 +132,8 @@ def _set_languages(model: PreTrainedModel, tokenizer: Any, source: str, target: 
     """
     if not hasattr(tokenizer, "src_lang"):
         return
-    named = getattr(tokenizer, "lang_code_to_id", {})
-    codes = list(named) or [token for token in tokenizer.all_special_tokens if _LANGUAGE_CODE.fullmatch(token)]
+    known = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}  # a code may have been added to either
+    codes = {*getattr(tokenizer, "lang_code_to_id", {}), *(token for token in known if _LANGUAGE_CODE.fullmatch(token))}
     tokenizer.src_lang, tokenizer.tgt_lang = (model_language(language, codes) for language in (source, target))
     first, last = tokenizer(text_target="")["input_ids"]
     if last == tokenizer.eos_token_id:
@@ -197,6 +202,31 @@ def _check_file_names(folder: Path) -> None:
         for file in read_json(listing)["weight_map"].values():
             if Path(file).name != file:
                 raise ModelError(f"{listing}: names the file {file!r}, which is not in its folder")
+
+
+def _check_tokenizer_files(folder: Path) -> None:
+    """Raise `ModelError` where transformers would make up a tokenizer, or read a vocabulary as what it is not."""
+    settings = folder / "tokenizer_config.json"
+    if settings.exists() and str(read_json(settings).get("tokenizer_class", "")).startswith("ByT5"):
+        return  # bytes need no vocabulary
+    if not any((folder / name).exists() for name in _VOCABULARIES):
+        raise ModelError(
+            f"no tokenizer in {folder}: copy {' or '.join(_VOCABULARIES[:2])} (for ByT5: tokenizer_config.json) of the "
+            f"model it came from into it"
+        )
+    pieces = folder / "spiece.model"
+    if pieces.exists() and not (folder / "tokenizer.json").exists() and _is_bpe(pieces):
+        raise ModelError(
+            f"{pieces}: a SentencePiece vocabulary of type BPE, which transformers reads as Unigram: "
+            f"put a tokenizer.json made from it beside it"
+        )
+
+
+def _is_bpe(pieces: Path) -> bool:
+    from sentencepiece import sentencepiece_model_pb2
+
+    model = sentencepiece_model_pb2.ModelProto.FromString(pieces.read_bytes())
+    return bool(model.trainer_spec.model_type == model.trainer_spec.BPE)
 
 
 def _check_weights_fit(name: str, folder: Path, shape: Any, dtype: torch.dtype, device: torch.device) -> None:
