@@ -136,7 +136,5 @@ def test_what_cannot_be_combined_is_named(model):
 
 def test_a_base_that_is_elsewhere_is_named_with_the_file_to_change(tmp_path):
     (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "/content/drive/base"}')
-    with pytest.raises(
-        ModelError, match=r"adapter_config.json: its base model /content/drive/base is not here: change"
-    ):
+    with pytest.raises(ModelError, match="adapter_config.json: its base model /content/drive/base is not here"):
         base_of(tmp_path)
