@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import sentencepiece
@@ -219,3 +221,21 @@ def test_more_tokens_than_positions(folders, config):
     data = dataclasses.replace(config.data, max_tokens=500)
     with pytest.raises(ConfigError, match=r"data.max_tokens 500: .* takes at most 256: use 256 or less"):
         load(dataclasses.replace(config, model=str(folders["mbart"]), data=data))
+
+
+@pytest.mark.parametrize("way", ["added", "replaced"])
+def test_a_language_that_was_added_and_those_that_were_there(folders, config, tmp_path, way):
+    folder = Path(shutil.copytree(folders["nllb"], tmp_path / way))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    if way == "added":
+        tokenizer.add_tokens(["tyv_Cyrl"], special_tokens=True)
+    else:
+        tokenizer.add_special_tokens({"additional_special_tokens": ["tyv_Cyrl"]})
+    tokenizer.save_pretrained(folder)
+    model = transformers.AutoModelForSeq2SeqLM.from_pretrained(folder)
+    model.resize_token_embeddings(len(tokenizer))
+    model.save_pretrained(folder)
+    for source, target in (("de", "tyv_Cyrl"), ("de", "en")):
+        loaded = load(dataclasses.replace(config, model=str(folder), source=source, target=target))
+        wanted = loaded.tokenizer.convert_tokens_to_ids(loaded.tokenizer.tgt_lang)
+        assert loaded.model.generation_config.forced_bos_token_id == wanted

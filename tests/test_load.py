@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import sentencepiece
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSeq2SeqLM
@@ -137,4 +138,16 @@ def test_a_folder_without_a_tokenizer_is_refused(tiny_model, tmp_path, command):
     if command == "byt5":
         (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "T5Tokenizer"}')
     with pytest.raises(ModelError, match="no tokenizer in .*base: copy tokenizer.json or spiece.model"):
+        load(Config(model=str(folder), method="none"))
+
+
+def test_a_vocabulary_of_another_type_is_refused(tiny_model, tmp_path):
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "base"))
+    (folder / "tokenizer.json").unlink()
+    texts = tmp_path / "texts.txt"
+    texts.write_text("Guten Morgen, wo ist der Bahnhof?\nGood morning, where is the station?\n" * 20)
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(texts), model_prefix=str(folder / "spiece"), vocab_size=60, model_type="bpe", minloglevel=2
+    )
+    with pytest.raises(ModelError, match=r"spiece.model: a SentencePiece vocabulary of type BPE"):
         load(Config(model=str(folder), method="none"))

@@ -1,7 +1,9 @@
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraConfig as PeftLoraConfig
+from peft import PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
 
 from translora.config import Config, LoraConfig
@@ -138,3 +140,31 @@ def test_a_base_that_is_elsewhere_is_named_with_the_file_to_change(tmp_path):
     (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "/content/drive/base"}')
     with pytest.raises(ModelError, match="adapter_config.json: its base model /content/drive/base is not here"):
         base_of(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("embeddings", ["auto", True])
+def test_an_adapter_of_stock_peft_with_copies_of_base_weights_loads(tiny_model, tmp_path, embeddings):
+    base = AutoModelForSeq2SeqLM.from_pretrained(tiny_model)
+    settings = PeftLoraConfig(
+        r=4, target_modules=["q", "v", "lm_head"], task_type="SEQ_2_SEQ_LM", init_lora_weights=False
+    )
+    get_peft_model(base, settings).eval().save_pretrained(tmp_path / "adapter", save_embedding_layers=embeddings)
+    names = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    assert any(name.endswith(("base_layer.weight", "lm_head.weight")) for name in names)
+    ids = torch.arange(3, 9)[None]
+    inputs = {"input_ids": ids, "decoder_input_ids": ids}
+    stock = PeftModel.from_pretrained(AutoModelForSeq2SeqLM.from_pretrained(tiny_model), tmp_path / "adapter").eval()
+    loaded = load_adapter(load(Config(model=str(tiny_model), method="none")).model, tmp_path / "adapter", lambda: "")
+    assert torch.equal(stock(**inputs).logits, loaded(**inputs).logits)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+def test_a_weight_that_the_adapter_should_have_is_missed(tiny_model, tmp_path):
+    base = AutoModelForSeq2SeqLM.from_pretrained(tiny_model)
+    settings = PeftLoraConfig(r=4, target_modules=["q"], modules_to_save=["lm_head"], task_type="SEQ_2_SEQ_LM")
+    get_peft_model(base, settings).save_pretrained(tmp_path / "adapter")
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    save_file({name: weight for name, weight in load_file(file).items() if "lm_head" not in name}, file)
+    with pytest.raises(ModelError, match="does not fit the base model"):
+        load_adapter(load(Config(model=str(tiny_model), method="none")).model, tmp_path / "adapter", lambda: "")

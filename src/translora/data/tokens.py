@@ -176,7 +176,7 @@ def encode(
 
 def shortened(ids: list[int], most: int, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The first of `ids`, and the tokens that end them: the end token, and with mBART a language code."""
-    closing = {tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(language_codes(tokenizer))}
+    closing = {tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(_language_code_tokens(tokenizer))}
     ending = next(count for count, i in enumerate(reversed([-1, *ids])) if i not in closing)
     return [*ids[: most - ending], *ids[len(ids) - ending :]]
 
@@ -189,22 +189,24 @@ def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     named = [str(token) for token in tokenizer.special_tokens_map.values()]
     vocabulary = tokenizer.get_vocab()
     sentinels = [token for token in vocabulary if _SENTINEL.fullmatch(token)]
-    return sorted({*named, *sentinels, *language_tokens(vocabulary), *language_codes(tokenizer)})
+    return sorted({*named, *sentinels, *language_tokens(vocabulary), *_language_code_tokens(tokenizer)})
 
 
-def language_codes(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """The tokens that name a language, of a tokenizer that is told its two (NLLB, M2M100, mBART); else none.
+def language_codes(tokenizer: PreTrainedTokenizerBase) -> set[str]:
+    """The codes of the languages of a tokenizer that is told its two (NLLB, M2M100, mBART); else none.
 
     Codes that the model's owner added count too.
     """
     if not hasattr(tokenizer, "src_lang"):
-        return []
+        return set()
+    known = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
+    return {*getattr(tokenizer, "lang_code_to_id", {}), *(token for token in known if _LANGUAGE_CODE.fullmatch(token))}
+
+
+def _language_code_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """The tokens that stand for the codes."""
     own = getattr(tokenizer, "lang_code_to_token", {}) or {}  # M2M100: en is written __en__
-    added = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
-    codes = {token for token in added if _LANGUAGE_CODE.fullmatch(token)} | set(
-        getattr(tokenizer, "lang_code_to_id", {})
-    )
-    return sorted({own.get(code, code) for code in codes} | set(own.values()))
+    return sorted({own.get(code, code) for code in language_codes(tokenizer)} | set(own.values()))
 
 
 def _spaced(match: re.Match[str]) -> str:

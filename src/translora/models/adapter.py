@@ -94,7 +94,8 @@ def load_adapter(model: PreTrainedModel, folder: Path, base: Callable[[], str]) 
     except (ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
         raise ModelError(f"{folder}: the adapter does not fit the base model ({str(error)[:200]})") from error
     known = set(get_peft_model_state_dict(loaded, save_embedding_layers=False))
-    odd = sorted(name for name in known ^ set(shapes) if not name.endswith(_COPIES) or ".lora_" in name)
+    copies = {name for name in set(shapes) - known if name.endswith(_COPIES)}
+    odd = sorted((known ^ set(shapes)) - copies)
     if odd:
         what = "lacks" if odd[0] in known else "has"
         raise ModelError(f"{folder}: the adapter does not fit the base model (it {what} {odd[0]}, {len(odd)} such)")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from translora import mini
 from translora.config import Config
-from translora.data.tokens import Batch
+from translora.data.tokens import Batch, language_codes
 from translora.errors import ConfigError, ModelError
 from translora.io.files import file_hash, read_json, sha256
 from translora.models import hub
@@ -32,8 +31,6 @@ from translora.models.hardware import choose_device, choose_dtype, free_memory_b
 from translora.models.loss import BatchLoss, LossPath, batch_loss
 from translora.models.t5.forward import is_t5, why_not
 
-_LANGUAGE_CODE = re.compile(r"[a-z]{2,3}_[A-Za-z]{2,4}")
-"""A code of NLLB or mBART, such as deu_Latn or de_DE."""
 _VOCABULARIES = (
     "tokenizer.json", "spiece.model", "sentencepiece.bpe.model", "source.spm", "vocab.json", "tokenizer.model",
 )  # fmt: skip
@@ -132,8 +129,7 @@ def _set_languages(model: PreTrainedModel, tokenizer: Any, source: str, target: 
     """
     if not hasattr(tokenizer, "src_lang"):
         return
-    known = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}  # a code may have been added to either
-    codes = {*getattr(tokenizer, "lang_code_to_id", {}), *(token for token in known if _LANGUAGE_CODE.fullmatch(token))}
+    codes = language_codes(tokenizer)
     tokenizer.src_lang, tokenizer.tgt_lang = (model_language(language, codes) for language in (source, target))
     first, last = tokenizer(text_target="")["input_ids"]
     if last == tokenizer.eos_token_id:
