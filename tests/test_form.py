@@ -218,3 +218,24 @@ def test_only_the_white_space_around_a_text_is_no_part_of_it(tmp_path):
 def test_a_header_in_one_column_alone_is_shown_as_the_first_pair():
     form = find_form([("text a", "text b"), ("eins", "one")], SourceConfig(path="a.tsv"), ("de", "en"))
     assert form.words("a.tsv", "TSV").endswith("(first pair: 'text a', 'text b')")
+
+
+@pytest.mark.parametrize(("language", "header", "found"), [
+    ("zh-Hans", "zh-CN", True), ("zh-Hans", "zh_TW", False), ("zh-Hant", "zh-TW", True), ("pt-BR", "pt_BR", True),
+])  # fmt: skip
+def test_a_code_with_a_region_is_matched_as_everywhere(tmp_path, language, header, found):
+    path = write(
+        tmp_path / "a.csv", f"id,{header},en\n" + "".join(f"1,{de},{en}\n" for de, en in (("a", "b"), ("c", "d")))
+    )
+    config = SourceConfig(path=str(path))
+    if found:
+        assert [pair.source for pair in read(config, language, "en")] == ["a", "c"]
+    else:
+        with pytest.raises(ColumnsError, match="no header that names the two"):
+            list(read(config, language, "en"))
+
+
+def test_the_form_is_said_once_though_a_percentage_reads_the_file_twice(tmp_path, capsys):
+    path = write(tmp_path / "a.tsv", table(PAIRS))
+    assert len(pairs_of(path, split="[:50%]")) == 2
+    assert capsys.readouterr().err.count("no header") == 1

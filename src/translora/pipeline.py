@@ -238,7 +238,7 @@ def _save_model(translator: LoadedModel, run: Run, base: str) -> None:
 
 def _write_card(run: Run) -> None:
     """Write the card again, with the scores."""
-    folder = run.adapter if run.adapter.exists() else run.model
+    folder = run.trained_weights
     write_text(folder / "README.md", model_card(run.config, folder == run.adapter, run))
 
 

@@ -92,8 +92,7 @@ def _equal_time(run: Run) -> dict[str, Any]:
 
 def _bytes_on_disk(run: Run) -> int:
     """The size of what training leaves: the adapter's weights, or the whole model's."""
-    folder = run.adapter if run.adapter.exists() else run.model
-    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    return sum(file.stat().st_size for file in run.trained_weights.glob("*.safetensors"))
 
 
 def _p_values(outcomes: Sequence[Outcome]) -> dict[str, dict[str, dict[str, list[float]]]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from translora.config import SourceConfig
 from translora.errors import DataError
-from translora.languages import known_language, names_of
+from translora.languages import known_language, names_of, same_language
 
 _SIDES = (
     frozenset({"source", "src", "input", "original"}),
@@ -39,8 +39,6 @@ class Form:
     """The source and the target column, from 0."""
     names: tuple[str, str]
     """What the header calls them; empty without a header."""
-    columns: int
-    """How many columns the first row has."""
     header: bool
     first: str = ""
     """The first pair, where no header was seen: it shows what the columns were taken for."""
@@ -65,18 +63,13 @@ def find_form(rows: Sequence[Sequence[str]], config: SourceConfig, languages: tu
     wanted = config.columns
     if len(set(wanted)) < len(wanted):
         raise DataError(f"{config.path}: columns names {wanted[0]} twice: name the source and the target column")
-    if wanted and not all(column in first for column in wanted):
-        return _numbered(first, config, named, place)
+    by_name = set(wanted) <= set(first) and not all(column.isdecimal() for column in wanted)
+    if wanted and by_name:
+        return Form((first.index(wanted[0]), first.index(wanted[1])), (wanted[0], wanted[1]), header=True)
     if wanted:
-        found = (first.index(wanted[0]), first.index(wanted[1]))
-        numbers = all(column.isdecimal() for column in wanted)
-        return (
-            Form(found, (wanted[0], wanted[1]), len(first), header=True)
-            if not numbers
-            else _numbered(first, config, named, place)
-        )
+        return _numbered(first, config, named, place)
     if named and config.header != "no":
-        return Form(named, (first[named[0]], first[named[1]]), len(first), header=True)
+        return Form(named, (first[named[0]], first[named[1]]), header=True)
     return _guessed(rows, config, languages, place)
 
 
@@ -97,7 +90,7 @@ def _numbered(first: Sequence[str], config: SourceConfig, named: tuple[int, int]
         )
     header = named is not None if config.header == "auto" else config.header == "yes"
     names = (first[places[0]], first[places[1]]) if header else ("", "")
-    return Form(places, names, len(first), header)
+    return Form(places, names, header)
 
 
 def _guessed(rows: Sequence[Sequence[str]], config: SourceConfig, languages: tuple[str, str], place: str) -> Form:
@@ -112,7 +105,7 @@ def _guessed(rows: Sequence[Sequence[str]], config: SourceConfig, languages: tup
         raise ColumnsError(
             f"{place}: {len(first)} columns and no header that names the two: {_shown(first)}: {_remedy(first)}"
         )
-    if others := _other_languages(first, languages):
+    if others := _other_languages(first):
         raise ColumnsError(
             f"{place}: the header names {others}, not {languages[0]} and {languages[1]}: {_shown(first)}: "
             f"set source and target to the file's languages, or {_remedy(first)}"
@@ -123,7 +116,7 @@ def _guessed(rows: Sequence[Sequence[str]], config: SourceConfig, languages: tup
             raise ColumnsError(f"{place}: column {column + 1} holds no sentences: {_shown(first)}: {_remedy(first)}")
     header = config.header == "yes"
     shown = "" if header else f" (first pair: {first[0][:_SHOWN]!r}, {first[1][:_SHOWN]!r})"
-    return Form((0, 1), (first[0], first[1]) if header else ("", ""), len(first), header, shown)
+    return Form((0, 1), (first[0], first[1]) if header else ("", ""), header, shown)
 
 
 def find_fields(record: Iterable[str], config: SourceConfig, languages: tuple[str, str], place: str) -> tuple[str, str]:
@@ -140,7 +133,7 @@ def find_fields(record: Iterable[str], config: SourceConfig, languages: tuple[st
         return config.columns[0], config.columns[1]
     named = _named_sides(names, languages)
     if named is None:
-        missing = [code for code in languages if not any(_is(name, names_of(code)) for name in names)]
+        missing = [code for code in languages if not any(_names_language(name, code) for name in names)]
         lacks, has = " and ".join(missing or languages), ", ".join(names)[:200]
         raise ColumnsError(f"{place}: no field {lacks}; it has {has}: {_by_name(names)}")
     return names[named[0]], names[named[1]]
@@ -152,7 +145,7 @@ def find_separator(lines: Sequence[str], config: SourceConfig, languages: tuple[
     Raises `ColumnsError` where two fit equally well.
     """
     if config.separator:
-        return "\t" if config.separator in ("tab", "\\t") else config.separator
+        return given_separator(config)
     tables = {mark: _cells(lines, mark) for mark in _SEPARATORS}
     for mark, rows in tables.items():
         if rows and _named_sides(rows[0], languages):
@@ -165,11 +158,14 @@ def find_separator(lines: Sequence[str], config: SourceConfig, languages: tuple[
         raise ColumnsError(
             f"{config.path}: {marks} both separate its rows evenly: set separator, such as --separator ';'"
         )
-    return (
-        two[0]
-        if two
-        else max((mark for mark in _SEPARATORS), key=lambda mark: sum(len(row) > 1 for row in tables[mark]))
-    )
+    if two:
+        return two[0]
+    return max(_SEPARATORS, key=lambda mark: sum(len(row) > 1 for row in tables[mark]))
+
+
+def given_separator(config: SourceConfig) -> str:
+    """The separator that the configuration names."""
+    return "\t" if config.separator in ("tab", "\\t") else config.separator
 
 
 def separator_name(mark: str) -> str:
@@ -188,24 +184,30 @@ def _named_sides(cells: Sequence[str], languages: tuple[str, str]) -> tuple[int,
     """The one column that each side's names stand for; None where either is not there, or two are."""
     found = []
     for code, generic in zip(languages, _SIDES, strict=True):  # a language's own name goes before words such as target
-        own = [place for place, cell in enumerate(cells) if _is(cell, names_of(code))]
+        own = [place for place, cell in enumerate(cells) if _names_language(cell, code)]
         found.append(own or [place for place, cell in enumerate(cells) if _is(cell, generic)])
     if any(len(places) != 1 for places in found) or found[0] == found[1]:
         return None
     return found[0][0], found[1][0]
 
 
+def _names_language(cell: str, code: str) -> bool:
+    """Whether a header cell names the language `code`, by a name or by a code such as `de-DE` or `en_US`."""
+    plain = cell.strip().strip("\ufeff")
+    if _REGIONAL.fullmatch(plain.casefold()):
+        return same_language(code, [plain]) is not None
+    return _is(cell, names_of(code))
+
+
 def _is(cell: str, names: frozenset[str]) -> bool:
     """Whether a header cell is one of `names`, with or without words such as `text` beside it."""
     whole = cell.strip().strip("\ufeff").casefold()
     words = [word for word in _WORDS.split(whole) if word]
-    if _REGIONAL.fullmatch(whole):  # de-DE, en_US
-        return words[0] in names
     return whole in names or bool(words and set(words) <= names | _FILLERS and set(words) & names)
 
 
-def _other_languages(first: Sequence[str], languages: tuple[str, str]) -> str:
-    """What a first row of language codes or names alone says, where these are not the two that are meant."""
+def _other_languages(first: Sequence[str]) -> str:
+    """The languages that a first row of codes or names alone names, empty for another row."""
     cells = [cell.strip() for cell in first if cell.strip()]
     if len(cells) > 1 and all(known_language(cell) for cell in cells):
         return " and ".join(cells)
@@ -221,15 +223,13 @@ def _shown(first: Sequence[str]) -> str:
 def _remedy(first: Sequence[str]) -> str:
     texts = [str(number) for number, cell in enumerate(first, start=1) if not _NO_TEXT.fullmatch(cell)][:2]
     one, two = texts if len(texts) == 2 else ("1", "2")
-    return (
-        f"name the source and the target column, such as --columns {one} {two} "
-        f'(train: --data.train.columns=\'["{one}", "{two}"]\')'
-    )
+    return f"name the source and the target column{_flags(one, two)}"
 
 
 def _by_name(names: Sequence[str]) -> str:
     one, two = (*names, "source", "target")[:2]
-    return (
-        f"name the two fields in columns, such as --columns {one} {two} "
-        f'(train: --data.train.columns=\'["{one}", "{two}"]\')'
-    )
+    return f"name the two fields in columns{_flags(one, two)}"
+
+
+def _flags(one: str, two: str) -> str:
+    return f', such as --columns {one} {two} (train: --data.train.columns=\'["{one}", "{two}"]\')'

@@ -60,6 +60,11 @@ class Run:
         return self.folder / "model"
 
     @property
+    def trained_weights(self) -> Path:
+        """The folder of what was trained: the adapter, or the whole model."""
+        return self.adapter if self.adapter.exists() else self.model
+
+    @property
     def checkpoints(self) -> Path:
         """What a run goes on from."""
         return self.folder / "checkpoints"

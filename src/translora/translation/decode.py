@@ -102,14 +102,14 @@ def say_cut(translations: Sequence[Translation], decoding: DecodingConfig, label
         ("max_tokens", f"reached decoding.max_tokens ({decoding.max_tokens})", f"raise it with {flag}"),
         ("max_ratio", f"ran to {decoding.max_ratio:g} times the source's tokens and ten", "such output repeats itself"),
     ):
-        found = [number for number, one in enumerate(translations, 1) if one.cut_by == kind]
-        if found:
-            others = f" (and {len(found) - 1:,} more)" if len(found) > 1 else ""
-            console.notice(f"{label}: the translation of line {found[0]}{others} {words} and is cut there: {advice}")
-    long = [number for number, one in enumerate(translations, 1) if one.source_cut]
-    if long:
-        others = f" (and {len(long) - 1:,} more)" if len(long) > 1 else ""
-        console.notice(f"{label}: line {long[0]}{others} is longer than the model reads and is cut: split it")
+        if found := [number for number, one in enumerate(translations, 1) if one.cut_by == kind]:
+            console.notice(f"{label}: the translation of {_first_of(found)} {words} and is cut there: {advice}")
+    if long := [number for number, one in enumerate(translations, 1) if one.source_cut]:
+        console.notice(f"{label}: {_first_of(long)} is longer than the model reads and is cut: split it")
+
+
+def _first_of(lines: list[int]) -> str:
+    return f"line {lines[0]}" + (f" (and {len(lines) - 1:,} more)" if len(lines) > 1 else "")
 
 
 def _within_limit(translator: LoadedModel, row: list[int]) -> list[int]:

@@ -9,7 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from translora.config import SourceConfig
-from translora.data.form import find_separator, separator_name
+from translora.data.form import find_separator, given_separator, separator_name
 from translora.data.pairs import Item
 from translora.data.readers.lines import LONGEST, read_lines
 from translora.data.readers.rows import PEEKED, Row, table_pairs
@@ -27,7 +27,7 @@ def read_tsv(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
     """The rows of a TSV file; its cells are quoted where its beginning shows that a program quoted them."""
     lines = read_lines(Path(config.path))
     peeked = list(islice(lines, PEEKED))
-    mark = find_separator([], config, (source, target)) if config.separator else "\t"
+    mark = given_separator(config) or "\t"
     rest = chain(peeked, lines)
     kind = "TSV" if mark == "\t" else separator_name(mark)
     if cells_are_quoted([text for _, text in peeked if isinstance(text, str)], mark):
@@ -97,7 +97,6 @@ def _csv_rows(lines: Iterator[_Line], mark: str, path: str) -> Iterator[Row]:
 
     csv.field_size_limit(LONGEST)
     reader = csv.reader(texts(), delimiter=mark, strict=True)
-    before = 0
     while True:
         taken = reader.line_num
         try:
@@ -107,9 +106,8 @@ def _csv_rows(lines: Iterator[_Line], mark: str, path: str) -> Iterator[Row]:
                 f"{path}:{place}: not CSV ({error}): close or double its quotes, or set format to tsv"
             ) from error
         yield from faults
-        before = place - (reader.line_num - taken) + 1
         faults.clear()
         if cells is None:
             return
         if cells:  # csv gives an empty line no cells
-            yield before, cells
+            yield place - (reader.line_num - taken) + 1, cells

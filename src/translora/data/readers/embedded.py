@@ -15,7 +15,7 @@ from translora.languages import subtags
 
 def read_mini(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
     """The pairs of the embedded corpus, in either direction."""
-    split, start, stop = parse_split(config.split or "train")
+    split, start, stop = parse_split(config.split)
     if split not in mini.SPLITS:
         raise DataError(f"mini has no split {split!r}: use {', '.join(mini.SPLITS)}")
     languages = [subtags(code).language for code in (source, target)]

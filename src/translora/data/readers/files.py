@@ -109,7 +109,7 @@ def _chosen(folder: Path, config: SourceConfig, languages: tuple[str, str]) -> I
     """The files of a folder, each as a source of its own."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     tables = [path for path in files if kind_of(path)]
-    split = parse_split(config.split)[0] if config.split and not config.split.startswith("[") else ""
+    split = parse_split(config.split, unnamed="")[0]
     if tables:
         kinds = {kind_of(path) for path in tables}
         if len(kinds) > 1:

@@ -29,7 +29,7 @@ def hub_records(config: SourceConfig) -> Iterator[dict[str, Any]]:
             yield from _load(config)
             return
         require_network(f"data set {config.path}", DataError)
-    name, start, stop = parse_split(config.split or "train")
+    name, start, stop = parse_split(config.split)
     with _errors_named(config), _quiet():
         builder = datasets.load_dataset_builder(config.path, config.name or None)
         rows = builder.as_streaming_dataset(split=name)
@@ -47,7 +47,7 @@ def saved_records(config: SourceConfig) -> Iterator[dict[str, Any]]:
         return
     with _errors_named(config), _quiet():
         saved = datasets.load_from_disk(str(folder))
-    name, start, stop = parse_split(config.split or "train")
+    name, start, stop = parse_split(config.split)
     if isinstance(saved, datasets.DatasetDict):
         if name not in saved:
             raise DataError(f"{folder}: no split {name!r}; it has {', '.join(saved)}: name one in split")
@@ -61,7 +61,7 @@ def _load(config: SourceConfig) -> Iterator[dict[str, Any]]:
     """All records of a split, prepared once by `datasets` into its own cache on disk and memory-mapped."""
     import datasets
 
-    parse_split(config.split or "train")
+    parse_split(config.split)
     with _errors_named(config):
         with _quiet():
             records = datasets.load_dataset(config.path, config.name or None, split=config.split or "train")

@@ -8,19 +8,22 @@ from itertools import islice
 
 from translora.data.pairs import Item
 from translora.errors import DataError
+from translora.io import console
 
-_SLICE = re.compile(r"(?P<name>[\w.-]+)(?:\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?")
+_SLICE = re.compile(r"(?P<name>[\w.-]*)(?:\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?")
 
 
-def parse_split(text: str) -> tuple[str, str, str]:
-    """`train[:1%]` to ("train", "", "1%"): the name of a split, and where its slice begins and ends.
+def parse_split(text: str, unnamed: str = "train") -> tuple[str, str, str]:
+    """`test[:1%]` to ("test", "", "1%"): the name of a split, and where its slice begins and ends.
+
+    A text without a name, such as `[:500]` or none at all, is of the split `unnamed`.
 
     Raises `DataError` for any other form.
     """
     found = _SLICE.fullmatch(text)
     if not found:
         raise DataError(f"split {text!r}: use a name with an optional slice, such as train, train[:1%], test[100:600]")
-    return found["name"], found["start"] or "", found["stop"] or ""
+    return found["name"] or unnamed, found["start"] or "", found["stop"] or ""
 
 
 def slice_bounds(start: str, stop: str, total: Callable[[], int]) -> tuple[int, int | None]:
@@ -44,12 +47,17 @@ def sliced(items: Callable[[], Iterator[Item]], split: str, path: str) -> Iterat
     `items` reads them; it is called once more where the slice needs their number. Raises `DataError` for a split
     without a slice: a file has none.
     """
-    name, start, stop = parse_split(split if not split.startswith("[") else f"train{split}")
+    name, start, stop = parse_split(split)
     if not start and not stop:
         raise DataError(
             f"{path}: a file has no split {name!r}: leave split out, or take a part of it, such as {name}[:500]"
         )
-    first, last = slice_bounds(start, stop, lambda: sum(1 for _ in items()))
+
+    def total() -> int:
+        with console.quiet(True):  # the second reading says it all again
+            return sum(1 for _ in items())
+
+    first, last = slice_bounds(start, stop, total)
     return islice(items(), first, last)
 
 

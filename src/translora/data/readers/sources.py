@@ -1,8 +1,8 @@
 """Read sentence pairs from files: TSV, CSV, JSON lines, Parquet, aligned text files and TMX, plain, .gz or .zst.
 
-Each reader is a generator in file order; data sets are in `hub.py` beside this file. A line that cannot be read it
-yields as a `DataError` that names file and line, in place of the pair: its caller stops there, or counts it. What
-leaves unclear how the rest belongs together it raises. It never skips a line silently.
+Each reader is a generator in file order; data sets are in `hub.py` beside this file. A reader yields a `DataError`
+that names file and line for a line that cannot be read, in place of the pair; its caller stops there, or counts it. It
+raises one where the rest of the file cannot be told apart any more. It never skips a line silently.
 """
 
 from __future__ import annotations
