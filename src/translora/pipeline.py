@@ -77,6 +77,9 @@ def train(
         run = find_run(config, overwrite)
         if run.finished and not overwrite:
             _ = run.summary  # says so where it is damaged
+            if not run.report.exists():  # it was killed after its summary
+                with at_work_in(run):
+                    _write_pages(run)
             console.notice(f"{run.folder}: this run has finished; --overwrite does it again")
             return run
         require_tokenizer(config.target)
@@ -155,9 +158,7 @@ def _train(job: _Job) -> None:
         if "after" in run.labels:
             _translate_test(ready.model, test, config, run, "after")
         write_json(run.summary_file, _summary(config, run, ready, state).as_dict())
-        if run.trained:
-            _write_card(run)
-        write_report(run)
+        _write_pages(run)
 
 
 def _prepared(job: _Job) -> _Ready:
@@ -236,10 +237,12 @@ def _save_model(translator: LoadedModel, run: Run, base: str) -> None:
         keep_others(run, place, folder)
 
 
-def _write_card(run: Run) -> None:
-    """Write the card again, with the scores."""
-    folder = run.trained_weights
-    write_text(folder / "README.md", model_card(run.config, folder == run.adapter, run))
+def _write_pages(run: Run) -> None:
+    """Write the card again, with the scores, and the report."""
+    if run.trained:
+        folder = run.trained_weights
+        write_text(folder / "README.md", model_card(run.config, folder == run.adapter, run))
+    write_report(run)
 
 
 def _has_initial(config: Config) -> bool:
