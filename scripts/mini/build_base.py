@@ -38,6 +38,8 @@ MOST_TIMES_LONGER = 3
 LEAST_HELD_OUT_WORDS = 3
 NUMBERS, NAMES = 0.3, 0.15
 VALIDATION = 500
+MOZILLA = {"*.xpi": ("firefox-esr-l10n-de", "thunderbird-l10n-de"), "omni.ja": ("firefox-esr", "thunderbird")}
+"""The archives that hold the German strings, then the English ones, and the packages that install them."""
 
 
 def unpack(packages: Path, name: str, folder: Path) -> Path:
@@ -59,22 +61,19 @@ def interface_pairs(packages: Path, folder: Path) -> Iterator[tuple[str, Pair]]:
     wheels = sorted(packages.glob("homeassistant-*.whl"))
     if len(wheels) != 1:
         raise SystemExit(f"{packages}: {len(wheels)} files homeassistant-*.whl; expected one: pip download --no-deps")
-    locales = [
-        unpack(packages, name, folder) / "usr/lib/chromium/locales" for name in ("chromium-l10n", "chromium-common")
+    chromium = [
+        unpack(packages, name, folder) / f"usr/lib/chromium/locales/{locale}.pak"
+        for name, locale in (("chromium-l10n", "de"), ("chromium-common", "en-US"))
     ]
     mozilla = [
-        [
-            file
-            for name in (f"firefox-esr{end}", f"thunderbird{end}")
-            for file in unpack(packages, name, folder).rglob(kind)
-        ]
-        for end, kind in (("-l10n-de", "*.xpi"), ("", "omni.ja"))
+        sorted(file for name in names for file in unpack(packages, name, folder).rglob(kind))
+        for kind, names in MOZILLA.items()
     ]
     sources = {
         "Home Assistant": (read_home_assistant(wheels[0]), ""),
         "LibreOffice": (read_libreoffice(unpack(packages, "libreoffice-l10n-de", folder)), "_~"),
-        "Firefox and Thunderbird": (read_mozilla(*map(sorted, mozilla)), ""),
-        "Chromium": (read_chromium(locales[0] / "de.pak", locales[1] / "en-US.pak"), "&"),
+        "Firefox and Thunderbird": (read_mozilla(*mozilla), ""),
+        "Chromium": (read_chromium(*chromium), "&"),
     }
     for name, (pairs, accelerators) in sources.items():
         for german, english in pairs:

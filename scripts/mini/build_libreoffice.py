@@ -4,15 +4,16 @@
     python scripts/mini/build_libreoffice.py libreoffice-help-de_*.deb libreoffice-help-en-us_*.deb -o FOLDER
 
 The two languages are joined on file and paragraph identifier. Of texts that the pages hold in variants, by system or by
-program, the default one is taken, which is that of Linux and Windows. FOLDER gets `train.tsv.gz`, `validation.tsv.gz` and
-`test.tsv.gz`, each `German<TAB>English`; no sentence, whatever its case and outer punctuation, is in two of them. The
-paragraphs of validation and test are those that `libreoffice_held_out.tsv` beside this script lists (split, file,
+program, the default one is taken, which is that of Linux and Windows. FOLDER gets `train.tsv.gz`, `validation.tsv.gz`
+and `test.tsv.gz`, each `German<TAB>English`; no sentence, whatever its case and outer punctuation, is in two of them.
+The paragraphs of validation and test are those that `libreoffice_held_out.tsv` beside this script lists (split, file,
 identifier, which of the file's paragraphs with it), drawn for the first edition of the corpus. Needs `dpkg-deb`.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import re
 import subprocess
 import tempfile
@@ -26,6 +27,7 @@ from lxml import html
 from translora.data.cleaning.leakage import normalised
 
 HELD_OUT = Path(__file__).with_name("libreoffice_held_out.tsv")
+SEED = 74
 WORDS = range(3, 41)
 MOST_TIMES_LONGER = 2.5
 
@@ -55,7 +57,7 @@ class Paragraph:
     """A paragraph or heading without markup, with single spaces."""
 
     all_variants: str
-    """With the variants of switched texts one after the other, as the file holds them; the same paragraph is known by it."""
+    """With the variants of switched texts one after the other, as the file holds them."""
     text: str
     """With the default variant of each, and a space at line breaks."""
 
@@ -83,7 +85,7 @@ def _text(element: html.HtmlElement) -> str:
 
 
 def _mend(tree: html.HtmlElement) -> None:
-    """Remove all variants of each switched text but the default (the first where none is), and part lines by a space."""
+    """Keep the default variant of each switched text (the first where none is the default); part lines by a space."""
     for line_break in tree.iter("br"):
         line_break.tail = f" {line_break.tail or ''}"
     for switch in tree.xpath("//span[@class='switchinline']"):
@@ -116,15 +118,18 @@ def held_out() -> dict[Place, str]:
 
 
 def divided(pairs: dict[Place, Pair]) -> tuple[list[list[Pair]], Counter[str]]:
-    """Train, validation and test, and how many training pairs are left out, by reason."""
-    parts: dict[str, list[Pair]] = {"train": [], "validation": [], "test": []}
+    """Train, validation and test, each in random order, and how many training pairs are left out, by reason."""
     places = held_out()
-    for place, pair in pairs.items():
-        parts[places.get(place, "train")].append(pair)
-    taken = {normalised(side) for part in ("validation", "test") for pair in parts[part] for side in pair}
+    parts: dict[str, list[Pair]] = {"validation": [], "test": []}
+    for place, split in places.items():
+        if place in pairs:
+            parts[split].append(pairs[place])
+    rest = [pair for place, pair in pairs.items() if place not in places]
+    random.Random(SEED).shuffle(rest)
+    taken = {normalised(side) for part in parts.values() for pair in part for side in pair}
     train: dict[Pair, None] = {}
     dropped: Counter[str] = Counter()
-    for pair in parts["train"]:
+    for pair in rest:
         reason = objection(*pair) or ("duplicate" if pair in train else None)
         if not reason and any(normalised(side) in taken for side in pair):
             reason = "a side is in validation or test"

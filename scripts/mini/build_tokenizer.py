@@ -3,10 +3,11 @@
     python scripts/mini/build_tokenizer.py --base base/train.tsv.gz --corpus OTHER.tsv ... -o FOLDER
 
 A SentencePiece unigram vocabulary with byte fallback over both sides of all corpora (tab-separated, plain or .gz, or
-`mini` for the embedded one), stored as `tokenizer.json`, which plain transformers loads. Only pieces that the base model's training text holds
-often enough to be learnt are kept: a piece that it never met has a random embedding, which a LoRA on the layers
-above cannot mend. So a word of another domain is spelled in several pieces, each of them known. Text is kept as it
-is, but for Unicode NFC and runs of white space: T5's own rules (NFKC) would make "..." of each ellipsis and cost BLEU.
+`mini` for the embedded one), stored as `tokenizer.json`, which plain transformers loads. Only pieces that the base
+model's training text holds often enough to be learnt are kept: a piece that it never met has a random embedding, which
+a LoRA on the layers above cannot mend. So a word of another domain is spelled in several pieces, each of them known.
+Text is kept as it is, but for Unicode NFC and runs of white space: T5's own rules (NFKC) would make "..." of each
+ellipsis and cost BLEU.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from collections import Counter
 from pathlib import Path
 
 import sentencepiece
+from placeholders import PIECES
 from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import Unigram
-from placeholders import PIECES
 from transformers import GenerationConfig, PreTrainedTokenizerFast, T5Config
 
 from translora.config import SourceConfig
@@ -30,7 +31,7 @@ from translora.data.readers.sources import read
 SPACE = "\u2581"
 LANGUAGE_TOKENS = ["<2en>", "<2de>"]
 OWN = [*LANGUAGE_TOKENS, *PIECES]
-"""Pieces with the numbers 3 to 36. The placeholders are ordinary pieces of score 0: no other segmentation is likelier."""
+"""Pieces 3 to 36. The placeholders are ordinary pieces of score 0: no other segmentation is likelier."""
 
 
 def train_sentencepiece(corpora: list[str], pieces: int, folder: Path) -> list[tuple[str, float]]:

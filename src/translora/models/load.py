@@ -64,7 +64,7 @@ class LoadedModel:
 
     @contextmanager
     def reversed(self, source: str, target: str) -> Iterator[str]:
-        """Yield the prompt before texts in `target` that are to become `source`; a tokenizer's codes are swapped inside.
+        """Swap a tokenizer's codes; yield the prompt before texts in `target` that are to become `source`.
 
         Raises `ConfigError` where nothing tells the model its target language.
         """
