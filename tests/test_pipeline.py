@@ -167,7 +167,7 @@ def both_directions(config, **others):
     return dataclasses.replace(config, data=dataclasses.replace(config.data, both_directions=True), **others)
 
 
-def test_both_directions_give_each_training_pair_reversed_with_its_own_prompt(tiny_config):
+def test_both_directions_give_each_training_pair_reversed_with_its_own_prompt(tiny_config, capsys):
     config = both_directions(tiny_config)
     translator, splits = load(config), read_splits(config)
     examples = training_examples(translator, splits.train, config)
@@ -183,6 +183,8 @@ def test_both_directions_give_each_training_pair_reversed_with_its_own_prompt(ti
     run = translora.train(config)
     assert run.summary.train_pairs == count
     assert run.summary.steps == 8
+    assert "20 test pairs, the training pairs in both directions" in capsys.readouterr().err
+    assert "also given from target to source" in (run.adapter / "README.md").read_text()
 
 
 def test_a_loss_that_is_not_finite_in_a_reversed_pair_names_that_pair(tiny_config, monkeypatch):
