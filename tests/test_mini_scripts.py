@@ -1,17 +1,23 @@
 """The scripts of the embedded corpus, the base model's corpus and its tokenizer, on small packages of each form."""
 
+import gzip
 import io
 import json
+import shutil
 import struct
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
+from safetensors.torch import load_file, save_file
 
-from translora import mini
+from translora import Translator, mini
+from translora.data.cleaning.leakage import Leakage
+from translora.data.pairs import Pair as CorpusPair
 
 SCRIPTS = Path(__file__).parents[1] / "scripts" / "mini"
 sys.path.insert(0, str(SCRIPTS))
@@ -19,8 +25,10 @@ sys.path.insert(0, str(SCRIPTS))
 import build_base  # noqa: E402
 import build_libreoffice  # noqa: E402
 import build_tokenizer  # noqa: E402
+import export_base  # noqa: E402
 import interface_strings  # noqa: E402
 import placeholders  # noqa: E402
+import score_base  # noqa: E402
 
 FLUENT = """# A comment = not a message
 -brand = Firefox
@@ -189,6 +197,45 @@ def test_which_strings_are_no_use(german, english, reason):
     assert found is None if reason is None else found is not None and found.startswith(reason)
 
 
+def test_what_is_missing_or_broken_is_named(tmp_path):
+    with pytest.raises(SystemExit, match=r"0 files thunderbird_\*\.deb; expected one: apt-get download thunderbird"):
+        build_base.unpack(tmp_path, "thunderbird", tmp_path)
+    (tmp_path / "thunderbird_1.deb").write_bytes(b"no package")
+    with pytest.raises(SystemExit, match=r"thunderbird_1\.deb: dpkg-deb cannot|dpkg-deb is not installed"):
+        build_base.unpack(tmp_path, "thunderbird", tmp_path)
+    with pytest.raises(SystemExit, match=r"0 files homeassistant-\*\.whl"):
+        next(build_base.interface_pairs(tmp_path, tmp_path))
+
+
+HELP_PAIRS = Leakage([CorpusPair("Drücken Sie die Taste Eingabe zweimal", "Press the Enter key twice")], near=True)
+
+
+def test_strings_are_kept_once_and_apart_from_the_help():
+    strings = [
+        ("A", ("Seite öffnen", "Open page")), ("B", ("Seite öffnen", "Open page")),
+        ("B", ("Drücken Sie die Taste Eingabe zweimal!", "Hit it twice")), ("B", ("12", "12")),
+    ]  # fmt: skip
+    kept, counts = build_base.clean(iter(strings), HELP_PAIRS)
+    assert kept == [("Seite öffnen", "Open page")]
+    assert counts == {
+        "kept of A": 1, "dropped: duplicate": 1, "dropped: no words": 1,
+        "dropped: in validation or test of the help corpus, or nearly": 1,
+    }  # fmt: skip
+
+
+def test_no_string_nearly_like_one_held_out_stays_in_training(monkeypatch):
+    monkeypatch.setattr(build_base, "HELD_OUT", 5)
+    words = ["rot", "blau", "grün", "gelb", "weiß", "braun", "lila", "grau", "rosa", "beige", "schwarz", "türkis"]
+    pairs = [(f"Die {a} und {b} Datei", f"The {a} and {b} file") for a in words for b in words if a < b]
+    pairs += [(f"{german} 7", f"{english} 7") for german, english in pairs] + [("Ja klar", "Yes sure")]
+    train, validation, test = build_base.held_out_of(pairs)
+    assert (len(validation), len(test)) == (5, 5)
+    assert ("Ja klar", "Yes sure") in train
+    letters = {german.removesuffix(" 7") for german, _ in [*validation, *test]}
+    assert not letters & {german.removesuffix(" 7") for german, _ in train}
+    assert len(train) == len(pairs) - 2 * len(letters)
+
+
 PAGE = """<html><body>
 <p id="par_id1">Drücken Sie <span class="switchinline"><span id="MACx" class="MAC">Befehl</span><span id="defaultx">Strg
 </span></span>+A.</p>
@@ -226,8 +273,6 @@ def test_held_out_paragraphs_stay_where_they_were_and_out_of_training():
 def tokenizer(tmp_path_factory):
     """A vocabulary trained on 300 pairs of the embedded corpus, with its placeholder pieces."""
     folder = tmp_path_factory.mktemp("tokenizer")
-    import gzip
-
     lines = gzip.decompress((mini.CORPUS / "test.tsv.gz").read_bytes()).decode().splitlines()[:300]
     (folder / "corpus.tsv").write_text("de\ten\n" + "\n".join(lines), encoding="utf-8")
     corpus = str(folder / "corpus.tsv")
@@ -243,3 +288,43 @@ def test_placeholders_are_ordinary_pieces_with_fixed_numbers(tokenizer):
         ids = tokenizer(text)["input_ids"]
         assert sum(5 <= i < 37 for i in ids) == text.count("<ph")
         assert tokenizer.decode(ids, skip_special_tokens=True) == text
+
+
+def test_an_exported_model_has_float16_weights_and_translates_as_before(tiny_model, tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    monkeypatch.setattr(sys, "argv", ["export_base.py", str(tiny_model), "-o", str(folder)])
+    export_base.main()
+    weights, before = (load_file(path / "model.safetensors") for path in (folder, tiny_model))
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
+    assert all(torch.equal(tensor, before[name].half()) for name, tensor in weights.items())
+    assert not set(export_base.LOADING) & set(json.loads((folder / "tokenizer_config.json").read_text()))
+    made, given = (Translator.from_pretrained(path, max_tokens=8) for path in (folder, tiny_model))
+    assert made.tokenizer("Ein <ph0> Satz")["input_ids"] == given.tokenizer("Ein <ph0> Satz")["input_ids"]
+    assert made.translate("Ein Satz.")
+
+
+def test_weights_too_large_for_float16_are_refused(tiny_model, tmp_path, monkeypatch):
+    large = shutil.copytree(tiny_model, tmp_path / "large")
+    weights = load_file(large / "model.safetensors")
+    weights["shared.weight"][0, 0] = 60_000.0
+    save_file(weights, large / "model.safetensors", metadata={"format": "pt"})
+    monkeypatch.setattr(sys, "argv", ["export_base.py", str(large), "-o", str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match="60000 is too near the end of float16"):
+        export_base.main()
+    assert not (tmp_path / "out").exists()
+
+
+def test_scores_are_by_length_where_there_are_enough_pairs():
+    lengths = [2] * 25 + [6] * 19 + [30] * 20
+    assert score_base.rows("help", lengths) == {
+        "help, all": list(range(64)), "help, 1 to 4 words": list(range(25)),
+        "help, 16 words and more": list(range(44, 64)),
+    }  # fmt: skip
+    assert list(score_base.rows("2 of help joined", lengths)) == ["2 of help joined, all"]
+    assert score_base.joined([("a", "b"), ("c", "d"), ("e", "f")], 2) == [("a c", "b d")]
+
+
+def test_placeholders_that_a_translation_keeps_are_counted():
+    sources = ["<ph0> und <ph1>", "<ph3>", "<ph3> <ph3>", "nichts"]
+    outputs = ["<ph1> and <ph0>", "<ph4>", "<ph3>", "nothing"]
+    assert score_base.kept(sources, outputs).startswith("1 of 3 ")
