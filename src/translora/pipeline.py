@@ -171,7 +171,7 @@ def _prepared(job: _Job) -> _Ready:
     sample = splits.train if len(splits.train) else splits.test
     loss = canary.check(model, sample, config.method, config.init, config.data.max_tokens, config.decoding.beams)
     console.notice(f"canary: passed; loss {loss:.2f} nats per token on the first pairs")
-    examples = tokenised(model, splits.train, config)
+    examples = training_examples(model, splits.train, config)
     needs = check_memory(model, examples, config.method, config.training)
     show_memory(needs, config)
     return _Ready(model, splits, examples, parameters, needs)
@@ -193,6 +193,15 @@ def make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
 def tokenised(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
     """The examples that `corpus` becomes for a model."""
     return tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
+
+
+def training_examples(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
+    """The examples to learn from: those of `corpus`, and after them, with `data.both_directions`, their reverse."""
+    examples = tokenised(translator, corpus, config)
+    if config.data.both_directions:
+        with translator.reversed(config.source, config.target) as prompt:
+            examples += tokenise(corpus.reversed(), translator.tokenizer, prompt, config.data.max_tokens)
+    return examples
 
 
 def make_stepper(translator: LoadedModel, examples: TokenisedCorpus, config: Config, batch_tokens: int) -> Stepper:
@@ -218,7 +227,7 @@ def train_model(
                 journal,
             )
         except NotFiniteError as error:
-            error.names = [splits.train[pair].origin for pair in error.pairs]
+            error.names = [splits.train[pair % len(splits.train)].origin for pair in error.pairs]
             raise
 
 

@@ -122,6 +122,9 @@ class DataConfig:
     long ones."""
     join_most: AtLeastTwo = 4
     """Most pairs in one joined example; the fewest is two."""
+    both_directions: Switch = False
+    """Give each training example also reversed, from target to source, so that one model learns both directions.
+    The model must be told the target language, by its prompt or by codes. Validation and test stay as they are."""
 
 
 @section("lora")

@@ -68,6 +68,7 @@ class TokenisedCorpus:
     """Token ids of a corpus, memory-mapped: row i of `source` and `target` belongs to pair i."""
 
     def __init__(self, table: pa.Table, pad_id: int) -> None:
+        self.table = table
         metadata = table.schema.metadata or {}
         self.truncated_sources = int(metadata.get(b"truncated_sources", 0))
         self.truncated_targets = int(metadata.get(b"truncated_targets", 0))
@@ -79,6 +80,10 @@ class TokenisedCorpus:
 
     def __len__(self) -> int:
         return len(self.source_lengths)
+
+    def __add__(self, other: TokenisedCorpus) -> TokenisedCorpus:
+        """The rows of both, these first."""
+        return TokenisedCorpus(_concatenated(self.table, other.table), self._pad_id)
 
     def all_indices(self) -> Ints:
         """Every index, in order."""
@@ -96,6 +101,16 @@ class TokenisedCorpus:
         """The pairs at `indices`, padded to the longest of them."""
         source, target = self._source.padded(indices, self._pad_id), self._target.padded(indices, IGNORED)
         return Batch(source, target, self.source_lengths[indices], self.target_lengths[indices])
+
+
+def _concatenated(first: pa.Table, second: pa.Table) -> pa.Table:
+    """The rows of two tables, with the sums of their counts."""
+    counts = {
+        key: str(int(value) + int((second.schema.metadata or {}).get(key, 0)))
+        for key, value in (first.schema.metadata or {}).items()
+    }
+    table = pa.concat_tables([first.replace_schema_metadata(None), second.replace_schema_metadata(None)])
+    return table.replace_schema_metadata(counts)
 
 
 class _Rows:

@@ -62,6 +62,33 @@ class LoadedModel:
     slow_because: str = "not asked for"
     """Why `path` is not fast; empty where it is."""
 
+    @contextmanager
+    def reversed(self, source: str, target: str) -> Iterator[str]:
+        """Swap a tokenizer's codes; yield the prompt before texts in `target` that are to become `source`.
+
+        Raises `ConfigError` where nothing tells the model its target language.
+        """
+        family = family_of(
+            self.model.config.model_type, type(self.tokenizer).__name__, self.tokenizer.get_vocab().keys(), source
+        )
+        prompt = family.prompt(target, source)
+        codes = [getattr(self.tokenizer, side, None) for side in ("src_lang", "tgt_lang")]
+        if not prompt and None in codes:
+            raise ConfigError(
+                f"data.both_directions: {self.name} has neither a prompt nor language codes that tell it which "
+                f"language to write: leave it false"
+            )
+        try:
+            self._set_codes(codes[::-1])
+            yield prompt
+        finally:
+            self._set_codes(codes)
+
+    def _set_codes(self, codes: list[str | None]) -> None:
+        for side, code in zip(("src_lang", "tgt_lang"), codes, strict=True):
+            if code is not None:
+                setattr(self.tokenizer, side, code)
+
     @property
     def most_positions(self) -> int | None:
         """The longest sequence that the model has positions for; None for T5, whose positions are relative."""

@@ -120,6 +120,8 @@ def _data(run: Run, summary: Summary | None) -> str:
         path = " ".join(filter(None, (config.path, config.name, config.split))) or "cut from train by seed"
         pairs = f"{getattr(summary, f'{name}_pairs'):,}" if summary else "-"
         lines.append(f"| {name} | {path} | {pairs} | `{hashes.get(f'{name} pairs', '-')}` |")
+    if data.both_directions:
+        lines.append("\nEach training pair was also given from target to source.")
     for reason, dropped in (summary.dropped if summary else {}).items():
         lines.append(f"\nLeft out of train: {dropped.count:,} pairs ({reason}).")
     return "\n".join(lines)
