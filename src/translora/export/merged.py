@@ -9,6 +9,7 @@ from transformers import AutoModelForSeq2SeqLM, PreTrainedModel
 
 from translora.errors import ModelError
 from translora.models.load import LoadedModel, quiet_transformers
+from translora.models.t5.forward import scales_output
 
 
 def save_merged(loaded: LoadedModel, folder: Path) -> None:
@@ -27,6 +28,16 @@ def save_merged(loaded: LoadedModel, folder: Path) -> None:
     with quiet_transformers():
         model.save_pretrained(folder)
         loaded.tokenizer.save_pretrained(folder)
+
+
+def scale_by_transformers(model: PreTrainedModel, plain: PreTrainedModel) -> float:
+    """By how much transformers scales the logits of `plain`, which it loaded itself, against those of `model`.
+
+    Releases before 5.24 take every UMT5 for one whose head is tied, and scale its logits by width**-0.5: the texts of
+    greedy decoding are the same, the scores of beams are not. 1 for all others.
+    """
+    wrong = scales_output(plain.config) and not scales_output(model.config)
+    return float(plain.config.d_model**-0.5) if wrong else 1.0
 
 
 def load_plain(folder: Path, like: PreTrainedModel) -> PreTrainedModel:

@@ -179,8 +179,9 @@ class _OwnLimits(LogitsProcessor):
             key = (row // self._beams, *input_ids[row].tolist())
             self._ended[key] = bool(scores[row].argmax() == self.end)
         over = (self.limits <= length).to(scores.device)
+        ends = scores[over, self.end]  # which keep their score: a beam that is cut short is no better for it
         scores[over] = -math.inf
-        scores[over, self.end] = 0.0
+        scores[over, self.end] = ends
         return scores
 
     def cut(self, row: int, ids: list[int]) -> bool:

@@ -163,6 +163,7 @@ class ExportedModel:
             beam_size=decoding.beams,
             length_penalty=decoding.length_penalty,
             max_decoding_length=limit,
+            min_decoding_length=0,
             max_input_length=0,
             return_scores=scores,
             return_end_token=True,
