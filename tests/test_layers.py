@@ -23,7 +23,7 @@ ORDER = [
     "data.given",
     "data.cleaning.leakage", "data.cleaning.identify", "data.cleaning.rules", "data.cleaning.corpus", "data.check",
     "data.splits", "data.tokens",
-    "models.families", "models.hub", "models.hardware", "models.t5.layout", "models.t5.layers",
+    "models.families", "models.hardware", "models.weights", "models.hub", "models.t5.layout", "models.t5.layers",
     "models.t5.attention", "models.t5.forward", "models.loss", "models.load", "models.lora", "models.adapter",
     "models.budget",
     "scoring.metrics", "scoring.significance", "scoring.comet",

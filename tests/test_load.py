@@ -66,12 +66,6 @@ def refused(config, message):
     assert "\n" not in str(caught.value)
 
 
-def test_pickled_weights_are_refused(copy):
-    torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
-    (copy / "model.safetensors").unlink()
-    refused(Config(model=str(copy)), "no safetensors weights.*never unpickles")
-
-
 def test_a_truncated_file_is_one_line(copy):
     data = (copy / "model.safetensors").read_bytes()
     (copy / "model.safetensors").write_bytes(data[: len(data) // 2])

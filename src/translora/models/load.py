@@ -1,6 +1,7 @@
 """Load an encoder-decoder checkpoint from the hub, a folder, or the package itself, with its tokenizer and prompt.
 
-Weights come from safetensors only, remote code is never run, and nothing on disk is asked of the network.
+Weights come from safetensors, or from pickled files by way of a copy of their tensors; remote code is never run, and
+nothing on disk is asked of the network.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from translora import mini
 from translora.config import Config
 from translora.data.tokens import Batch, language_codes
 from translora.errors import ConfigError, ModelError
-from translora.io.files import file_hash, read_json, sha256
+from translora.io.files import file_hash, read_json
 from translora.models import hub
 from translora.models.families import Family, family_of, model_language
 from translora.models.hardware import choose_device, choose_dtype, free_memory_bytes, keep_freed_memory
 from translora.models.loss import BatchLoss, LossPath, batch_loss
 from translora.models.t5.forward import is_t5, why_not
+from translora.models.weights import safe_weights, weights_hash
 
 _VOCABULARIES = (
     "tokenizer.json", "spiece.model", "sentencepiece.bpe.model", "source.spm", "vocab.json", "tokenizer.model",
@@ -93,8 +95,9 @@ def load(config: Config) -> LoadedModel:
             keep_freed_memory()
         dtype = choose_dtype(config.dtype, device, family)
         weights = torch.float32 if config.method == "full" else dtype
-        _check_weights_fit(config.model, folder, shape, weights, device)
-        model = _fresh(shape, config.seed) if config.init == "random" else _pretrained(folder, weights)
+        place = folder if config.init == "random" else safe_weights(folder)
+        _check_weights_fit(config.model, place, shape, weights, device)
+        model = _fresh(shape, config.seed) if config.init == "random" else _pretrained(place, weights)
         _set_languages(model, tokenizer, config.source, config.target)
     _set_dropout(model, config.training.dropout)
     _freeze_sinusoids(model)
@@ -163,9 +166,7 @@ def model_folder(name: str, revision: str = "") -> Path:
 def base_hash(config: Config) -> str:
     """The SHA-256 of the weights that `config` starts from (of a list of them where there are several files)."""
     folder = model_folder(config.model, config.revision)
-    pattern = "*.safetensors" if config.init == "pretrained" else "config.json"
-    hashes = [file_hash(file) for file in sorted(folder.glob(pattern))]
-    return hashes[0] if len(hashes) == 1 else sha256(*hashes)
+    return weights_hash(folder) if config.init == "pretrained" else file_hash(folder / "config.json")
 
 
 @contextmanager
@@ -274,10 +275,6 @@ def give_own_head(model: PreTrainedModel) -> None:
 
 
 def _pretrained(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
-    if not any(folder.glob("*.safetensors")):
-        raise ModelError(
-            f"{folder}: no safetensors weights in it: translora never unpickles weights; convert them first"
-        )
     model, report = AutoModelForSeq2SeqLM.from_pretrained(
         folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
     )
