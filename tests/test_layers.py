@@ -30,7 +30,7 @@ ORDER = [
     "runs.summary", "runs.folder", "runs.lifecycle", "runs.card",
     "translation.decode", "translation.translator", "translation.evaluation",
     "training.plan", "training.optimizer", "training.checkpoint", "training.tracking", "training.step",
-    "training.loop", "training.validation", "training.canary", "training.memory",
+    "training.loop", "training.validation", "training.corruption", "training.canary", "training.memory",
     "report.plots", "report.page", "report.changes", "report.terminal", "report.run", "report.comparison",
     "pipeline",
     "comparison.folder", "comparison.variants", "comparison.jobs", "comparison.results", "comparison.runner",

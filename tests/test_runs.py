@@ -22,7 +22,8 @@ OTHER = {
     "data.cleaning.html": "drop", "data.cleaning.duplicates": "keep", "data.cleaning.leakage": "near",
     "data.cleaning.language": "drop", "lora.init": "pissa", "lora.targets": "q", "training.batch_tokens": 123,
     "training.optimizer": "adafactor", "training.schedule": "cosine", "training.freeze": ["encoder"],
-    "training.save_every": 3, "init": "random", "dtype": "bfloat16", "fast": "off", "device": "cpu", "method": "full",
+    "training.save_every": 3, "training.canary": "skip", "init": "random",
+    "dtype": "bfloat16", "fast": "off", "device": "cpu", "method": "full",
 }  # fmt: skip
 
 

@@ -167,13 +167,21 @@ def _prepared(job: _Job) -> _Ready:
     model = load(config)
     parameters = make_trainable(model, config)
     show_start(model, parameters, splits, config)
-    sample = splits.train if len(splits.train) else splits.test
-    loss = canary.check(model, sample, config.method, config.init, config.data.max_tokens, config.decoding.beams)
-    console.notice(f"canary: passed; loss {loss:.2f} nats per token on the first pairs")
+    _run_canary(model, splits, config)
     examples = tokenised(model, splits.train, config)
     needs = check_memory(model, examples, config.method, config.training)
     show_memory(needs, config)
     return _Ready(model, splits, examples, parameters, needs)
+
+
+def _run_canary(model: LoadedModel, splits: Splits, config: Config) -> None:
+    """Check the whole model on a few pairs, unless the recipe says not to."""
+    if config.training.canary == "skip":
+        console.notice("canary: skipped, as training.canary says")
+        return
+    sample = splits.train if len(splits.train) else splits.test
+    loss = canary.check(model, sample, config.method, config.init, config.data.max_tokens, config.decoding.beams)
+    console.notice(f"canary: passed; loss {loss:.2f} nats per token on the first pairs")
 
 
 def make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:

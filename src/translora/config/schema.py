@@ -185,6 +185,8 @@ class TrainingConfig:
     """Dropout inside the model itself; 0 by default, for dropout in a frozen base costs time and adds noise."""
     freeze: tuple[Literal["embeddings", "encoder", "decoder"], ...] = ()
     """Parts of the model that stay as they are: `embeddings` (and the head), `encoder`, `decoder`."""
+    canary: Literal["check", "skip"] = "check"
+    """Whether a few pairs go through the whole model before any compute is spent, so that a broken one is refused."""
     gradient_checkpointing: Switch = False
     """Compute activations twice to save memory."""
     evaluate_every: Count = 0
