@@ -15,8 +15,9 @@ from translora.config import Config
 from translora.config.load import changed
 from translora.errors import ModelError
 from translora.io.files import file_hash
+from translora.models.files import missing_weights
 from translora.models.load import base_hash, give_own_head, load
-from translora.models.weights import missing_weights, safe_weights
+from translora.models.weights import safe_weights
 
 T5 = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_heads": 2, "num_layers": 1, "decoder_start_token_id": 0}
 BART = {

@@ -18,10 +18,10 @@ from safetensors.torch import save_file
 
 from translora.errors import ModelError
 from translora.io import console
-from translora.io.files import atomic_folder, cache_folder, file_hash, read_json, sha256, write_json
+from translora.io.files import atomic_folder, cache_folder, file_hash, sha256, write_json
+from translora.models.files import PICKLED, pickled_files
 from translora.models.hardware import free_memory_bytes
 
-PICKLED, _PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 _CONFIGS = ("config.json", "generation_config.json")
 _CONVERSION = "1"
 """Part of the key of a converted copy; goes up when the rules of the conversion change."""
@@ -29,7 +29,7 @@ _CONVERSION = "1"
 
 def weights_hash(folder: Path) -> str:
     """The SHA-256 of the weights in a model folder, as their publisher made them (of a list of them for several)."""
-    hashes = [file_hash(file) for file in sorted(folder.glob("*.safetensors")) or _pickled_files(folder)]
+    hashes = [file_hash(file) for file in sorted(folder.glob("*.safetensors")) or pickled_files(folder)]
     return hashes[0] if len(hashes) == 1 else sha256(*hashes)
 
 
@@ -42,7 +42,7 @@ def safe_weights(folder: Path) -> Path:
     """
     if any(folder.glob("*.safetensors")):
         return folder
-    files = _pickled_files(folder)
+    files = pickled_files(folder)
     if not files:
         raise ModelError(
             f"{folder}: no weights in it: translora reads model.safetensors, or {PICKLED} by the restricted unpickler"
@@ -57,43 +57,6 @@ def safe_weights(folder: Path) -> Path:
                 shutil.copyfile(file, temporary / file.name)
         console.notice(f"{folder}: {PICKLED} was read once and is kept as safetensors in {copy}")
     return copy
-
-
-def missing_weights(folder: Path) -> list[str]:
-    """The weight files that a model folder lacks, by the lists in it; `model.safetensors` where it has none at all."""
-    if (folder / "model.safetensors").exists() or (folder / PICKLED).exists():
-        return []
-    for listing in (folder / "model.safetensors.index.json", folder / _PICKLED_INDEX):
-        if listing.exists():
-            return [name for name in _listed(listing) if not (folder / name).exists()]
-    return [] if any(folder.glob("*.safetensors")) else ["model.safetensors"]
-
-
-def _listed(listing: Path) -> list[str]:
-    """The weight files that a list names.
-
-    Raises `ModelError` where the list cannot be read, or leads out of its folder.
-    """
-    try:
-        names = sorted({str(name) for name in read_json(listing)["weight_map"].values()})
-    except (ValueError, KeyError, AttributeError) as error:
-        raise ModelError(f"{listing}: no list of weight files ({error}): download it again") from error
-    for name in names:
-        if Path(name).name != name:
-            raise ModelError(f"{listing}: names the file {name!r}, which is not in its folder")
-    return names
-
-
-def _pickled_files(folder: Path) -> list[Path]:
-    """`pytorch_model.bin`, or the shards that its list names; raises `ModelError` where one is missing."""
-    if (folder / PICKLED).exists():
-        return [folder / PICKLED]
-    listing = folder / _PICKLED_INDEX
-    files = [folder / name for name in _listed(listing)] if listing.exists() else []
-    for file in files:
-        if not file.exists():
-            raise ModelError(f"{file}: missing, though {listing.name} names it: download the model again")
-    return files
 
 
 def _convert(files: list[Path], folder: Path) -> None:
