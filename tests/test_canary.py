@@ -77,7 +77,7 @@ def test_a_head_scaled_against_its_rule(adapted, pairs, tiny_config):
 
 def test_a_fresh_model_far_from_guessing(adapted, pairs, tiny_config):
     adapted.model.get_base_model().lm_head.weight.data.mul_(4)
-    fresh = dataclasses.replace(tiny_config, init="random")
+    fresh = dataclasses.replace(tiny_config, init="random", method="full")
     broken(adapted, pairs, fresh, "the loss of a fresh model")
 
 

@@ -102,7 +102,9 @@ def test_the_embedded_model_is_refused_for_languages_that_it_has_not_learnt(sour
     refused(Config(source=source, target=target), re.escape(wanted))
 
 
-@pytest.mark.parametrize("fields", [{"source": "de-AT", "target": "en-GB"}, {"source": "fr", "init": "random"}])
+@pytest.mark.parametrize(
+    "fields", [{"source": "de-AT", "target": "en-GB"}, {"source": "fr", "init": "random", "method": "full"}]
+)
 def test_the_embedded_model_takes_regions_and_its_bare_shape_any_source(fields):
     assert load(Config(**fields)).prompt == "<2en> "
 

@@ -55,7 +55,7 @@ def nested(name, value):
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_every_field_is_safe_to_change_or_refused_with_both_values(tmp_path, name):
-    config = Config(output=str(tmp_path / "run"))
+    config = Config(output=str(tmp_path / "run"), method="full" if name == "init" else "lora")  # random: full alone
     begin_run(Run(tmp_path / "run"), config, {})
     value = str(tmp_path / "elsewhere") if name == "output" else other_value(name)
     other = changed(config, nested(name, value))

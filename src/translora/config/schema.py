@@ -227,7 +227,7 @@ class Config:
     revision: Text = ""
     """The hub revision (branch, tag or commit)."""
     init: Literal["pretrained", "random"] = "pretrained"
-    """`random` takes only the shape and the tokenizer of the model and trains from scratch."""
+    """`random` takes only the shape and the tokenizer of the model and trains from scratch, with `method: full`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """The weights' type; `auto` chooses what the hardware can do and the family survives."""
     fast: Literal["auto", "off"] = "auto"
@@ -259,6 +259,15 @@ class Config:
             require_two(self.source, self.target)
         except ConfigError as error:
             raise ValueError(str(error)) from error
+        return self
+
+    @model_validator(mode="after")
+    def _check_init(self) -> Config:
+        if self.init == "random" and self.method != "full":
+            raise ValueError(
+                f"init random goes with method full, not {self.method}: random weights are saved only where all are trained: "
+                f"set method: full, or init: pretrained"
+            )
         return self
 
 
