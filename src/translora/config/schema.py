@@ -228,8 +228,8 @@ class Config:
     """The hub revision (branch, tag or commit)."""
     init: Literal["pretrained", "random"] = "pretrained"
     """`random` takes only the shape and the tokenizer of the model and trains from scratch, with `method: full`."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """The weights' type; `auto` chooses what the hardware can do and the family survives."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """The weights' type; `auto` is bfloat16 on a GPU that computes it, else float32."""
     fast: Literal["auto", "off"] = "auto"
     """`auto` trains by translora's own forward and backward pass where it knows the model, `off` by the model's own."""
     device: Text = "auto"
@@ -253,6 +253,13 @@ class Config:
     output: Required = "runs/translora"
     """The run folder."""
 
+    @field_validator("dtype", mode="before")
+    @classmethod
+    def _check_dtype(cls, dtype: object) -> object:
+        if dtype in ("float16", "fp16", "half"):
+            raise ValueError("T5 overflows in float16, to losses of 0 or NaN: use auto, bfloat16 or float32")
+        return dtype
+
     @model_validator(mode="after")
     def _check_languages(self) -> Config:
         try:
@@ -265,8 +272,8 @@ class Config:
     def _check_init(self) -> Config:
         if self.init == "random" and self.method != "full":
             raise ValueError(
-                f"init random goes with method full, not {self.method}: random weights are saved only where all are trained: "
-                f"set method: full, or init: pretrained"
+                f"init random goes with method full, not {self.method}: random weights are saved only where all are "
+                f"trained: set method: full, or init: pretrained"
             )
         return self
 

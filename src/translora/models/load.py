@@ -93,7 +93,7 @@ def load(config: Config) -> LoadedModel:
         device = choose_device(config.device)
         if device.type == "cpu":
             keep_freed_memory()
-        dtype = choose_dtype(config.dtype, device, family)
+        dtype = choose_dtype(config.dtype, device)
         weights = torch.float32 if config.method == "full" else dtype
         place = folder if config.init == "random" else safe_weights(folder)
         _check_weights_fit(config.model, place, shape, weights, device)

@@ -40,7 +40,7 @@ _ADAPTER_FILES = (
 )
 """What belongs to an adapter, its tokenizer included, if it has one of its own."""
 
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Dtype = Literal["auto", "float32", "bfloat16"]
 
 
 class Translator:
