@@ -188,6 +188,6 @@ def test_bfloat16_products_stay_near():
 def test_who_may_not_take_it():
     assert why_not(build("mt5")) == ""
     shape = MarianConfig(
-        vocab_size=60, d_model=8, encoder_layers=1, decoder_layers=1, pad_token_id=1, decoder_start_token_id=1
+        vocab_size=60, d_model=16, encoder_layers=1, decoder_layers=1, pad_token_id=1, decoder_start_token_id=1
     )
     assert why_not(MarianMTModel(shape)) == "the architecture is marian, not T5"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import platform
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -13,6 +15,11 @@ import torch
 from translora.errors import ConfigError
 
 _CGROUP = Path("/sys/fs/cgroup")
+_CGROUP_FILES = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
+"""A container's limit, its use, and its share of page cache: in version 2 of cgroups, and in version 1."""
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """No float16: T5's feed-forward overflows in it (transformers#10830)."""
 
@@ -100,12 +107,17 @@ def free_memory_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + cached
-    free = int(psutil.virtual_memory().available)
-    try:
-        limit, used = ((_CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
-    except OSError:
-        return free
-    return free if limit == "max" else min(free, int(limit) - int(used))
+    return min([int(psutil.virtual_memory().available), *_free_in_containers()])
+
+
+def _free_in_containers() -> Iterator[int]:
+    """What the limits of a container leave. Files read lately count as its use, but go where memory is wanted."""
+    for limit_file, used_file, listing, name in _CGROUP_FILES:
+        with suppress(OSError, ValueError):
+            limit, used, listed = ((_CGROUP / file).read_text() for file in (limit_file, used_file, listing))
+            cached = dict(line.split() for line in listed.splitlines())[name]
+            if limit.strip() != "max":
+                yield int(limit) - int(used) + int(cached)
 
 
 def describe(device: torch.device) -> str:
