@@ -192,6 +192,16 @@ def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     return sorted({*named, *sentinels, *language_tokens(vocabulary), *_language_code_tokens(tokenizer)})
 
 
+def first_beyond(tokenizer: PreTrainedTokenizerBase, rows: int) -> tuple[str, int] | None:
+    """The first token whose id an embedding of `rows` rows lacks, and its id; None where it has all.
+
+    Sentinels are passed over: MADLAD's tokenizer has them and its model does not, and no text stands for them.
+    """
+    beyond = ((i, token) for token, i in tokenizer.get_vocab().items() if i >= rows and not _SENTINEL.fullmatch(token))
+    found = min(beyond, default=None)
+    return None if found is None else (found[1], found[0])
+
+
 def language_codes(tokenizer: PreTrainedTokenizerBase) -> set[str]:
     """The codes of the languages of a tokenizer that is told its two (NLLB, M2M100, mBART); else none.
 

@@ -23,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 
 from translora import mini
 from translora.config import Config
-from translora.data.tokens import Batch, language_codes
+from translora.data.tokens import Batch, first_beyond, language_codes
 from translora.errors import ConfigError, ModelError
 from translora.io.files import file_hash, read_json
 from translora.models import hub
@@ -74,10 +74,11 @@ class LoadedModel:
         return batch_loss(self.model, batch.to(self.device), label_smoothing, self.dtype, self.path)
 
 
-def load(config: Config) -> LoadedModel:
+def load(config: Config, adapter: Path | None = None) -> LoadedModel:
     """Load the model that `config` names, in evaluation mode, on its device.
 
-    Weights are float32 where every weight is trained, else of the compute dtype.
+    Weights are float32 where every weight is trained, else of the compute dtype. `adapter` is the folder of an adapter
+    that will be put on the model: a tokenizer that lies there takes the place of the model's own.
 
     Raises `ModelError` for what is not there, cannot be read or is not of the T5 architecture.
     """
@@ -86,9 +87,10 @@ def load(config: Config) -> LoadedModel:
         mini.require_languages(config.source, config.target)
     with _errors_named(config.model), quiet_transformers():
         _check_file_names(folder)
-        _check_tokenizer_files(folder)
+        words = adapter if adapter and _has_tokenizer(adapter) else folder
+        _check_tokenizer_files(words)
         shape = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(words, config=shape, trust_remote_code=False)
         family = family_of(shape.model_type, type(tokenizer).__name__, tokenizer.get_vocab().keys(), config.target)
         device = choose_device(config.device)
         if device.type == "cpu":
@@ -106,7 +108,20 @@ def load(config: Config) -> LoadedModel:
     path, slow_because = _choose_path(model, config)
     translator = LoadedModel(model, tokenizer, family, prompt, config.model, device, dtype, path, slow_because)
     check_lengths(translator, config)
+    if adapter is None:  # an adapter may bring more rows
+        check_rows(translator)
     return translator
+
+
+def check_rows(translator: LoadedModel) -> None:
+    """Raise `ModelError` where the tokenizer has tokens that the embedding has no row for."""
+    rows = translator.model.get_input_embeddings().weight.shape[0]
+    if found := first_beyond(translator.tokenizer, rows):
+        raise ModelError(
+            f"model {translator.name}: its tokenizer has the token {found[0]!r} with id {found[1]}, and its embedding "
+            f"has {rows} rows: take the tokenizer that it was trained with, or save the model after "
+            f"resize_token_embeddings({len(translator.tokenizer)})"
+        )
 
 
 def check_lengths(translator: LoadedModel, config: Config) -> None:
@@ -203,10 +218,7 @@ def _check_file_names(folder: Path) -> None:
 
 def _check_tokenizer_files(folder: Path) -> None:
     """Raise `ModelError` where transformers would make up a tokenizer, or read a vocabulary as what it is not."""
-    settings = folder / "tokenizer_config.json"
-    if settings.exists() and str(read_json(settings).get("tokenizer_class", "")).startswith("ByT5"):
-        return  # bytes need no vocabulary
-    if not any((folder / name).exists() for name in _VOCABULARIES):
+    if not _has_tokenizer(folder):
         raise ModelError(
             f"no tokenizer in {folder}: copy {' or '.join(_VOCABULARIES[:2])} (for ByT5: tokenizer_config.json) of the "
             f"model it came from into it"
@@ -217,6 +229,13 @@ def _check_tokenizer_files(folder: Path) -> None:
             f"{pieces}: a SentencePiece vocabulary of type BPE, which transformers reads as Unigram: "
             f"put a tokenizer.json made from it beside it"
         )
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    settings = folder / "tokenizer_config.json"
+    if settings.exists() and str(read_json(settings).get("tokenizer_class", "")).startswith("ByT5"):
+        return True  # bytes need no vocabulary
+    return any((folder / name).exists() for name in _VOCABULARIES)
 
 
 def _is_bpe(pieces: Path) -> bool:

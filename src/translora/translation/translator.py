@@ -20,7 +20,7 @@ from translora.errors import ConfigError, DataError, ModelError
 from translora.io.console import meter
 from translora.io.files import storage_errors, write_text
 from translora.models.adapter import base_of, load_adapter
-from translora.models.load import LoadedModel, base_hash, check_lengths, load, quiet_transformers
+from translora.models.load import LoadedModel, base_hash, check_lengths, check_rows, load, quiet_transformers
 from translora.models.lora import merged_copy
 from translora.runs.card import model_card
 from translora.runs.folder import Run, adapter_folder
@@ -89,9 +89,10 @@ class Translator:
             decoding=decoding,
         )
         with torch.random.fork_rng(devices=[]):
-            loaded = load(config)
+            loaded = load(config, adapter)
             if adapter:
                 loaded.model = merged_copy(load_adapter(loaded.model, adapter, lambda: base_hash(config)))
+                check_rows(loaded)
         return cls(loaded, config, adapter, Run(path) if Run(path).config_file.exists() else None)
 
     @property
