@@ -24,7 +24,14 @@ from translora.io.files import atomic_folder, write_json, write_lines, write_tex
 from translora.models.adapter import save_adapter
 from translora.models.budget import Budget
 from translora.models.hardware import choose_device, describe, peak_memory_bytes
-from translora.models.load import LoadedModel, base_hash, checkpoint_activations, load, quiet_transformers
+from translora.models.load import (
+    LoadedModel,
+    base_hash,
+    check_languages,
+    checkpoint_activations,
+    load,
+    quiet_transformers,
+)
 from translora.models.lora import ParameterCount, attach, count_parameters, freeze
 from translora.report.run import write_report
 from translora.report.terminal import show_memory, show_start
@@ -163,6 +170,7 @@ def _train(job: _Job) -> None:
 def _prepared(job: _Job) -> _Ready:
     """Read the pairs, load the model, and check both before any compute is spent."""
     config = job.config
+    check_languages(config)
     splits = read_splits(config, job.given)
     model = load(config)
     parameters = make_trainable(model, config)

@@ -83,8 +83,7 @@ def load(config: Config, adapter: Path | None = None) -> LoadedModel:
     Raises `ModelError` for what is not there, cannot be read or is not of the T5 architecture.
     """
     folder = model_folder(config.model, config.revision)
-    if folder == mini.MODEL and config.init == "pretrained":
-        mini.require_languages(config.source, config.target)
+    check_languages(config)
     with _errors_named(config.model), quiet_transformers():
         _check_file_names(folder)
         words = adapter if adapter and _has_tokenizer(adapter) else folder
@@ -122,6 +121,12 @@ def check_rows(translator: LoadedModel) -> None:
             f"has {rows} rows: take the tokenizer that it was trained with, or save the model after "
             f"resize_token_embeddings({len(translator.tokenizer)})"
         )
+
+
+def check_languages(config: Config) -> None:
+    """Raise `ConfigError` for languages that the embedded model has not learnt; asks no other model."""
+    if config.init == "pretrained" and (config.model == "mini" or Path(config.model) == mini.MODEL):
+        mini.require_languages(config.source, config.target)
 
 
 def check_lengths(translator: LoadedModel, config: Config) -> None:
