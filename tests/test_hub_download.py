@@ -1,105 +1,38 @@
-"""Models from a hub: a local stand-in serves a real tiny model by the protocol that huggingface_hub speaks."""
+"""Models and data sets from a hub: a local stand-in serves a real tiny model and a real data set."""
 
-import hashlib
-import json
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
-import threading
-import urllib.parse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from hub_stand_in import serving
 from translora.config import Config
 from translora.errors import DataError, ModelError
 from translora.io.network import require_network
 from translora.models.load import load
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-class Hub(BaseHTTPRequestHandler):
-    """Serves the files of `server.folder` as the model `you/tiny`; holds back the second half of `server.stalled`."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self):
-        self._answer(body=False)
-
-    def do_GET(self):
-        self._answer(body=True)
-
-    def _answer(self, body):
-        path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
-        self.server.asked.append(path)
-        files = sorted(path.relative_to(self.server.folder).as_posix() for path in self.server.folder.rglob("*.*"))
-        if path.startswith("/api/models/you/tiny/tree/"):
-            self._send_json([self._entry(file) for file in files])
-        elif path in ("/api/models/you/tiny", "/api/models/you/tiny/revision/main"):
-            self._send_json({"id": "you/tiny", "sha": COMMIT, "siblings": [{"rfilename": file} for file in files]})
-        elif path.startswith("/you/tiny/resolve/") and path.split("/", 5)[5] in files:
-            self._send_file(path.split("/", 5)[5], body)
-        else:
-            code = "RevisionNotFound" if path.startswith("/api/models/you/tiny/") else "RepoNotFound"
-            self._send(404, b"", {"X-Error-Code": code})
-
-    def _entry(self, file):
-        data = (self.server.folder / file).read_bytes()
-        return {"type": "file", "path": file, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
-
-    def _send_file(self, file, body):
-        data = (self.server.folder / file).read_bytes()
-        headers = {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
-        first = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
-        if first:
-            headers["Content-Range"] = f"bytes {first}-{len(data) - 1}/{len(data)}"
-            self.server.resumed.append((file, first))
-        self._send(206 if first else 200, data[first:], headers, body, file == self.server.stalled)
-
-    def _send_json(self, value):
-        self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
-
-    def _send(self, status, data, headers, body=True, stalls=False):
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(data))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if body and stalls:
-            self.wfile.write(data[: len(data) // 2])
-            self.wfile.flush()
-            self.server.half_sent.set()
-            self.server.go_on.wait(60)
-        elif body:
-            self.wfile.write(data)
-
-    def log_message(self, *_):
-        pass
-
 
 @pytest.fixture
 def hub(tiny_model, tmp_path):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.daemon_threads = True
-    server.folder = Path(shutil.copytree(tiny_model, tmp_path / "hub"))
-    (server.folder / "onnx").mkdir()
-    (server.folder / "onnx" / "config.json").write_text("{}")
-    (server.folder / "modeling_evil.py").write_text("raise SystemExit")
-    server.asked, server.resumed, server.stalled = [], [], ""
-    server.half_sent, server.go_on = threading.Event(), threading.Event()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.go_on.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    folder, pairs = Path(shutil.copytree(tiny_model, tmp_path / "hub")), tmp_path / "pairs"
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "config.json").write_text("{}")
+    (folder / "modeling_evil.py").write_text("raise SystemExit")
+    (pairs / "de-en").mkdir(parents=True)
+    (pairs / "README.md").write_text(CARD)
+    rows = [{"translation": {"de": f"Satz {i}.", "en": f"Sentence {i}."}} for i in range(20)]
+    datasets.Dataset.from_list(rows).to_parquet(pairs / "de-en" / "train.parquet")
+    with serving({"models/you/tiny": folder, "datasets/you/pairs": pairs}) as server:
+        server.folder = folder
+        yield server
 
 
 @pytest.fixture
@@ -108,6 +41,13 @@ def environment(hub, tmp_path):
     address = f"http://127.0.0.1:{hub.server_port}"
     return {**kept, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
 
+
+CARD = """---
+configs:
+- config_name: de-en
+  data_files: [{split: train, path: de-en/train.parquet}]
+---
+"""
 
 FETCH = """
 import sys
@@ -192,6 +132,29 @@ def test_a_hub_behind_a_proxy(hub, environment, tmp_path):
     assert "hub.invalid is not reachable" in fetch(behind)
     assert "hub.invalid is not reachable" in fetch({**behind, "http_proxy": proxy, "NO_PROXY": "hub.invalid"})
     assert "the proxy 127.0.0.1 is not reachable" in fetch({**behind, "http_proxy": "http://127.0.0.1:9"})
+
+
+READ = """
+from translora.config import SourceConfig
+from translora.data.readers.sources import read
+from translora.errors import DataError
+for options in ({"split": "train[5:8]"}, {"split": "train", "limit": 2}, {"split": "dev"}, {"name": "fr-en"}):
+    try:
+        config = SourceConfig(**{"path": "you/pairs", "format": "hub", "name": "de-en", **options})
+        print([pair.target for pair in read(config, "de", "en")])
+    except DataError as error:
+        print(f"refused: {error}")
+"""
+
+
+def test_a_data_set_is_streamed_from_the_hub(hub, environment):
+    done = subprocess.run([sys.executable, "-c", READ], capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 0, done.stderr
+    part, limited, no_split, no_name = done.stdout.splitlines()
+    assert part == str([f"Sentence {i}." for i in (5, 6, 7)])
+    assert limited == str(["Sentence 0.", "Sentence 1."])
+    assert no_split.startswith("refused: data set you/pairs de-en dev: ")
+    assert no_name.startswith("refused: data set you/pairs fr-en: ")
 
 
 @pytest.mark.parametrize(
