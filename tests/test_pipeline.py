@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import translora
+from translora import mini
 from translora.config import SourceConfig
 from translora.data.splits import read_splits
 from translora.errors import ConfigError, DataError, InterruptedRunError, NotFiniteError, TrainingError
@@ -31,6 +32,15 @@ def run(tiny_config):
 
 def lines(run, name):
     return (run.translations / f"{name}.txt").read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def test_languages_that_mini_lacks_are_refused_before_any_pair_is_read(tiny_config):
+    for model in ("mini", str(mini.MODEL)):
+        config = dataclasses.replace(tiny_config, model=model, source="fr")
+        train = dataclasses.replace(config.data.train, path="nowhere.tsv")
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, train=train))
+        with pytest.raises(ConfigError, match="mini translates German to English only"):
+            translora.train(config)
 
 
 def test_a_run_folder_holds_what_it_should(run, tiny_config, capsys):

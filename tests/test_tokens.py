@@ -1,5 +1,5 @@
 import pytest
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, T5Tokenizer
 
 from translora import mini
 from translora.data.pairs import Corpus, Pair
@@ -82,3 +82,33 @@ def test_two_corpora_become_one_with_the_sum_of_what_was_cut(corpus, tokenizer):
     assert [both.target_ids(i) for i in range(3)] == [*map(first.target_ids, range(2)), second.target_ids(0)]
     assert both.truncated_sources == first.truncated_sources + second.truncated_sources == 1
     assert both.batch(both.all_indices()).input_ids.shape[0] == 3
+
+
+def test_sentinels_that_are_pieces_stay_text():
+    """As in mT5, whose vocabulary has them after the mark of a space."""
+    pieces = [
+        "<pad>",
+        "</s>",
+        "<unk>",
+        "▁",
+        "a",
+        "b",
+        "<",
+        ">",
+        "_",
+        "e",
+        "x",
+        "t",
+        "r",
+        "i",
+        "d",
+        "0",
+        "▁<extra_id_0>",
+    ]
+    tokenizer = T5Tokenizer(vocab=[(piece, -1.0) for piece in pieces], extra_ids=0)
+    mark = tokenizer.convert_tokens_to_ids("▁<extra_id_0>")
+    assert mark in tokenizer("a <extra_id_0> b")["input_ids"]
+    (ids,) = encode(["a <extra_id_0> b"], tokenizer)
+    assert mark not in ids
+    assert tokenizer.unk_token_id not in ids
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "a < extra_id_0> b"

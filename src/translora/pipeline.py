@@ -24,7 +24,14 @@ from translora.io.files import atomic_folder, write_json, write_lines, write_tex
 from translora.models.adapter import save_adapter
 from translora.models.budget import Budget
 from translora.models.hardware import choose_device, describe, peak_memory_bytes
-from translora.models.load import LoadedModel, base_hash, checkpoint_activations, load, quiet_transformers
+from translora.models.load import (
+    LoadedModel,
+    base_hash,
+    check_languages,
+    checkpoint_activations,
+    load,
+    quiet_transformers,
+)
 from translora.models.lora import ParameterCount, attach, count_parameters, freeze
 from translora.report.run import write_report
 from translora.report.terminal import show_memory, show_start
@@ -164,17 +171,26 @@ def _train(job: _Job) -> None:
 def _prepared(job: _Job) -> _Ready:
     """Read the pairs, load the model, and check both before any compute is spent."""
     config = job.config
+    check_languages(config)
     splits = read_splits(config, job.given)
     model = load(config)
     parameters = make_trainable(model, config)
     show_start(model, parameters, splits, config)
-    sample = splits.train if len(splits.train) else splits.test
-    loss = canary.check(model, sample, config.method, config.init, config.data.max_tokens, config.decoding.beams)
-    console.notice(f"canary: passed; loss {loss:.2f} nats per token on the first pairs")
+    _run_canary(model, splits, config)
     examples = training_examples(model, splits.train, config)
     needs = check_memory(model, examples, config.method, config.training)
     show_memory(needs, config)
     return _Ready(model, splits, examples, parameters, needs)
+
+
+def _run_canary(model: LoadedModel, splits: Splits, config: Config) -> None:
+    """Check the whole model on a few pairs, unless the recipe says not to."""
+    if config.training.canary == "skip":
+        console.notice("canary: skipped, as training.canary says")
+        return
+    sample = splits.train if len(splits.train) else splits.test
+    loss = canary.check(model, sample, config.method, config.init, config.data.max_tokens, config.decoding.beams)
+    console.notice(f"canary: passed; loss {loss:.2f} nats per token on the first pairs")
 
 
 def make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:

@@ -27,12 +27,13 @@ IGNORED = -100
 """The label of padding, which cross-entropy leaves out."""
 
 _CHUNK = 10_000
-_SENTINEL = re.compile(r"<extra_id_\d+>")
+_SENTINEL = re.compile(r"▁?(<extra_id_\d+>)")
+"""A sentinel; mT5 has them as pieces, with the mark of a space before them."""
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}_[A-Za-z]{2,4}")
 """A code of NLLB or mBART, such as deu_Latn or de_DE."""
 _LEADING_CODE = re.compile(r"^>>(?=.*<<)", re.DOTALL)
 """What Marian's tokenizer takes for a language code, whatever it holds."""
-_ENCODING = "4"  # part of the cache's key: goes up when the rules of `encode` change
+_ENCODING = "5"  # part of the cache's key: goes up when the rules of `encode` change
 
 
 @dataclass(frozen=True)
@@ -203,8 +204,18 @@ def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """
     named = [str(token) for token in tokenizer.special_tokens_map.values()]
     vocabulary = tokenizer.get_vocab()
-    sentinels = [token for token in vocabulary if _SENTINEL.fullmatch(token)]
+    sentinels = [found[1] for token in vocabulary if (found := _SENTINEL.fullmatch(token))]
     return sorted({*named, *sentinels, *language_tokens(vocabulary), *_language_code_tokens(tokenizer)})
+
+
+def first_beyond(tokenizer: PreTrainedTokenizerBase, rows: int) -> tuple[str, int] | None:
+    """The first token whose id an embedding of `rows` rows lacks, and its id; None where it has all.
+
+    Sentinels are passed over: MADLAD's tokenizer has them and its model does not, and no text stands for them.
+    """
+    beyond = ((i, token) for token, i in tokenizer.get_vocab().items() if i >= rows and not _SENTINEL.fullmatch(token))
+    found = min(beyond, default=None)
+    return None if found is None else (found[1], found[0])
 
 
 def language_codes(tokenizer: PreTrainedTokenizerBase) -> set[str]:

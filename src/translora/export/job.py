@@ -150,9 +150,7 @@ def _write_merged(loaded: LoadedModel, folder: Path, pairs: Corpus, config: Conf
     after = parity.logits(plain, loaded, pairs, config.data.max_tokens) / scale
     said = [_say_logits(before, after, "loading with transformers alone")]
     if scale != 1.0:
-        said.append(
-            _said(f"transformers alone scales the logits of UMT5 by {scale:.3f} here: beams rank otherwise")
-        )
+        said.append(_said(f"transformers alone scales the logits of UMT5 by {scale:.3f} here: beams rank otherwise"))
     return said
 
 

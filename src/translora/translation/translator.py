@@ -21,7 +21,7 @@ from translora.errors import ConfigError, DataError, ModelError
 from translora.io.console import meter
 from translora.io.files import storage_errors, write_text
 from translora.models.adapter import base_of, load_adapter
-from translora.models.load import LoadedModel, base_hash, check_lengths, load, quiet_transformers
+from translora.models.load import LoadedModel, base_hash, check_lengths, check_rows, load, quiet_transformers
 from translora.models.lora import merged_copy
 from translora.runs.card import model_card
 from translora.runs.folder import Run, adapter_folder
@@ -42,7 +42,7 @@ _ADAPTER_FILES = (
 )
 """What belongs to an adapter, its tokenizer included, if it has one of its own."""
 
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Dtype = Literal["auto", "float32", "bfloat16"]
 
 
 class Translator:
@@ -99,9 +99,10 @@ class Translator:
             marker.require_languages(path, config.source, config.target)
             return cls(ExportedModel.load(path, marker.prompt, config.device), config)
         with torch.random.fork_rng(devices=[]):
-            loaded = load(config)
+            loaded = load(config, adapter)
             if adapter:
                 loaded.model = merged_copy(load_adapter(loaded.model, adapter, lambda: base_hash(config)))
+                check_rows(loaded)
         return cls(loaded, config, adapter, Run(path) if Run(path).config_file.exists() else None)
 
     @property
