@@ -15,12 +15,14 @@ from tokenizers import models, pre_tokenizers, trainers
 import translora
 from translora.config import SourceConfig
 from translora.data.pairs import Corpus
+from translora.data.placeholders import loses_spaces, texts_of
 from translora.data.readers.sources import read
 from translora.data.splits import read_splits
 from translora.data.tokens import encode, tokenise
 from translora.errors import ConfigError, ModelError
 from translora.models.load import load, quiet_transformers
 from translora.models.loss import batch_loss
+from translora.models.tokenizer import load_tokenizer
 from translora.pipeline import make_trainable
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
@@ -239,3 +241,18 @@ def test_a_language_that_was_added_and_those_that_were_there(folders, config, tm
         loaded = load(dataclasses.replace(config, model=str(folder), source=source, target=target))
         wanted = loaded.tokenizer.convert_tokens_to_ids(loaded.tokenizer.tgt_lang)
         assert loaded.model.generation_config.forced_bos_token_id == wanted
+
+
+def test_added_tokens_of_a_tokenizer_without_rules_to_change(folders, config, tmp_path):
+    """Marian's code loses the spaces, which is said; M2M100's gives an added token the id of a language."""
+    for family in ("marian", "m2m100"):
+        shutil.copytree(folders[family], tmp_path / family)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / family)
+        tokenizer.add_tokens(["[NAME]"], special_tokens=True)
+        tokenizer.save_pretrained(tmp_path / family)
+    marian = load_tokenizer(tmp_path / "marian")
+    assert loses_spaces(marian)
+    (text,) = texts_of(encode(["[NAME] die"], marian), marian)
+    assert text == "[NAME] die"
+    with pytest.raises(ModelError, match=r"added token '\[NAME\]' has the id of the language"):
+        load_tokenizer(tmp_path / "m2m100")

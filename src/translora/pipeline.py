@@ -20,7 +20,7 @@ from translora.data.splits import Splits, read_splits
 from translora.data.tokens import TokenisedCorpus, tokenise
 from translora.errors import DataError, NotFiniteError
 from translora.io import console
-from translora.io.files import atomic_folder, write_json, write_lines, write_text
+from translora.io.files import atomic_folder, one_line, write_json, write_lines, write_text
 from translora.models.adapter import save_adapter
 from translora.models.budget import Budget
 from translora.models.hardware import choose_device, describe, peak_memory_bytes
@@ -142,8 +142,8 @@ def _train(job: _Job) -> None:
             save_adapter(ready.model.model, folder, base)
     test = ready.splits.test
     if job.score:
-        write_lines(run.translations / "source.txt", [" ".join(text.split()) for text in test.sources])
-        write_lines(run.translations / "reference.txt", [" ".join(text.split()) for text in test.targets])
+        write_lines(run.translations / "source.txt", [one_line(text) for text in test.sources])
+        write_lines(run.translations / "reference.txt", [one_line(text) for text in test.targets])
     if job.score and "before" in run.labels:
         _translate_test(ready.model, test, config, run, "before")
     state = TrainingState()

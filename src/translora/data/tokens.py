@@ -9,7 +9,8 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow as pa
@@ -27,12 +28,15 @@ IGNORED = -100
 """The label of padding, which cross-entropy leaves out."""
 
 _CHUNK = 10_000
-_SENTINEL = re.compile(r"<extra_id_\d+>")
+_RESERVED = re.compile(r"▁?<extra_id_\d+>|</?s>|<(pad|unk|mask|bos|eos|cls|sep)>")
+"""Sentinels (mT5 writes a mark before its own) and the usual names of control tokens."""
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}_[A-Za-z]{2,4}")
 """A code of NLLB or mBART, such as deu_Latn or de_DE."""
 _LEADING_CODE = re.compile(r"^>>(?=.*<<)", re.DOTALL)
 """What Marian's tokenizer takes for a language code, whatever it holds."""
-_ENCODING = "4"  # part of the cache's key: goes up when the rules of `encode` change
+_controls: WeakKeyDictionary[Any, tuple[Any, list[str]]] = WeakKeyDictionary()
+"""The control tokens of each tokenizer in use, found once: a vocabulary is large."""
+_ENCODING = "5"  # part of the cache's key: goes up when the rules of `encode` change
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,7 @@ def encode(
     A text that spells a control token (`</s>` is also a tag of HTML) is read as text: a space is put inside it, or
     before it. A token that the model's owner added, such as `[NAME]`, is that token.
     """
-    spelled = re.compile("|".join(re.escape(token) for token in control_tokens(tokenizer)))
+    spelled = re.compile("|".join(re.escape(token.lstrip("▁")) for token in control_tokens(tokenizer)))
     for start in range(0, len(texts), _CHUNK):
         chunk = [
             prompt + _LEADING_CODE.sub(" >>", spelled.sub(_spaced, text)) for text in texts[start : start + _CHUNK]
@@ -186,10 +190,15 @@ def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 
     Tokens that the model's owner added are none of them, though transformers calls them special too.
     """
-    named = [str(token) for token in tokenizer.special_tokens_map.values()]
-    vocabulary = tokenizer.get_vocab()
-    sentinels = [token for token in vocabulary if _SENTINEL.fullmatch(token)]
-    return sorted({*named, *sentinels, *language_tokens(vocabulary), *_language_code_tokens(tokenizer)})
+    key = len(tokenizer), tuple(tokenizer.all_special_tokens)
+    known = _controls.get(tokenizer)
+    if known is None or known[0] != key:
+        named = [str(token) for token in tokenizer.special_tokens_map.values()]
+        vocabulary = tokenizer.get_vocab()
+        reserved = [token for token in vocabulary if _RESERVED.fullmatch(token)]
+        found = {*named, *reserved, *language_tokens(vocabulary), *_language_code_tokens(tokenizer)}
+        known = _controls[tokenizer] = key, sorted(found)
+    return known[1]
 
 
 def language_codes(tokenizer: PreTrainedTokenizerBase) -> set[str]:

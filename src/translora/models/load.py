@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from translora import mini
@@ -30,11 +30,8 @@ from translora.models.families import Family, family_of, model_language
 from translora.models.hardware import choose_device, choose_dtype, free_memory_bytes, keep_freed_memory
 from translora.models.loss import BatchLoss, LossPath, batch_loss
 from translora.models.t5.forward import is_t5, why_not
+from translora.models.tokenizer import load_tokenizer
 
-_VOCABULARIES = (
-    "tokenizer.json", "spiece.model", "sentencepiece.bpe.model", "source.spm", "vocab.json", "tokenizer.model",
-)  # fmt: skip
-"""The files of which a tokenizer needs one."""
 _BROKEN = (
     OSError, ValueError, LookupError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError,
     StrictDataclassError,
@@ -84,9 +81,8 @@ def load(config: Config) -> LoadedModel:
         mini.require_languages(config.source, config.target)
     with _errors_named(config.model), quiet_transformers():
         _check_file_names(folder)
-        _check_tokenizer_files(folder)
         shape = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = load_tokenizer(folder)
         family = family_of(shape.model_type, type(tokenizer).__name__, tokenizer.get_vocab().keys(), config.target)
         device = choose_device(config.device)
         if device.type == "cpu":
@@ -198,31 +194,6 @@ def _check_file_names(folder: Path) -> None:
         for file in read_json(listing)["weight_map"].values():
             if Path(file).name != file:
                 raise ModelError(f"{listing}: names the file {file!r}, which is not in its folder")
-
-
-def _check_tokenizer_files(folder: Path) -> None:
-    """Raise `ModelError` where transformers would make up a tokenizer, or read a vocabulary as what it is not."""
-    settings = folder / "tokenizer_config.json"
-    if settings.exists() and str(read_json(settings).get("tokenizer_class", "")).startswith("ByT5"):
-        return  # bytes need no vocabulary
-    if not any((folder / name).exists() for name in _VOCABULARIES):
-        raise ModelError(
-            f"no tokenizer in {folder}: copy {' or '.join(_VOCABULARIES[:2])} (for ByT5: tokenizer_config.json) of the "
-            f"model it came from into it"
-        )
-    pieces = folder / "spiece.model"
-    if pieces.exists() and not (folder / "tokenizer.json").exists() and _is_bpe(pieces):
-        raise ModelError(
-            f"{pieces}: a SentencePiece vocabulary of type BPE, which transformers reads as Unigram: "
-            f"put a tokenizer.json made from it beside it"
-        )
-
-
-def _is_bpe(pieces: Path) -> bool:
-    from sentencepiece import sentencepiece_model_pb2
-
-    model = sentencepiece_model_pb2.ModelProto.FromString(pieces.read_bytes())
-    return bool(model.trainer_spec.model_type == model.trainer_spec.BPE)
 
 
 def _check_weights_fit(name: str, folder: Path, shape: Any, dtype: torch.dtype, device: torch.device) -> None:

@@ -13,8 +13,10 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from translora.config import DecodingConfig
 from translora.data.batching import Ints, batches_within, sorted_batches
+from translora.data.placeholders import texts_of
 from translora.data.tokens import encode, shortened
 from translora.io import console
+from translora.io.files import one_line
 from translora.models.budget import Budget
 from translora.models.hardware import autocast
 from translora.models.load import LoadedModel
@@ -138,12 +140,9 @@ def _generate(
     found = output.tolist()
     cut = [ends.cut(i, row) for i, row in enumerate(found)]
     marks = _scores(translator, inputs, mask, output, cut) if scores else [None] * len(rows)
-    language = getattr(translator.model.generation_config, "forced_bos_token_id", None)
-    codes = {language, *getattr(tokenizer, "lang_code_to_id", {}).values()}  # not always among the special tokens
-    texts = tokenizer.batch_decode([[i for i in row if i not in codes] for row in found], skip_special_tokens=True)
     return [
-        Translation(" ".join(text.split()), mark, _limit_name(len(row), decoding) if over else "")
-        for text, mark, row, over in zip(texts, marks, rows, cut, strict=True)
+        Translation(one_line(text), mark, _limit_name(len(row), decoding) if over else "")
+        for text, mark, row, over in zip(texts_of(found, tokenizer), marks, rows, cut, strict=True)
     ]
 
 
