@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from peft import PeftModel
 from translora import __version__
 from translora.config import Config, SourceConfig
 from translora.config.load import load_config
+from translora.data.characters import UnknownCharacters, unknown_in_pairs
 from translora.data.given import given_corpus, given_source
 from translora.data.pairs import Corpus
 from translora.data.splits import Splits, read_splits
@@ -105,6 +107,7 @@ class _Ready:
     splits: Splits
     examples: TokenisedCorpus
     parameters: ParameterCount
+    unknown: UnknownCharacters
     needs: Preflight
 
 
@@ -167,13 +170,16 @@ def _prepared(job: _Job) -> _Ready:
     model = load(config)
     parameters = make_trainable(model, config)
     show_start(model, parameters, splits, config)
+    unknown = unknown_in_pairs(chain(splits.train, splits.validation, splits.test), model.tokenizer)
+    if unknown.pairs:
+        console.notice(f"data: {unknown.told(config.model)}")
     sample = splits.train if len(splits.train) else splits.test
     loss = canary.check(model, sample, config.method, config.init, config.data.max_tokens, config.decoding.beams)
     console.notice(f"canary: passed; loss {loss:.2f} nats per token on the first pairs")
     examples = tokenised(model, splits.train, config)
     needs = check_memory(model, examples, config.method, config.training)
     show_memory(needs, config)
-    return _Ready(model, splits, examples, parameters, needs)
+    return _Ready(model, splits, examples, parameters, unknown, needs)
 
 
 def make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
@@ -286,6 +292,7 @@ def _summary(config: Config, run: Run, ready: _Ready, state: TrainingState) -> S
         train_pairs=len(ready.splits.train),
         validation_pairs=len(ready.splits.validation),
         dropped=ready.splits.dropped,
+        unknown_characters=ready.unknown,
         truncated_sources=ready.examples.truncated_sources,
         truncated_targets=ready.examples.truncated_targets,
         cut_before=cut["before"],

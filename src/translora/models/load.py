@@ -102,6 +102,12 @@ def load(config: Config) -> LoadedModel:
     return translator
 
 
+def tokenizer_of(name: str, revision: str = "") -> PreTrainedTokenizerBase:
+    """The tokenizer of the model `name`, without its weights; raises `ModelError` as `load` does."""
+    with _errors_named(name), quiet_transformers():
+        return load_tokenizer(model_folder(name, revision))
+
+
 def check_lengths(translator: LoadedModel, config: Config) -> None:
     """Raise `ConfigError` for sequences that the model has no positions for."""
     most = translator.most_positions

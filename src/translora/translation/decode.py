@@ -105,12 +105,13 @@ def say_cut(translations: Sequence[Translation], decoding: DecodingConfig, label
         ("max_ratio", f"ran to {decoding.max_ratio:g} times the source's tokens and ten", "such output repeats itself"),
     ):
         if found := [number for number, one in enumerate(translations, 1) if one.cut_by == kind]:
-            console.notice(f"{label}: the translation of {_first_of(found)} {words} and is cut there: {advice}")
+            console.notice(f"{label}: the translation of {first_of(found)} {words} and is cut there: {advice}")
     if long := [number for number, one in enumerate(translations, 1) if one.source_cut]:
-        console.notice(f"{label}: {_first_of(long)} is longer than the model reads and is cut: split it")
+        console.notice(f"{label}: {first_of(long)} is longer than the model reads and is cut: split it")
 
 
-def _first_of(lines: list[int]) -> str:
+def first_of(lines: list[int]) -> str:
+    """The first of the numbers of some lines, and how many more there are, in words."""
     return f"line {lines[0]}" + (f" (and {len(lines) - 1:,} more)" if len(lines) > 1 else "")
 
 
