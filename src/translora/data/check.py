@@ -16,6 +16,7 @@ from translora.data.cleaning.leakage import Duplicates, Leakage
 from translora.data.cleaning.rules import has_control, has_empty_side, has_entities, has_identical_sides, length_ratio
 from translora.data.pairs import Pair
 from translora.data.readers.lines import DAMAGED, LONGEST, open_binary
+from translora.data.readers.remarks import Remark, kept_remarks
 from translora.data.readers.sources import format_of, read_items
 from translora.errors import DataError
 
@@ -76,6 +77,12 @@ class Findings:
     unknown: UnknownCharacters | None = None
     """The characters that a model's vocabulary lacks, where one was named."""
 
+    def add_remark(self, remark: Remark) -> None:
+        """What a reader passed over or changed."""
+        found = self.problems.setdefault(remark.kind, Finding(consequence=_consequence(remark.left_out)))
+        found.add(remark.place)
+        found.count += remark.count - 1
+
     @property
     def stops(self) -> int:
         """How many places there are at which training would stop."""
@@ -98,21 +105,25 @@ def check_corpus(
     extra = extra or Extra()
     tests = list(_tests(rules, source, target, extra))
     vocabulary = CharacterCheck(extra.tokenizer) if extra.tokenizer else None
+    remarks: list[Remark] = []
     try:
-        for item in read_items(config, source, target):
-            if isinstance(item, DataError):
-                findings.add("unreadable line", str(item), _STOPS if rules.bad_lines == "stop" else _LEFT_OUT)
-                continue
-            findings.pairs += 1
-            for name, consequence, found in tests:
-                if found(item):
-                    findings.add(name, item.origin, consequence)
-            if vocabulary and (letters := vocabulary.add(item)):
-                findings.add("characters that the vocabulary lacks", f"{item.origin} ({shown(letters)})", _STAYS)
+        with kept_remarks() as remarks:
+            for item in read_items(config, source, target):
+                if isinstance(item, DataError):
+                    findings.add("unreadable line", str(item), _STOPS if rules.bad_lines == "stop" else _LEFT_OUT)
+                    continue
+                findings.pairs += 1
+                for name, consequence, found in tests:
+                    if found(item):
+                        findings.add(name, item.origin, consequence)
+                if vocabulary and (letters := vocabulary.add(item)):
+                    findings.add("characters that the vocabulary lacks", f"{item.origin} ({shown(letters)})", _STAYS)
     except DataError as error:
         findings.add(FATAL, str(error), _STOPS)
     if not findings.pairs and not findings.problems:
         findings.add("no sentence pairs", config.path, _STOPS)
+    for remark in remarks:
+        findings.add_remark(remark)
     findings.unknown = vocabulary.result if vocabulary else None
     return findings
 
