@@ -109,7 +109,7 @@ def _shares(stepper: Any, batches: list[Any], on_gpu: bool) -> dict[str, float]:
         if event.key.startswith("aten::"):
             seconds[_kind(event.key[6:])] += spent / 1e6
     shares = {kind: spent / wall for kind, spent in sorted(seconds.items(), key=lambda item: -item[1])}
-    return {**shares, "elsewhere": max(0.0, 1 - sum(shares.values()))}
+    return {**shares, "elsewhere": 1 - sum(shares.values())}
 
 
 def _kind(operation: str) -> str:

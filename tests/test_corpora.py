@@ -8,7 +8,7 @@ import pytest
 
 from translora import cli
 from translora.config import CleaningConfig, Config, DataConfig, SourceConfig
-from translora.data.check import check_corpus
+from translora.data.check import Extra, check_corpus
 from translora.data.cleaning.corpus import clean_corpus, dropped_file
 from translora.data.pairs import Pair
 from translora.data.readers.sources import read
@@ -131,7 +131,7 @@ def test_overlap_and_other_languages_are_found(tmp_path):
     german = "Dieser Satz ist lang genug, um sicher als deutsch erkannt zu werden."
     (tmp_path / "a.tsv").write_text(tsv([*WHOLE, (german, german + " Ja.")]))
     source = SourceConfig(path=str(tmp_path / "a.tsv"))
-    found = check_corpus(source, "de", "en", CleaningConfig(), HELD_OUT, languages=True)
+    found = check_corpus(source, "de", "en", CleaningConfig(), Extra(HELD_OUT, languages=True))
     counts = {name: problem.count for name, problem in found.problems.items()}
     assert counts == {"also in validation or test": 1, "nearly in validation or test": 40, "another language": 1}
     assert found.problems["also in validation or test"].places == [f"{tmp_path}/a.tsv:40"]

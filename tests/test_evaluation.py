@@ -1,10 +1,12 @@
 import io
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
+import comet_score
 from translora.config import SourceConfig
 from translora.errors import ConfigError, DataError
 from translora.scoring.comet import CometError, comet
@@ -99,6 +101,37 @@ def test_comet_says_how_to_get_it(files, monkeypatch):
     monkeypatch.setenv("TRANSLORA_COMET", "gone/comet-score")
     with pytest.raises(CometError, match="gone/comet-score: no such program"):
         comet(["a"], ["b"], ["c"])
+
+
+@pytest.fixture
+def comet_program(tmp_path, monkeypatch):
+    """`comet-score` on the path, as an environment of its own would have it."""
+    program = tmp_path / "bin" / "comet-score"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {comet_score.__file__} "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.delenv("TRANSLORA_COMET", raising=False)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return program
+
+
+def test_comet_scores_sources_hypotheses_and_references(files, comet_program, monkeypatch, tmp_path):
+    sources = [f"Quelle {i}" for i in range(4)]
+    expected = round(sum(comet_score.segment_scores(sources, HYPOTHESES, REFERENCE)) / 4, 4)
+    assert expected != round(sum(comet_score.segment_scores(sources, REFERENCE, HYPOTHESES)) / 4, 4)
+    evaluation = run_evaluation(request(files, hypotheses="hyp", data="pairs.tsv", comet=True))
+    assert evaluation.comet == (expected, "Unbabel/wmt22-comet-da")
+    assert evaluation.as_dict()["comet"] == {"score": expected, "model": "Unbabel/wmt22-comet-da"}
+    assert printed(evaluation)[-1] == f"COMET = {expected:.4f}  Unbabel/wmt22-comet-da"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("TRANSLORA_COMET", str(comet_program))
+    assert comet(sources, HYPOTHESES, REFERENCE).score == expected
+
+
+def test_comet_keeps_lines_together_whatever_they_hold(comet_program):
+    odd = ["one\ntwo", "", "tab\there\r\nend", "a\u2028b \u0085 c"]
+    plain = ["one two", "", "tab here end", "a b c"]
+    assert comet(odd, odd, plain) == comet(plain, plain, plain)
 
 
 def test_a_comet_that_fails_is_named_with_its_last_line(monkeypatch):

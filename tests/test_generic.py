@@ -15,12 +15,14 @@ from tokenizers import models, pre_tokenizers, trainers
 import translora
 from translora.config import SourceConfig
 from translora.data.pairs import Corpus
+from translora.data.placeholders import loses_spaces, texts_of
 from translora.data.readers.sources import read
 from translora.data.splits import read_splits
 from translora.data.tokens import encode, tokenise
 from translora.errors import ConfigError, ModelError
 from translora.models.load import load, quiet_transformers
 from translora.models.loss import batch_loss
+from translora.models.tokenizer import load_tokenizer
 from translora.pipeline import make_trainable, training_examples
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
@@ -258,3 +260,18 @@ def test_both_directions_swap_the_codes_or_are_refused(folders, config, family):
     assert [examples.target_ids(4 + i) for i in range(4)] == [expected.target_ids(i) for i in range(4)]
     again = tokenise(pairs, translator.tokenizer, translator.prompt, 256)
     assert [again.source_ids(i) for i in range(4)] == [examples.source_ids(i) for i in range(4)]
+
+
+def test_added_tokens_of_a_tokenizer_without_rules_to_change(folders, config, tmp_path):
+    """Marian's code loses the spaces, which is said; M2M100's gives an added token the id of a language."""
+    for family in ("marian", "m2m100"):
+        shutil.copytree(folders[family], tmp_path / family)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / family)
+        tokenizer.add_tokens(["[NAME]"], special_tokens=True)
+        tokenizer.save_pretrained(tmp_path / family)
+    marian = load_tokenizer(tmp_path / "marian")
+    assert loses_spaces(marian)
+    (text,) = texts_of(encode(["[NAME] die"], marian), marian)
+    assert text == "[NAME] die"
+    with pytest.raises(ModelError, match=r"added token '\[NAME\]' has the id of the language"):
+        load_tokenizer(tmp_path / "m2m100")

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from translora.config import CleaningConfig, SourceConfig
-from translora.data.check import check_corpus
+from translora.data.check import as_dict, check_corpus
 from translora.data.readers.sources import read, read_items
 from translora.errors import DataError
 
@@ -74,6 +74,21 @@ def test_units_without_a_language_are_passed_over_and_counted(tmp_path, caplog):
     assert "the first at line 4" in caplog.text
     found = check_corpus(SourceConfig(path=str(path)), "de", "en", CleaningConfig())
     assert (found.pairs, found.stops) == (2, 0)
+    passed = {"count": 2, "places": [f"{path}:4"], "consequence": "left out"}
+    assert as_dict([found])[str(path)]["problems"]["units without one of the languages"] == passed
+
+
+def test_the_check_of_a_folder_counts_what_is_dropped_in_each_file(tmp_path):
+    coded = unit("Drücken Sie <bpt i='1'>&lt;b&gt;</bpt>F1<ept i='1'>&lt;/b&gt;</ept>", "Press F1")
+    (tmp_path / "all").mkdir()
+    for name, units in (("a.tmx", [coded, unit("Ja", "Yes"), coded]), ("b.tmx", [unit("Nein", "No"), coded])):
+        memory(tmp_path, *units).rename(tmp_path / "all" / name)
+    found = check_corpus(SourceConfig(path=str(tmp_path / "all")), "de", "en", CleaningConfig())
+    dropped = found.problems["units with inline codes (dropped)"]
+    assert (dropped.count, dropped.consequence) == (3, "stays")
+    assert [place.rpartition("/")[2] for place in dropped.places] == ["a.tmx:3", "b.tmx:4"]
+    check_corpus(SourceConfig(path=str(memory(tmp_path, coded))), "de", "en", CleaningConfig())
+    assert dropped.count == 3
 
 
 FORBIDDEN = ["&#x1F;", "&#31;", "\x1f", "\x0b", "\x00", "&#xD800;", "&#xFFFF;", "&#0;", "\ufffe", "&#x110000;"]

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import pytest
 from transformers import AutoTokenizer, T5Tokenizer
 
@@ -52,6 +54,21 @@ def test_tokens_are_cached_by_content(corpus, tokenizer):
     assert set(folder.iterdir()) == files
     tokenise(corpus, tokenizer, "another prompt ", 64)
     assert len(set(folder.iterdir())) == len(files) + 1
+
+
+def test_a_pair_takes_no_more_than_its_ids(tokenizer):
+    """Neither texts nor rows are held as Python objects."""
+
+    def peak(pairs):
+        corpus = Corpus.of(Pair(f"Seite {i}", f"Page {i}") for i in range(pairs))
+        tracemalloc.start()
+        try:
+            return len(tokenise(corpus, tokenizer, "", 64)), tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    (few, least), (many, most) = peak(6_000), peak(12_000)
+    assert (most - least) / (many - few) < 150
 
 
 def test_an_empty_corpus(tokenizer):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from translora.config import SourceConfig
+from translora.config import CleaningConfig, SourceConfig
+from translora.data.check import check_corpus
 from translora.data.readers.sources import read
 from translora.data.readers.wmt import stream_segments, text_segments
 from translora.errors import DataError
@@ -96,6 +97,9 @@ def test_several_references_and_systems(tmp_path, caplog):
     path.write_text(xml(src_de_=numbered(SOURCES), ref_en_A={2: REFERENCES[1]}))
     assert pairs_of(path) == [(SOURCES[1], REFERENCES[1])]
     assert "1 segments without a translation passed over" in caplog.text
+    found = check_corpus(SourceConfig(path=str(path)), "de", "en", CleaningConfig())
+    assert found.problems["segments without a translation"].count == 1
+    assert found.problems["segments without a translation"].consequence == "left out"
 
 
 def test_references_of_several_documents_by_several_hands_are_one_set(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from peft import PeftModel
 from translora import __version__
 from translora.config import Config, SourceConfig
 from translora.config.load import load_config
+from translora.data.characters import UnknownCharacters, unknown_in_pairs
 from translora.data.given import given_corpus, given_source
 from translora.data.pairs import Corpus
 from translora.data.splits import Splits, read_splits
 from translora.data.tokens import TokenisedCorpus, tokenise
 from translora.errors import DataError, NotFiniteError
 from translora.io import console
-from translora.io.files import atomic_folder, write_json, write_lines, write_text
+from translora.io.files import atomic_folder, one_line, write_json, write_lines, write_text
 from translora.models.adapter import save_adapter
 from translora.models.budget import Budget
 from translora.models.hardware import choose_device, describe, peak_memory_bytes
@@ -115,6 +117,7 @@ class _Ready:
     splits: Splits
     examples: TokenisedCorpus
     parameters: ParameterCount
+    unknown: UnknownCharacters
     needs: Preflight
 
 
@@ -152,8 +155,8 @@ def _train(job: _Job) -> None:
             save_adapter(ready.model.model, folder, base)
     test = ready.splits.test
     if job.score:
-        write_lines(run.translations / "source.txt", [" ".join(text.split()) for text in test.sources])
-        write_lines(run.translations / "reference.txt", [" ".join(text.split()) for text in test.targets])
+        write_lines(run.translations / "source.txt", [one_line(text) for text in test.sources])
+        write_lines(run.translations / "reference.txt", [one_line(text) for text in test.targets])
     if job.score and "before" in run.labels:
         _translate_test(ready.model, test, config, run, "before")
     state = TrainingState()
@@ -176,11 +179,14 @@ def _prepared(job: _Job) -> _Ready:
     model = load(config)
     parameters = make_trainable(model, config)
     show_start(model, parameters, splits, config)
+    unknown = unknown_in_pairs(chain(splits.train, splits.validation, splits.test), model.tokenizer)
+    if unknown.pairs:
+        console.notice(f"data: {unknown.told(config.model)}")
     _run_canary(model, splits, config)
     examples = training_examples(model, splits.train, config)
     needs = check_memory(model, examples, config.method, config.training)
     show_memory(needs, config)
-    return _Ready(model, splits, examples, parameters, needs)
+    return _Ready(model, splits, examples, parameters, unknown, needs)
 
 
 def _run_canary(model: LoadedModel, splits: Splits, config: Config) -> None:
@@ -314,6 +320,7 @@ def _summary(config: Config, run: Run, ready: _Ready, state: TrainingState) -> S
         train_pairs=len(ready.splits.train),
         validation_pairs=len(ready.splits.validation),
         dropped=ready.splits.dropped,
+        unknown_characters=ready.unknown,
         truncated_sources=ready.examples.truncated_sources,
         truncated_targets=ready.examples.truncated_targets,
         cut_before=cut["before"],

@@ -23,8 +23,11 @@ def test_the_step_profile_accounts_for_the_whole_step(tmp_path, path):
     options = ["--shape", "tiny", "--path", path, "--steps", "2", "--length", "16", "--json", str(file)]
     assert "matrix products" in run("step_profile.py", *options)
     figures = json.loads(file.read_text())
-    assert figures["shares"]["matrix products"] > 0.02
-    assert sum(figures["shares"].values()) == pytest.approx(1, abs=0.15)
+    shares = figures["shares"]
+    assert {"matrix products", "attention", "gather, scatter, copy", "optimiser", "elsewhere"} < set(shares)
+    assert all(share > 0 for share in shares.values()), "an operation is counted twice, or a kind is empty"
+    # the matrix products that the step needs take at least as long as at twice the rate that was measured
+    assert shares["matrix products"] > figures["share_of_matrix_rate"] / 2
     assert figures["real_tokens_per_step"] == 2048
 
 

@@ -5,7 +5,7 @@ import os
 import resource
 import signal
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import pytest
@@ -21,17 +21,34 @@ SIZES = (20, 60, 100, 140, 180)
 """KiB that a small disk has, where a run needs about 250."""
 
 
+AS_ROOT = ["sudo", "-n"] if os.geteuid() else []
+"""Before a command that only root may run; CI's users may."""
+
+
 @contextmanager
 def small_disk(folder, kibibytes, options=""):
-    """A file system of its own on `folder`; the test is skipped where the user may not mount one."""
+    """A file system of its own on `folder`; the test is skipped where the user may not mount one.
+
+    What a full disk does to a run is also tested without one: see `with_small_files`.
+    """
     folder.mkdir(exist_ok=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={kibibytes}k{options}", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a file system")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+    owner = f",uid={os.geteuid()},gid={os.getegid()}"
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kibibytes}k{options}{owner}", "tmpfs", str(folder)]
+    with suppress(FileNotFoundError):  # no sudo
+        if not subprocess.run([*AS_ROOT, *mount], capture_output=True, check=False).returncode:
+            try:
+                yield folder
+            finally:
+                subprocess.run([*AS_ROOT, "umount", "-l", str(folder)], check=True)
+            return
+    pytest.skip("needs the right to mount a file system")
+
+
+def with_small_files(kibibytes, work):
+    """Do `work` where no file can grow over a size: needs no rights, and fails in the middle of a write as well."""
+    limit = kibibytes * 1024
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    work()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -46,11 +63,27 @@ def test_a_full_disk_is_one_line_and_a_larger_one_goes_on(config, tmp_path, size
         for folder in [*numbered_folders(checkpoints, "step"), *numbered_folders(checkpoints, "best")]:
             assert not checkpoint_fault(folder)
         before = steps_done(disk / "run")
-        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+        subprocess.run([*AS_ROOT, "mount", "-o", "remount,size=4m", str(disk)], check=True)
         assert run(partial(whole, disk / "run", config), log) == 0
         assert json.loads((disk / "run" / "summary.json").read_text())["steps"] == 16
         assert not list(disk.rglob("*.tmp"))
     print(f"{size} KiB: stopped after step {before}")
+
+
+@pytest.mark.parametrize("size", [1, 4, 12, 30])
+def test_a_file_that_cannot_grow_is_one_line_and_without_the_limit_it_goes_on(config, tmp_path, size):
+    """The limits stop the run at its recipe, its figures, its optimiser's state or its weights."""
+    folder, log = tmp_path / "run", tmp_path / "log"
+    assert run(partial(with_small_files, size, partial(whole, folder, config)), log) == 1
+    line = last_line(log)
+    assert str(folder) in line
+    assert "cannot be written (File too large): check the path and its rights" in line
+    checkpoints = folder / "checkpoints"
+    for kept in [*numbered_folders(checkpoints, "step"), *numbered_folders(checkpoints, "best")]:
+        assert not checkpoint_fault(kept)
+    assert run(partial(whole, folder, config), log) == 0
+    assert json.loads((folder / "summary.json").read_text())["steps"] == 16
+    assert not list(folder.rglob("*.tmp"))
 
 
 def test_a_full_disk_keeps_the_file_that_was_there(tmp_path):
@@ -91,7 +124,7 @@ def test_a_run_that_loses_its_disk_can_go_on_elsewhere(config, tmp_path):
     with small_disk(tmp_path / "disk", 4000) as disk:
         killed = partial(whole, disk / "run", config, (["translora.training.step:Stepper.step"], 8))
         assert run(killed) == -signal.SIGKILL
-        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        subprocess.run([*AS_ROOT, "mount", "-o", "remount,ro", str(disk)], check=True)
         assert run(partial(whole, disk / "run", config), log) == 1
         assert "Read-only file system" in last_line(log)
         subprocess.run(["cp", "-r", str(disk / "run"), str(tmp_path / "copy")], check=True)

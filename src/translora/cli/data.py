@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from translora.cli.arguments import Commands, FieldsHelp, Parser, add_command, add_form, source_config
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from translora.config import SourceConfig
 
 
@@ -33,6 +35,7 @@ def add(commands: Commands[Parser]) -> None:
         parser.add_argument("--split", default="", help="the split of a data set")
         parser.add_argument("--against", nargs="+", default=[], help="files whose pairs must not occur in it")
     check.add_argument("--languages", action="store_true", help="also identify the language of each side")
+    check.add_argument("--model", default="", help="also find characters that this model's vocabulary lacks")
     check.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     clean.add_argument("-o", "--output", required=True, help="the kept pairs: .tsv or .jsonl, also .gz")
     clean.add_argument("--overwrite", action="store_true", help="replace the output if it is there")
@@ -40,7 +43,7 @@ def add(commands: Commands[Parser]) -> None:
 
 def _check(arguments: argparse.Namespace, flags: list[str]) -> None:
     from translora.config import CleaningConfig
-    from translora.data.check import FATAL, as_dict, check_corpus
+    from translora.data.check import FATAL, Extra, as_dict, check_corpus
     from translora.data.readers.sources import read_each
     from translora.errors import DataError
     from translora.io import console
@@ -50,8 +53,11 @@ def _check(arguments: argparse.Namespace, flags: list[str]) -> None:
         arguments.source,
         arguments.target,
         CleaningConfig(),
-        read_each(_held_out(arguments), arguments.source, arguments.target),
-        arguments.languages,
+        Extra(
+            read_each(_held_out(arguments), arguments.source, arguments.target),
+            arguments.languages,
+            _tokenizer(arguments.model),
+        ),
     )
     if arguments.json:
         print(json.dumps(as_dict([found])))
@@ -60,6 +66,8 @@ def _check(arguments: argparse.Namespace, flags: list[str]) -> None:
             f"{found.path}: {found.pairs:,} pairs",
             {f"{name}: {one.count:,}, {one.consequence}": one.places for name, one in found.problems.items()},
         )
+        if found.unknown and found.unknown.pairs:
+            console.notice(found.unknown.told(arguments.model))
     if FATAL in found.problems:
         raise DataError(found.problems[FATAL].places[0])
     if not found.pairs:
@@ -92,6 +100,15 @@ def _clean(arguments: argparse.Namespace, flags: list[str]) -> None:
         {f"left out, {reason}: {dropped.count:,}": dropped.examples for reason, dropped in cleaner.dropped.items()},
     )
     console.results.print(f"kept: {output}, left out: {dropped_file(output)}", soft_wrap=True)
+
+
+def _tokenizer(model: str) -> PreTrainedTokenizerBase | None:
+    """The tokenizer of a model, if one is named; its weights are not read."""
+    if not model:
+        return None
+    from translora.models.load import tokenizer_of
+
+    return tokenizer_of(model)
 
 
 def _held_out(arguments: argparse.Namespace) -> list[SourceConfig]:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from translora.config import CleaningConfig, SourceConfig
+from translora.data.characters import CharacterCheck, UnknownCharacters, shown
 from translora.data.cleaning.identify import Languages
 from translora.data.cleaning.leakage import Duplicates, Leakage
 from translora.data.cleaning.rules import has_control, has_empty_side, has_entities, has_identical_sides, length_ratio
 from translora.data.pairs import Pair
 from translora.data.readers.lines import DAMAGED, LONGEST, open_binary
+from translora.data.readers.remarks import Remark, kept_remarks
 from translora.data.readers.sources import format_of, read_items
 from translora.errors import DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 FATAL = "cannot be read further"
 """The problem behind which nothing more is known."""
@@ -25,6 +30,18 @@ _LINE_INSIDE = re.compile("[\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 _MARK = b"\xef\xbb\xbf"
 _TEXT_FORMATS = ("tsv", "csv", "jsonl", "text")
 _STOPS, _LEFT_OUT, _STAYS = "stops training", "left out", "stays"
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What to look for that the corpus alone does not say."""
+
+    held_out: Iterable[Pair] = ()
+    """Pairs that must not occur in it."""
+    languages: bool = False
+    """Whether the language of each side is identified."""
+    tokenizer: PreTrainedTokenizerBase | None = None
+    """The tokenizer whose vocabulary must have every character."""
 
 
 @dataclass
@@ -57,6 +74,15 @@ class Findings:
         """One more of a kind."""
         self.problems.setdefault(name, Finding(consequence=consequence)).add(place)
 
+    unknown: UnknownCharacters | None = None
+    """The characters that a model's vocabulary lacks, where one was named."""
+
+    def add_remark(self, remark: Remark) -> None:
+        """What a reader passed over or changed."""
+        found = self.problems.setdefault(remark.kind, Finding(consequence=_consequence(remark.left_out)))
+        found.add(remark.place)
+        found.count += remark.count - 1
+
     @property
     def stops(self) -> int:
         """How many places there are at which training would stop."""
@@ -68,36 +94,42 @@ def check_corpus(
     source: str,
     target: str,
     rules: CleaningConfig,
-    held_out: Iterable[Pair] = (),
-    languages: bool = False,
+    extra: Extra | None = None,
 ) -> Findings:
     """Read one source to its end, or to where nothing more can be read, and count what is wrong.
-
-    `held_out` are the pairs that must not occur in it; with `languages` each side is identified.
 
     Raises `DataError` where there is no such file, and `ConfigError` for a language that cannot be identified.
     """
     findings = Findings(config.path)
     _check_bytes(config, findings)
-    tests = list(_tests(rules, source, target, held_out, languages))
+    extra = extra or Extra()
+    tests = list(_tests(rules, source, target, extra))
+    vocabulary = CharacterCheck(extra.tokenizer) if extra.tokenizer else None
+    remarks: list[Remark] = []
     try:
-        for item in read_items(config, source, target):
-            if isinstance(item, DataError):
-                findings.add("unreadable line", str(item), _STOPS if rules.bad_lines == "stop" else _LEFT_OUT)
-                continue
-            findings.pairs += 1
-            for name, consequence, found in tests:
-                if found(item):
-                    findings.add(name, item.origin, consequence)
+        with kept_remarks() as remarks:
+            for item in read_items(config, source, target):
+                if isinstance(item, DataError):
+                    findings.add("unreadable line", str(item), _STOPS if rules.bad_lines == "stop" else _LEFT_OUT)
+                    continue
+                findings.pairs += 1
+                for name, consequence, found in tests:
+                    if found(item):
+                        findings.add(name, item.origin, consequence)
+                if vocabulary and (letters := vocabulary.add(item)):
+                    findings.add("characters that the vocabulary lacks", f"{item.origin} ({shown(letters)})", _STAYS)
     except DataError as error:
         findings.add(FATAL, str(error), _STOPS)
     if not findings.pairs and not findings.problems:
         findings.add("no sentence pairs", config.path, _STOPS)
+    for remark in remarks:
+        findings.add_remark(remark)
+    findings.unknown = vocabulary.result if vocabulary else None
     return findings
 
 
 def _tests(
-    rules: CleaningConfig, source: str, target: str, held_out: Iterable[Pair], languages: bool
+    rules: CleaningConfig, source: str, target: str, extra: Extra
 ) -> Iterator[tuple[str, str, Callable[[Pair], bool]]]:
     """What to look for in each pair: its name, what training does about it, and the test."""
     chars, ratio = rules.max_chars or CleaningConfig().max_chars, rules.max_ratio or CleaningConfig().max_ratio
@@ -118,7 +150,7 @@ def _tests(
     )
     yield "duplicate", _consequence(rules.duplicates != "keep"), Duplicates(False).seen
     yield "duplicate, normalised", _consequence(rules.duplicates == "normalised"), Duplicates(True).seen
-    pairs = list(held_out)
+    pairs = list(extra.held_out)
     if pairs:
         yield "also in validation or test", _LEFT_OUT, Leakage(pairs, near=False).holds
         yield (
@@ -126,7 +158,7 @@ def _tests(
             _consequence(rules.leakage == "near"),
             Leakage(pairs, near=True).holds,
         )
-    if languages:
+    if extra.languages:
         yield "another language", _consequence(rules.language == "drop"), Languages(source, target).differ
 
 
@@ -156,6 +188,7 @@ def as_dict(findings: list[Findings]) -> dict[str, Any]:
     return {
         found.path: {
             "pairs": found.pairs,
+            **({"unknown_characters": asdict(found.unknown)} if found.unknown else {}),
             "problems": {
                 name: {"count": problem.count, "places": problem.places, "consequence": problem.consequence}
                 for name, problem in found.problems.items()

@@ -6,7 +6,7 @@ import hashlib
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
@@ -40,6 +40,8 @@ _SCHEMA = pa.schema(
     ]
 )
 _CHUNK = 50_000
+_CHUNK_OUT = 5_000
+_SIDES: tuple[Literal["source", "target"], ...] = ("source", "target")
 
 
 class Corpus:
@@ -67,7 +69,7 @@ class Corpus:
         return int(self.table.num_rows)
 
     def __iter__(self) -> Iterator[Pair]:
-        for batch in self.table.to_batches(max_chunksize=_CHUNK):
+        for batch in self.table.to_batches(max_chunksize=_CHUNK_OUT):
             yield from map(Pair._make, zip(*(column.to_pylist() for column in batch.columns), strict=True))
 
     def __getitem__(self, index: int) -> Pair:
@@ -78,6 +80,11 @@ class Corpus:
 
     def __add__(self, other: Corpus) -> Corpus:
         return Corpus(pa.concat_tables([self.table, other.table]).unify_dictionaries())
+
+    def texts(self, side: Literal["source", "target"]) -> Iterator[str]:
+        """The sentences of one side, of which few are held as Python objects at a time."""
+        for batch in self.table.select([side]).to_batches(max_chunksize=_CHUNK_OUT):
+            yield from batch.column(0).to_pylist()
 
     @property
     def sources(self) -> list[str]:
@@ -110,8 +117,8 @@ class Corpus:
     def content_hash(self) -> str:
         """SHA-256 of the texts and their order; where they came from does not count."""
         digest = hashlib.sha256()
-        for column in ("source", "target"):
-            for text in self.table.column(column).to_pylist():
+        for side in _SIDES:
+            for text in self.texts(side):
                 data = text.encode("utf-8", "surrogatepass")
                 digest.update(len(data).to_bytes(4, "little") + data)
         return digest.hexdigest()

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow as pa
@@ -26,14 +29,18 @@ if TYPE_CHECKING:
 IGNORED = -100
 """The label of padding, which cross-entropy leaves out."""
 
-_CHUNK = 10_000
+_CHUNK = 2_000
 _SENTINEL = re.compile(r"▁?(<extra_id_\d+>)")
 """A sentinel; mT5 has them as pieces, with the mark of a space before them."""
+_RESERVED = re.compile(r"▁?<extra_id_\d+>|</?s>|<(pad|unk|mask|bos|eos|cls|sep)>")
+"""Sentinels (mT5 writes a mark before its own) and the usual names of control tokens."""
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}_[A-Za-z]{2,4}")
 """A code of NLLB or mBART, such as deu_Latn or de_DE."""
 _LEADING_CODE = re.compile(r"^>>(?=.*<<)", re.DOTALL)
 """What Marian's tokenizer takes for a language code, whatever it holds."""
-_ENCODING = "5"  # part of the cache's key: goes up when the rules of `encode` change
+_controls: WeakKeyDictionary[Any, tuple[Any, list[str]]] = WeakKeyDictionary()
+"""The control tokens of each tokenizer in use, found once: a vocabulary is large."""
+_ENCODING = "6"  # part of the cache's key: goes up when the rules of `encode` change
 
 
 @dataclass(frozen=True)
@@ -166,14 +173,14 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _tokenised_table(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, prompt: str, max_tokens: int) -> pa.Table:
-    sources = _cut(encode(corpus.sources, tokenizer, prompt), tokenizer, max_tokens)
-    targets = _cut(encode(corpus.targets, tokenizer, target=True), tokenizer, max_tokens)
+    sources = _cut(encode(corpus.texts("source"), tokenizer, prompt), tokenizer, max_tokens)
+    targets = _cut(encode(corpus.texts("target"), tokenizer, target=True), tokenizer, max_tokens)
     metadata = {"truncated_sources": str(sources[1]), "truncated_targets": str(targets[1])}
     return pa.table({"source": sources[0], "target": targets[0]}, metadata=metadata)
 
 
 def encode(
-    texts: list[str], tokenizer: PreTrainedTokenizerBase, prompt: str = "", target: bool = False
+    texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, prompt: str = "", target: bool = False
 ) -> Iterator[list[int]]:
     """The token ids of each of `texts` with `prompt` before it and the end token after it, however long.
 
@@ -182,11 +189,9 @@ def encode(
     A text that spells a control token (`</s>` is also a tag of HTML) is read as text: a space is put inside it, or
     before it. A token that the model's owner added, such as `[NAME]`, is that token.
     """
-    spelled = re.compile("|".join(re.escape(token) for token in control_tokens(tokenizer)))
-    for start in range(0, len(texts), _CHUNK):
-        chunk = [
-            prompt + _LEADING_CODE.sub(" >>", spelled.sub(_spaced, text)) for text in texts[start : start + _CHUNK]
-        ]
+    spelled = re.compile("|".join(re.escape(token.lstrip("▁")) for token in control_tokens(tokenizer)))
+    stream = iter(texts)
+    while chunk := [prompt + _LEADING_CODE.sub(" >>", spelled.sub(_spaced, text)) for text in islice(stream, _CHUNK)]:
         yield from tokenizer(**{"text_target" if target else "text": chunk}, verbose=False)["input_ids"]
 
 
@@ -202,10 +207,15 @@ def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 
     Tokens that the model's owner added are none of them, though transformers calls them special too.
     """
-    named = [str(token) for token in tokenizer.special_tokens_map.values()]
-    vocabulary = tokenizer.get_vocab()
-    sentinels = [found[1] for token in vocabulary if (found := _SENTINEL.fullmatch(token))]
-    return sorted({*named, *sentinels, *language_tokens(vocabulary), *_language_code_tokens(tokenizer)})
+    key = len(tokenizer), tuple(tokenizer.all_special_tokens)
+    known = _controls.get(tokenizer)
+    if known is None or known[0] != key:
+        named = [str(token) for token in tokenizer.special_tokens_map.values()]
+        vocabulary = tokenizer.get_vocab()
+        reserved = [token for token in vocabulary if _RESERVED.fullmatch(token)]
+        found = {*named, *reserved, *language_tokens(vocabulary), *_language_code_tokens(tokenizer)}
+        known = _controls[tokenizer] = key, sorted(found)
+    return known[1]
 
 
 def first_beyond(tokenizer: PreTrainedTokenizerBase, rows: int) -> tuple[str, int] | None:
@@ -241,14 +251,17 @@ def _spaced(match: re.Match[str]) -> str:
 
 
 def _cut(encoded: Iterator[list[int]], tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> tuple[pa.Array, int]:
-    """The rows of `encoded`, cut to `max_tokens`, as one ragged array, and how many were cut."""
-    rows: list[np.ndarray] = []
+    """The rows of `encoded`, cut to `max_tokens`, as one ragged array, and how many were cut.
+
+    An id takes four bytes and a row eight, whatever the number of rows.
+    """
+    values, offsets = array("i"), array("q", [0])
     truncated = 0
     for ids in encoded:
         if len(ids) > max_tokens:
             ids = shortened(ids, max_tokens, tokenizer)
             truncated += 1
-        rows.append(np.asarray(ids, dtype=np.int32))
-    offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
-    values = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
-    return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values)), truncated
+        values.extend(ids)
+        offsets.append(len(values))
+    flat = np.frombuffer(values, dtype=np.int32) if values else np.zeros(0, dtype=np.int32)
+    return pa.LargeListArray.from_arrays(pa.array(np.frombuffer(offsets, dtype=np.int64)), pa.array(flat)), truncated

@@ -27,6 +27,7 @@ LOCK = ".lock"
 """The name of the file by which a folder is held."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _CHUNK = 1 << 20
+_BREAKS = re.compile("[ \t-\r\x1c-\x1f\x85\u2028\u2029]+")
 
 
 def _sync_file(path: Path) -> None:
@@ -191,6 +192,11 @@ def write_text(path: Path, text: str) -> None:
 def write_lines(path: Path, lines: list[str]) -> None:
     """Write one line each, atomically."""
     write_text(path, "".join(line + "\n" for line in lines))
+
+
+def one_line(text: str) -> str:
+    """`text` with one space for each run of spaces, tabs and line ends; no-break and other spaces stay."""
+    return _BREAKS.sub(" ", text).strip(" ")
 
 
 def write_json(path: Path, value: Any) -> None:

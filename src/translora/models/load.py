@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from translora import mini
@@ -31,12 +31,9 @@ from translora.models.families import Family, family_of, model_language
 from translora.models.hardware import choose_device, choose_dtype, free_memory_bytes, keep_freed_memory
 from translora.models.loss import BatchLoss, LossPath, batch_loss
 from translora.models.t5.forward import is_t5, why_not
+from translora.models.tokenizer import has_tokenizer, load_tokenizer
 from translora.models.weights import safe_weights, weights_hash
 
-_VOCABULARIES = (
-    "tokenizer.json", "spiece.model", "sentencepiece.bpe.model", "source.spm", "vocab.json", "tokenizer.model",
-)  # fmt: skip
-"""The files of which a tokenizer needs one."""
 _BROKEN = (
     OSError, ValueError, LookupError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError,
     StrictDataclassError,
@@ -113,10 +110,8 @@ def load(config: Config, adapter: Path | None = None) -> LoadedModel:
     check_languages(config)
     with _errors_named(config.model), quiet_transformers():
         _check_file_names(folder)
-        words = adapter if adapter and _has_tokenizer(adapter) else folder
-        _check_tokenizer_files(words)
         shape = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(words, config=shape, trust_remote_code=False)
+        tokenizer = load_tokenizer(adapter if adapter and has_tokenizer(adapter) else folder, shape)
         family = family_of(shape.model_type, type(tokenizer).__name__, tokenizer.get_vocab().keys(), config.target)
         device = choose_device(config.device)
         if device.type == "cpu":
@@ -154,6 +149,12 @@ def check_languages(config: Config) -> None:
     """Raise `ConfigError` for languages that the embedded model has not learnt; asks no other model."""
     if config.init == "pretrained" and (config.model == "mini" or Path(config.model) == mini.MODEL):
         mini.require_languages(config.source, config.target)
+
+
+def tokenizer_of(name: str, revision: str = "") -> PreTrainedTokenizerBase:
+    """The tokenizer of the model `name`, without its weights; raises `ModelError` as `load` does."""
+    with _errors_named(name), quiet_transformers():
+        return load_tokenizer(model_folder(name, revision))
 
 
 def check_lengths(translator: LoadedModel, config: Config) -> None:
@@ -246,35 +247,6 @@ def _check_file_names(folder: Path) -> None:
         for file in read_json(listing)["weight_map"].values():
             if Path(file).name != file:
                 raise ModelError(f"{listing}: names the file {file!r}, which is not in its folder")
-
-
-def _check_tokenizer_files(folder: Path) -> None:
-    """Raise `ModelError` where transformers would make up a tokenizer, or read a vocabulary as what it is not."""
-    if not _has_tokenizer(folder):
-        raise ModelError(
-            f"no tokenizer in {folder}: copy {' or '.join(_VOCABULARIES[:2])} (for ByT5: tokenizer_config.json) of the "
-            f"model it came from into it"
-        )
-    pieces = folder / "spiece.model"
-    if pieces.exists() and not (folder / "tokenizer.json").exists() and _is_bpe(pieces):
-        raise ModelError(
-            f"{pieces}: a SentencePiece vocabulary of type BPE, which transformers reads as Unigram: "
-            f"put a tokenizer.json made from it beside it"
-        )
-
-
-def _has_tokenizer(folder: Path) -> bool:
-    settings = folder / "tokenizer_config.json"
-    if settings.exists() and str(read_json(settings).get("tokenizer_class", "")).startswith("ByT5"):
-        return True  # bytes need no vocabulary
-    return any((folder / name).exists() for name in _VOCABULARIES)
-
-
-def _is_bpe(pieces: Path) -> bool:
-    from sentencepiece import sentencepiece_model_pb2
-
-    model = sentencepiece_model_pb2.ModelProto.FromString(pieces.read_bytes())
-    return bool(model.trainer_spec.model_type == model.trainer_spec.BPE)
 
 
 def _check_weights_fit(name: str, folder: Path, shape: Any, dtype: torch.dtype, device: torch.device) -> None:

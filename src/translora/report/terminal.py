@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 
+from transformers import PreTrainedTokenizerBase
+
 from translora.config import Config
+from translora.data.placeholders import loses_spaces, text_tokens
 from translora.data.splits import Splits
 from translora.io import console
 from translora.models import hardware
@@ -16,6 +19,7 @@ from translora.scoring.metrics import METRICS, with_interval
 from translora.training.memory import Preflight
 
 _EXAMPLES = 5
+_TOKENS = 8
 
 
 def show_start(translator: LoadedModel, parameters: ParameterCount, splits: Splits, config: Config) -> None:
@@ -24,6 +28,7 @@ def show_start(translator: LoadedModel, parameters: ParameterCount, splits: Spli
         f"model: {translator.name} ({translator.family.name} family, {str(translator.dtype)[6:]}, "
         f"{hardware.describe(translator.device)}), prompt {translator.prompt!r}"
     )
+    _show_text_tokens(translator.tokenizer)
     ways = ", the training pairs in both directions" if config.data.both_directions else ""
     console.notice(
         f"data: {len(splits.train):,} training, {len(splits.validation):,} validation, {len(splits.test):,} test pairs"
@@ -37,6 +42,14 @@ def show_start(translator: LoadedModel, parameters: ParameterCount, splits: Spli
             f"({parameters.share:.2%})" + (f", {_lora_words(config)}" if config.method == "lora" else "")
         )
         console.notice(f"forward pass: {_path_words(translator)}")
+
+
+def _show_text_tokens(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Name the tokens that the model's owner added."""
+    if tokens := text_tokens(tokenizer):
+        shown = ", ".join(tokens[:_TOKENS]) + (", ..." if len(tokens) > _TOKENS else "")
+        lost = "; this tokenizer loses the spaces around them" if loses_spaces(tokenizer) else ""
+        console.notice(f"added tokens: {shown} are read and written as text{lost}")
 
 
 def _path_words(translator: LoadedModel) -> str:

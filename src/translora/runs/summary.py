@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from translora.data.characters import UnknownCharacters
 from translora.data.cleaning.rules import Dropped
 from translora.scoring.metrics import Scores
 from translora.scoring.significance import SIGNIFICANT
@@ -53,6 +54,8 @@ class Summary:
     validation_pairs: int = 0
     dropped: dict[str, Dropped] = field(default_factory=dict)
     """The training pairs that cleaning left out, by reason."""
+    unknown_characters: UnknownCharacters = field(default_factory=UnknownCharacters)
+    """The characters of all pairs that the model's vocabulary lacks."""
     truncated_sources: int = 0
     """Training sources that were cut at `data.max_tokens`."""
     truncated_targets: int = 0

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from translora.errors import TransloraError
 from translora.io import console
-from translora.io.files import write_lines
+from translora.io.files import one_line, write_lines
 
 MODEL = "Unbabel/wmt22-comet-da"
 _VARIABLE = "TRANSLORA_COMET"
@@ -56,7 +56,7 @@ def comet(sources: Sequence[str], hypotheses: Sequence[str], references: Sequenc
     with tempfile.TemporaryDirectory() as name:
         files = [Path(name) / part for part in ("source", "hypothesis", "reference")]
         for file, lines in zip(files, (sources, hypotheses, references), strict=True):
-            write_lines(file, [" ".join(line.split()) for line in lines])
+            write_lines(file, [one_line(line) for line in lines])
         command = [program, "-s", str(files[0]), "-t", str(files[1]), "-r", str(files[2])]
         command += ["--model", MODEL, "--gpus", str(int(torch.cuda.is_available())), "--only_system"]
         console.notice(f"COMET: {program}, {MODEL}")

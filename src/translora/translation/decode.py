@@ -13,8 +13,10 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from translora.config import DecodingConfig
 from translora.data.batching import Ints, batches_within, sorted_batches
+from translora.data.placeholders import texts_of
 from translora.data.tokens import encode, shortened
 from translora.io import console
+from translora.io.files import one_line
 from translora.models.budget import Budget
 from translora.models.hardware import autocast
 from translora.models.load import LoadedModel
@@ -103,12 +105,13 @@ def say_cut(translations: Sequence[Translation], decoding: DecodingConfig, label
         ("max_ratio", f"ran to {decoding.max_ratio:g} times the source's tokens and ten", "such output repeats itself"),
     ):
         if found := [number for number, one in enumerate(translations, 1) if one.cut_by == kind]:
-            console.notice(f"{label}: the translation of {_first_of(found)} {words} and is cut there: {advice}")
+            console.notice(f"{label}: the translation of {first_of(found)} {words} and is cut there: {advice}")
     if long := [number for number, one in enumerate(translations, 1) if one.source_cut]:
-        console.notice(f"{label}: {_first_of(long)} is longer than the model reads and is cut: split it")
+        console.notice(f"{label}: {first_of(long)} is longer than the model reads and is cut: split it")
 
 
-def _first_of(lines: list[int]) -> str:
+def first_of(lines: list[int]) -> str:
+    """The first of the numbers of some lines, and how many more there are, in words."""
     return f"line {lines[0]}" + (f" (and {len(lines) - 1:,} more)" if len(lines) > 1 else "")
 
 
@@ -138,12 +141,9 @@ def _generate(
     found = output.tolist()
     cut = [ends.cut(i, row) for i, row in enumerate(found)]
     marks = _scores(translator, inputs, mask, output, cut) if scores else [None] * len(rows)
-    language = getattr(translator.model.generation_config, "forced_bos_token_id", None)
-    codes = {language, *getattr(tokenizer, "lang_code_to_id", {}).values()}  # not always among the special tokens
-    texts = tokenizer.batch_decode([[i for i in row if i not in codes] for row in found], skip_special_tokens=True)
     return [
-        Translation(" ".join(text.split()), mark, limit_name(len(row), decoding) if over else "")
-        for text, mark, row, over in zip(texts, marks, rows, cut, strict=True)
+        Translation(one_line(text), mark, limit_name(len(row), decoding) if over else "")
+        for text, mark, row, over in zip(texts_of(found, tokenizer), marks, rows, cut, strict=True)
     ]
 
 

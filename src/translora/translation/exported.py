@@ -15,16 +15,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from translora.config import Config, DecodingConfig
 from translora.data.batching import sorted_batches
+from translora.data.placeholders import texts_of
 from translora.data.tokens import encode
 from translora.errors import ConfigError, DataError, ModelError
 from translora.io.files import read_json
 from translora.languages import same_language
 from translora.models.load import quiet_transformers
-from translora.translation.decode import Translation, limit_name, limit_of
+from translora.models.tokenizer import load_tokenizer
+from translora.translation.decode import Translation, limit_name, limit_of, one_line
 
 MARKER = "translora-export.json"
 """The file by which an export is known: its format, its languages, its prompt, and what it was made from."""
@@ -118,7 +120,7 @@ class ExportedModel:
         with _errors_named(folder):
             engine = library.Translator(str(folder), device=device, intra_threads=torch.get_num_threads())
             with quiet_transformers():
-                tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+                tokenizer = load_tokenizer(folder)
             tokens = tuple(json.loads((folder / _VOCABULARY).read_text(encoding="utf-8")))
         return cls(engine, tokenizer, tokens, prompt, str(folder))
 
@@ -180,8 +182,8 @@ class ExportedModel:
         return outputs
 
     def _translation(self, one: _Output) -> Translation:
-        text = self.tokenizer.decode(one.ids, skip_special_tokens=True)
-        return Translation(" ".join(text.split()), one.score)
+        (text,) = texts_of([one.ids], self.tokenizer)
+        return Translation(one_line(text), one.score)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,11 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from translora.config import Config
+from translora.data.characters import ADVICE, shown, unknown_in_sources
 from translora.data.given import given_corpus
 from translora.data.pairs import Corpus
 from translora.errors import ConfigError, DataError, ModelError
+from translora.io import console
 from translora.io.console import meter
 from translora.io.files import storage_errors, write_text
 from translora.models.adapter import base_of, load_adapter
@@ -26,7 +28,7 @@ from translora.models.lora import merged_copy
 from translora.runs.card import model_card
 from translora.runs.folder import Run, adapter_folder
 from translora.scoring.metrics import Scores, evaluate
-from translora.translation.decode import Translation, decode, say_cut
+from translora.translation.decode import Translation, decode, first_of, say_cut
 from translora.translation.exported import ExportedModel, read_marker
 
 _ADAPTER_FILES = (
@@ -198,6 +200,7 @@ class Translator:
         else:
             check_lengths(self.loaded, config)
             work = partial(decode, self.loaded)
+        self._say_unknown(lines, progress or "translate")
         if not progress:
             found = work(lines, decoding, scores=scores)
         else:
@@ -205,6 +208,15 @@ class Translator:
                 found = work(lines, decoding, shown.advance, scores)
         say_cut(found, decoding, progress or "translate", flag)
         return found
+
+    def _say_unknown(self, lines: Sequence[str], label: str) -> None:
+        """Say in one line which of `lines` have characters that the vocabulary lacks."""
+        numbers, letters = unknown_in_sources(lines, self.tokenizer)
+        if numbers:
+            console.notice(
+                f"{label}: {first_of(numbers)} has characters that the vocabulary of {self.loaded.name} lacks "
+                f"({shown(letters)}): the model reads them as <unk>: {ADVICE}"
+            )
 
     def score(self, pairs: Corpus | Iterable[tuple[str, str]], *, beams: int = 0, max_tokens: int = 0) -> Scores:
         """Translate the sources of `pairs` and score the translations against their targets.

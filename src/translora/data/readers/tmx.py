@@ -14,6 +14,7 @@ from translora.config import SourceConfig
 from translora.data.pairs import Item
 from translora.data.readers.lines import DAMAGED, open_binary
 from translora.data.readers.markup import NO_CHARACTER, NO_TEXT, XmlStream, decoded, local_name
+from translora.data.readers.remarks import Remark, remark
 from translora.data.readers.rows import make_pair
 from translora.errors import DataError
 from translora.io import console
@@ -34,6 +35,8 @@ _FAULTS = {
     NO_TEXT: "bytes that are no text in the encoding of the file: convert the file to UTF-8",
     _ENTITY: "an entity that is not expanded: write the character itself",
 }
+OTHER_LANGUAGES = "units without one of the languages"
+DROPPED_CODES = "units with inline codes (dropped)"
 _LONGEST_TAG = 4096
 _DROPPED = re.compile(rf"\s*(?:[{_CODE}{_HALF}]\s*)+")
 _UNSPACED = re.compile(f"[{UNSPACED}]")
@@ -101,7 +104,7 @@ def _check_tmx(root: Any, file: str) -> None:
 
 
 @dataclass
-class _Remark:
+class _Met:
     """How often something was met, and where first."""
 
     count: int = 0
@@ -123,8 +126,8 @@ class _Reading:
         self.found = ", ".join(f"{code} ({count:,})" for code, count in known.most_common(20)) or "no language codes"
         self.read = 0
         """Units in both languages, the unreadable ones among them."""
-        self.passed = _Remark()
-        self.codes = _Remark()
+        self.passed = _Met()
+        self.codes = _Met()
 
     def item(self, unit: Any) -> Item | None:
         """The pair of one unit, what is wrong with it, or None where it lacks a language."""
@@ -154,13 +157,14 @@ class _Reading:
             if self.read and is_other_variety(asked, codes[0]):
                 console.notice(f"{self.file}: no {asked} in it: {', '.join(codes)} is taken")
         if self.codes.count:
-            self._say(f"inline codes dropped: {self.codes.count:,} units", self.codes)
+            self._say(DROPPED_CODES, f"inline codes dropped: {self.codes.count:,} units", self.codes, left_out=False)
         if self.passed.count and self.read:
             lacking = " or ".join(self.asked)
-            self._say(f"{self.passed.count:,} units without {lacking} passed over; it has {self.found}", self.passed)
+            words = f"{self.passed.count:,} units without {lacking} passed over; it has {self.found}"
+            self._say(OTHER_LANGUAGES, words, self.passed, left_out=True)
 
-    def _say(self, words: str, remark: _Remark) -> None:
-        console.notice(f"{self.file}: {words} (the first at line {remark.line})")
+    def _say(self, kind: str, words: str, met: _Met, left_out: bool) -> None:
+        remark(Remark(kind, met.count, f"{self.file}:{met.line}", left_out), words)
 
 
 def _languages(file: str) -> Counter[str]:

@@ -14,6 +14,7 @@ from translora.config import SourceConfig
 from translora.data.pairs import Item
 from translora.data.readers.lines import decode_lines, open_binary
 from translora.data.readers.markup import NO_CHARACTER, NO_TEXT, decoded, root_at_start
+from translora.data.readers.remarks import Remark, remark
 from translora.data.readers.rows import make_pair
 from translora.errors import DataError
 from translora.io import console
@@ -84,8 +85,8 @@ def read_sgm(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
     translations = {segment.key: segment for segment in targets}
     missing = [segment for segment in sources if segment.key not in translations]
     if missing:
-        place = f"the first at line {missing[0].line}"
-        console.notice(f"{config.path}: {len(missing):,} segments without a translation passed over ({place})")
+        found = Remark("segments without a translation", len(missing), f"{config.path}:{missing[0].line}", True)
+        remark(found, f"{found.count:,} {found.kind} passed over")
     for segment in sources:
         if segment.key in translations:
             yield make_pair(segment.text, translations[segment.key].text, config.path, segment.line)

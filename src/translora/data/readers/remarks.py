@@ -1,0 +1,44 @@
+"""What a reader passes over or changes in a file: said in one line, and kept for whoever wants to count it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from translora.io import console
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something that a reader met in a file, and how often."""
+
+    kind: str
+    count: int
+    place: str
+    """The first of them, as `file:line`."""
+    left_out: bool
+    """Whether these became no pairs."""
+
+
+_kept: ContextVar[list[Remark] | None] = ContextVar("remarks", default=None)
+
+
+def remark(found: Remark, words: str) -> None:
+    """Say `words` of what was `found`, and keep it where `kept_remarks` is at work."""
+    file, _, line = found.place.rpartition(":")
+    console.notice(f"{file}: {words} (the first at line {line})")
+    if (remarks := _kept.get()) is not None:
+        remarks.append(found)
+
+
+@contextmanager
+def kept_remarks() -> Iterator[list[Remark]]:
+    """The remarks of the files that are read inside the block."""
+    remarks: list[Remark] = []
+    token = _kept.set(remarks)
+    try:
+        yield remarks
+    finally:
+        _kept.reset(token)
