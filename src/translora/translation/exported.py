@@ -22,11 +22,11 @@ from translora.data.batching import sorted_batches
 from translora.data.placeholders import texts_of
 from translora.data.tokens import encode
 from translora.errors import ConfigError, DataError, ModelError
-from translora.io.files import read_json
+from translora.io.files import one_line, read_json
 from translora.languages import same_language
 from translora.models.load import quiet_transformers
 from translora.models.tokenizer import load_tokenizer
-from translora.translation.decode import Translation, limit_name, limit_of, one_line
+from translora.translation.decode import Translation, limit_name, limit_of
 
 MARKER = "translora-export.json"
 """The file by which an export is known: its format, its languages, its prompt, and what it was made from."""
