@@ -113,7 +113,7 @@ def never_saw_translation(tmp_path_factory):
     tokenizer.save_pretrained(folder)
     translator = load(translora.Config(model=str(folder), method="full"))
     pairs = Corpus.of(read(translora.SourceConfig(path="mini", limit=20), "de", "en"))
-    batch = span_corruption(translator, [*pairs.sources, *pairs.targets], 32)
+    batch = span_corruption(translator, [*pairs.sources, *pairs.targets], 256)
     optimizer = torch.optim.Adam(translator.model.parameters(), lr=3e-2)
     for _ in range(60):
         optimizer.zero_grad()
