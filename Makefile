@@ -12,7 +12,7 @@ demo: .venv/installed
 	$(BIN)/translora demo
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -93,7 +93,7 @@ def stepper_of(options: Any, data: TokenisedCorpus, fast: bool = True) -> Steppe
     """The step of translora for a model of `options.shape`, by its own path or by that of transformers and PEFT."""
     device = choose_device("auto")
     family = Family("t5", lambda source, target: "")
-    dtype = choose_dtype("auto", device, family)
+    dtype = choose_dtype("auto", device)
     if device.type == "cpu":
         keep_freed_memory()
     model = flan_t5(options.shape, dropout=0.0, width=getattr(options, "width", None))

@@ -26,15 +26,16 @@ def tiny_model(tmp_path_factory) -> Path:
     from translora.models.load import give_own_head
 
     folder = tmp_path_factory.mktemp("tiny")
+    tokenizer = AutoTokenizer.from_pretrained(mini.MODEL)
     config = T5Config(
-        vocab_size=8000, d_model=32, d_kv=16, d_ff=64, num_heads=2, num_layers=2, num_decoder_layers=2,
+        vocab_size=len(tokenizer), d_model=32, d_kv=16, d_ff=64, num_heads=2, num_layers=2, num_decoder_layers=2,
         feed_forward_proj="gated-gelu", decoder_start_token_id=0, dropout_rate=0.1, tie_word_embeddings=False,
     )  # fmt: skip
     torch.manual_seed(0)
     model = T5ForConditionalGeneration(config)
     give_own_head(model)
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(mini.MODEL).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 

@@ -273,7 +273,14 @@ def test_a_comparison_stopped_and_taken_up_with_one_variant_that_fails(tmp_path,
     )
     result = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert [variant["curve"][-1]["step"] for variant in result["variants"][1:3]] == [6, 2]
-    assert Run(tmp_path / "out" / "lora" / "equal-time").config.training.max_steps < 5  # it took as long as the others
+    figures = {
+        one["name"]: Run(tmp_path / f"out/{one['name']}/rate-{one['learning_rate']:g}/seed-1").summary
+        for one in result["variants"][1:3]
+    }
+    slower, quicker = sorted(figures, key=lambda name: figures[name].train_seconds, reverse=True)
+    share = figures[quicker].train_seconds / figures[slower].train_seconds
+    again = Run(tmp_path / "out" / slower / "equal-time")
+    assert again.config.training.max_steps == max(1, round(share * figures[slower].steps))
     kept = [name for name, time in times_written(tmp_path).items() if written.get(name) == time]
     assert {name for name in written if name.startswith("lora/rate")} <= set(kept)
     assert not any(name.startswith("full") for name in kept)
@@ -295,10 +302,10 @@ def test_a_run_of_equal_time_is_done_again_where_its_length_changed(
 ):
     (tmp_path / "recipe.yaml").write_text(RECIPE.format(model=tiny_model, corpus=corpus_file))
     lora, _ = read_variants(*load_comparison(tmp_path / "recipe.yaml"))
-    untouched, outcome, seconds = outcomes[0], outcomes[1], outcomes[1].runs[0].summary["train_seconds"]
+    untouched, outcome, seconds = outcomes[0], outcomes[1], outcomes[1].runs[0].summary.train_seconds
     for share, steps in ((0.5, 3), (0.5, 3), (0.67, 4)):
         run_equal_time(lora, outcome, tmp_path, share * seconds, untouched)
-        assert outcome.equal_time.summary["steps"] == steps
+        assert outcome.equal_time.summary.steps == steps
         said = capsys.readouterr().err
         assert ("the run there is of another recipe (training.max_steps: 3 before, 4 now)" in said) == (steps == 4)
 

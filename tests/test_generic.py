@@ -23,7 +23,7 @@ from translora.errors import ConfigError, ModelError
 from translora.models.load import load, quiet_transformers
 from translora.models.loss import batch_loss
 from translora.models.tokenizer import load_tokenizer
-from translora.pipeline import make_trainable
+from translora.pipeline import make_trainable, training_examples
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 SHAPE = {
@@ -241,6 +241,25 @@ def test_a_language_that_was_added_and_those_that_were_there(folders, config, tm
         loaded = load(dataclasses.replace(config, model=str(folder), source=source, target=target))
         wanted = loaded.tokenizer.convert_tokens_to_ids(loaded.tokenizer.tgt_lang)
         assert loaded.model.generation_config.forced_bos_token_id == wanted
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_both_directions_swap_the_codes_or_are_refused(folders, config, family):
+    data = dataclasses.replace(config.data, both_directions=True)
+    config = dataclasses.replace(config, model=str(folders[family]), data=data)
+    translator = load(config)
+    pairs = Corpus.of(read(config.data.train, "de", "en")).head(4)
+    if family in ("marian", "marian-two"):
+        with pytest.raises(ConfigError, match="both_directions"):
+            training_examples(translator, pairs, config)
+        return
+    examples = training_examples(translator, pairs, config)
+    back = load(dataclasses.replace(config, source="en", target="de"))
+    expected = tokenise(pairs.reversed(), back.tokenizer, back.prompt, 256)
+    assert [examples.source_ids(4 + i) for i in range(4)] == [expected.source_ids(i) for i in range(4)]
+    assert [examples.target_ids(4 + i) for i in range(4)] == [expected.target_ids(i) for i in range(4)]
+    again = tokenise(pairs, translator.tokenizer, translator.prompt, 256)
+    assert [again.source_ids(i) for i in range(4)] == [examples.source_ids(i) for i in range(4)]
 
 
 def test_added_tokens_of_a_tokenizer_without_rules_to_change(folders, config, tmp_path):

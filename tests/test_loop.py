@@ -105,6 +105,19 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(tiny_config, tmp_
     assert [r for r in cut.records + rest.records if "loss" in r] == [r for r in whole.records if "loss" in r]
 
 
+@pytest.mark.parametrize(("now", "taken"), [(200, 200), (600, 400)])
+def test_a_resumed_run_computes_as_many_tokens_as_both_machines_hold(tiny_config, tmp_path, now, taken):
+    """The first machine ran out of memory with more than 400; the second may have less, or more."""
+    first = Job(tiny_config, tmp_path)
+    first.stepper.budget.tokens = 400
+    first.after_step = lambda step: os.kill(os.getpid(), signal.SIGINT) if step == 3 else None
+    with pytest.raises(InterruptedRunError):
+        first.fit()
+    second = Job(tiny_config, tmp_path)
+    second.stepper.budget.tokens = now
+    assert second.fit().batch_tokens == taken
+
+
 def test_the_best_weights_are_kept_and_patience_ends_the_run(tiny_config, tmp_path):
     training = dataclasses.replace(tiny_config.training, max_steps=50, evaluate_every=2, patience=2)
     job = Job(dataclasses.replace(tiny_config, training=training), tmp_path, bleus=[1.0, 5.0, 4.0, 3.0, 9.0])

@@ -4,8 +4,11 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import T5Config, T5ForConditionalGeneration
 
+from translora.config import LoraConfig
 from translora.data.tokens import IGNORED, Batch
-from translora.models.loss import batch_loss, shift_right
+from translora.models import loss as module
+from translora.models.lora import attach
+from translora.models.loss import batch_loss, head_loss, shift_right
 
 
 @pytest.fixture
@@ -50,3 +53,30 @@ def test_shift_right_starts_with_the_start_token_and_hides_padding(model):
     labels = torch.tensor([[5, 6, 1, IGNORED], [7, 1, IGNORED, IGNORED]])
     assert shift_right(labels, model.config).tolist() == [[0, 5, 6, 1], [0, 7, 1, 0]]
     assert labels[0, 3] == IGNORED
+
+
+def head_gradients(model, states, labels, dtype):
+    head = model.to(dtype).get_output_embeddings()
+    trained = [parameter for name, parameter in head.named_parameters() if "embed" not in name]
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    return torch.autograd.grad(head_loss(states.to(dtype), head, labels).objective, trained)
+
+
+def test_gradients_of_many_blocks_add_up_in_float32(model, monkeypatch):
+    """In bfloat16 a sum of hundreds of terms stops growing: its steps become larger than what is added."""
+    adapted = attach(model, LoraConfig(rank=2, targets="lm_head"), "tiny", seed=1)
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_()
+    torch.manual_seed(2)
+    labels = torch.randint(2, 50, (4096,))
+    states = torch.randn(4096, 16).bfloat16() + 1  # of a mean, so that most terms of a sum have one sign
+    adapted.bfloat16()
+    exact = head_gradients(adapted, states, labels, torch.float64)
+    monkeypatch.setattr(module, "_LEAST_BLOCK", 8)
+    monkeypatch.setattr(module, "_BLOCK_LOGITS", {"cpu": 1})
+    ours = head_gradients(adapted, states, labels, torch.bfloat16)
+    assert len(ours) == 3
+    for our, wanted in zip(ours, exact, strict=True):
+        assert torch.linalg.vector_norm(our.double() - wanted) < 0.01 * torch.linalg.vector_norm(wanted)

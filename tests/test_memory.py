@@ -1,7 +1,9 @@
 import dataclasses
 import subprocess
 import sys
+import types
 
+import psutil
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from translora.config import Config, TrainingConfig
 from translora.data.splits import read_splits
 from translora.data.tokens import tokenise
 from translora.errors import OutOfMemoryError
-from translora.models import budget
+from translora.models import budget, hardware
 from translora.models.load import load
 from translora.pipeline import make_trainable
 from translora.training import memory
@@ -154,6 +156,42 @@ def test_a_models_weights_alone_may_be_too_much(monkeypatch):
     with pytest.raises(ModelError, match=r"model mini: its weights take 0.0 GiB .*: take a smaller model"):
         load(Config())
     assert mini.MODEL.is_dir()
+
+
+GIB = 2**30
+CGROUPS = {
+    "2": ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    "1": ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+}
+
+
+@pytest.fixture(params=CGROUPS)
+def container(request, monkeypatch, tmp_path):
+    """The files of a container, with a limit of 4 GiB, on a machine that has 64 GiB free."""
+    limit, used, listing, cached = CGROUPS[request.param]
+    (tmp_path / "memory").mkdir()
+    (tmp_path / limit).write_text(f"{4 * GIB}\n")
+    (tmp_path / used).write_text(f"{3 * GIB}\n")
+    (tmp_path / listing).write_text(f"anon {GIB}\n{cached} {2 * GIB}\nactive_file 0\n")
+    monkeypatch.setattr(hardware, "_CGROUP", tmp_path)
+    monkeypatch.setattr(hardware.psutil, "virtual_memory", lambda: types.SimpleNamespace(available=64 * GIB))
+    return tmp_path / limit
+
+
+def test_in_a_container_page_cache_counts_as_free(container):
+    assert hardware.free_memory_bytes(torch.device("cpu")) == 3 * GIB
+
+
+@pytest.mark.parametrize("limit", [f"{80 * GIB}", "max", "9223372036854771712", "?"])
+def test_a_container_without_a_limit_has_what_the_machine_has(container, limit):
+    container.write_text(limit)
+    assert hardware.free_memory_bytes(torch.device("cpu")) == 64 * GIB
+
+
+def test_outside_of_containers_the_machine_alone_counts(monkeypatch, tmp_path):
+    monkeypatch.setattr(hardware, "_CGROUP", tmp_path)
+    free = hardware.free_memory_bytes(torch.device("cpu"))
+    assert free == pytest.approx(psutil.virtual_memory().available, rel=0.2)
 
 
 LIMITED = """

@@ -1,7 +1,9 @@
 import pytest
 import torch
 
-from translora.config import TrainingConfig
+from translora.config import LoraConfig, TrainingConfig
+from translora.models.load import load
+from translora.models.lora import attach
 from translora.training.optimizer import build_optimizer, rate_at, set_rate
 
 
@@ -42,11 +44,16 @@ def test_scaled_rates_follow_each_tensors_size():
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.2, 0.05, 0.0001])
 
 
-def test_lora_plus_gives_b_a_rate_of_its_own():
-    model = torch.nn.ModuleDict({name: torch.nn.Linear(2, 2, bias=False) for name in ("lora_A", "lora_B", "frozen")})
-    layer = torch.nn.ModuleDict({"q": model})
-    model["frozen"].requires_grad_(False)
-    optimizer = build_optimizer(layer, TrainingConfig(), b_rate=16)
+def test_lora_plus_gives_each_b_a_rate_of_its_own(tiny_config):
+    """Of linear layers, of embeddings and of the head, whatever PEFT calls them."""
+    lora = LoraConfig(rank=2, targets="q,embeddings", b_rate=16.0)
+    translator = load(tiny_config)
+    model = attach(translator.model, lora, "tiny", seed=1)
+    optimizer = build_optimizer(model, TrainingConfig(), b_rate=lora.b_rate)
     set_rate(optimizer, 0.1, scale_parameter=False)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
-    assert rates == {id(model["lora_A"].weight): 0.1, id(model["lora_B"].weight): pytest.approx(1.6)}
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    assert len(rates) == len(trained) == 2 * (6 + 2 + 1)
+    for name, parameter in trained.items():
+        assert rates[id(parameter)] == pytest.approx(1.6 if "_B." in name else 0.1), name
+    assert sum("lora_embedding_B" in name for name in trained) == 2

@@ -41,3 +41,9 @@ def test_joined_examples_keep_both_sides_together(corpus):
         assert 2 <= len(pair.source.split()) <= 3
     assert list(examples) == list(joined(corpus, share=2.0, most=3, seed=1))
     assert list(examples) != list(joined(corpus, share=2.0, most=3, seed=2))
+
+
+def test_a_reversed_corpus_has_its_sides_swapped_and_its_places(corpus):
+    assert list(corpus.reversed())[3] == Pair("t3", "s3", "f.tsv", 4)
+    assert list(corpus.reversed().reversed()) == list(corpus)
+    assert len(corpus + corpus.reversed()) == 20

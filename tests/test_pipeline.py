@@ -9,9 +9,12 @@ import pytest
 import yaml
 
 import translora
+from translora import mini
 from translora.config import SourceConfig
-from translora.errors import ConfigError, DataError, InterruptedRunError, TrainingError
-from translora.models.load import LoadedModel
+from translora.data.splits import read_splits
+from translora.errors import ConfigError, DataError, InterruptedRunError, NotFiniteError, TrainingError
+from translora.models.load import LoadedModel, load
+from translora.pipeline import training_examples
 from translora.runs.folder import Run
 from translora.scoring.metrics import bleu
 from translora.training.step import Stepper
@@ -29,6 +32,15 @@ def run(tiny_config):
 
 def lines(run, name):
     return (run.translations / f"{name}.txt").read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def test_languages_that_mini_lacks_are_refused_before_any_pair_is_read(tiny_config):
+    for model in ("mini", str(mini.MODEL)):
+        config = dataclasses.replace(tiny_config, model=model, source="fr")
+        train = dataclasses.replace(config.data.train, path="nowhere.tsv")
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, train=train))
+        with pytest.raises(ConfigError, match="mini translates German to English only"):
+            translora.train(config)
 
 
 def test_a_run_folder_holds_what_it_should(run, tiny_config, capsys):
@@ -159,3 +171,40 @@ def test_a_loss_that_is_not_finite_names_the_pairs_and_keeps_the_last_checkpoint
     assert translora.train(tiny_config).summary.steps == 8
     steps = [json.loads(line)["step"] for line in run.metrics.read_text().splitlines() if '"loss"' in line]
     assert steps == list(range(1, 9))
+
+
+def both_directions(config, **others):
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, both_directions=True), **others)
+
+
+def test_both_directions_give_each_training_pair_reversed_with_its_own_prompt(tiny_config, capsys):
+    config = both_directions(tiny_config)
+    translator, splits = load(config), read_splits(config)
+    examples = training_examples(translator, splits.train, config)
+    tokenizer, count = translator.tokenizer, len(splits.train)
+    assert len(examples) == 2 * count
+    assert splits.hashes() == read_splits(tiny_config).hashes()
+    for i in (0, count - 1):
+        pair = splits.train[i]
+        assert examples.source_ids(i) == tokenizer("<2en> " + pair.source)["input_ids"]
+        assert examples.target_ids(i) == tokenizer(pair.target)["input_ids"]
+        assert examples.source_ids(count + i) == tokenizer("<2de> " + pair.target)["input_ids"]
+        assert examples.target_ids(count + i) == tokenizer(pair.source)["input_ids"]
+    run = translora.train(config)
+    assert run.summary.train_pairs == count
+    assert run.summary.steps == 8
+    assert "20 test pairs, the training pairs in both directions" in capsys.readouterr().err
+    assert "also given from target to source" in (run.adapter / "README.md").read_text()
+
+
+def test_a_loss_that_is_not_finite_in_a_reversed_pair_names_that_pair(tiny_config, monkeypatch):
+    config = both_directions(tiny_config)
+    count = len(read_splits(config).train)
+
+    def fail(self, step, pairs):
+        raise NotFiniteError("the loss is not finite", "lower the rate", step, [count + 3])
+
+    monkeypatch.setattr(Stepper, "step", fail)
+    with pytest.raises(NotFiniteError) as caught:
+        translora.train(config)
+    assert caught.value.names == [read_splits(config).train[3].origin]

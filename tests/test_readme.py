@@ -37,7 +37,7 @@ def folder(tmp_path_factory, corpus_file):
 
 def test_the_readme_has_the_commands_it_should():
     assert [command for command in commands() if command.startswith("make")] == ["make demo", "make test"]
-    assert len(commands()) == 13
+    assert len(commands()) == 15
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(r"^demo:.*\n\t\$\(BIN\)/translora demo$", makefile, flags=re.MULTILINE)
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("make test")

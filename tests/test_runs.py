@@ -22,7 +22,8 @@ OTHER = {
     "data.cleaning.html": "drop", "data.cleaning.duplicates": "keep", "data.cleaning.leakage": "near",
     "data.cleaning.language": "drop", "lora.init": "pissa", "lora.targets": "q", "training.batch_tokens": 123,
     "training.optimizer": "adafactor", "training.schedule": "cosine", "training.freeze": ["encoder"],
-    "training.save_every": 3, "init": "random", "dtype": "bfloat16", "fast": "off", "device": "cpu", "method": "full",
+    "training.save_every": 3, "training.canary": "skip", "init": "random",
+    "dtype": "bfloat16", "fast": "off", "device": "cpu", "method": "full",
 }  # fmt: skip
 
 
@@ -54,7 +55,7 @@ def nested(name, value):
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_every_field_is_safe_to_change_or_refused_with_both_values(tmp_path, name):
-    config = Config(output=str(tmp_path / "run"))
+    config = Config(output=str(tmp_path / "run"), method="full" if name == "init" else "lora")  # random: full alone
     begin_run(Run(tmp_path / "run"), config, {})
     value = str(tmp_path / "elsewhere") if name == "output" else other_value(name)
     other = changed(config, nested(name, value))

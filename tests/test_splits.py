@@ -1,9 +1,11 @@
 import dataclasses
+import re
 
 import pytest
 
 from translora.config import Config, DataConfig, SourceConfig
 from translora.data.cleaning.leakage import normalised
+from translora.data.readers.sources import read_corpus
 from translora.data.splits import read_splits
 from translora.errors import DataError
 
@@ -69,4 +71,11 @@ def test_the_embedded_splits_do_not_overlap():
         )
     )
     assert (len(splits.validation), len(splits.test)) == (1000, 1000)
-    assert (len(splits.train), splits.dropped) == (23_732, {})
+    assert (len(splits.train), splits.dropped) == (23_739, {})
+
+
+def test_no_embedded_pair_holds_two_variants_of_a_text():
+    glued = re.compile("CommandCtrl|OptionAlt|BefehlStrg|PreferencesTools|EinstellungenExtras")
+    for split in ("train", "validation", "test"):
+        for pair in read_corpus(SourceConfig(path="mini", split=split), "de", "en"):
+            assert not glued.search(pair.source + pair.target)

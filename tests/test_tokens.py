@@ -1,7 +1,7 @@
 import tracemalloc
 
 import pytest
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, T5Tokenizer
 
 from translora import mini
 from translora.data.pairs import Corpus, Pair
@@ -88,3 +88,44 @@ def test_text_that_spells_a_special_token_stays_text(tokenizer, token):
     special = tokenizer.convert_tokens_to_ids(["</s>", "<pad>", "<2de>", "<2en>"])
     assert [i for i in ids if i in special] == tokenizer.convert_tokens_to_ids(["<2en>", "</s>"])
     assert tokenizer.decode(ids, skip_special_tokens=True).split()[-1] == "Ende"
+
+
+def test_two_corpora_become_one_with_the_sum_of_what_was_cut(corpus, tokenizer):
+    limit = len(tokenizer(corpus[0].source)["input_ids"])
+    first, second = tokenise(corpus, tokenizer, "", limit), tokenise(corpus.head(1), tokenizer, "<2en> ", 64)
+    both = first + second
+    assert len(both) == 3
+    assert [both.source_ids(i) for i in range(3)] == [*map(first.source_ids, range(2)), second.source_ids(0)]
+    assert [both.target_ids(i) for i in range(3)] == [*map(first.target_ids, range(2)), second.target_ids(0)]
+    assert both.truncated_sources == first.truncated_sources + second.truncated_sources == 1
+    assert both.batch(both.all_indices()).input_ids.shape[0] == 3
+
+
+def test_sentinels_that_are_pieces_stay_text():
+    """As in mT5, whose vocabulary has them after the mark of a space."""
+    pieces = [
+        "<pad>",
+        "</s>",
+        "<unk>",
+        "▁",
+        "a",
+        "b",
+        "<",
+        ">",
+        "_",
+        "e",
+        "x",
+        "t",
+        "r",
+        "i",
+        "d",
+        "0",
+        "▁<extra_id_0>",
+    ]
+    tokenizer = T5Tokenizer(vocab=[(piece, -1.0) for piece in pieces], extra_ids=0)
+    mark = tokenizer.convert_tokens_to_ids("▁<extra_id_0>")
+    assert mark in tokenizer("a <extra_id_0> b")["input_ids"]
+    (ids,) = encode(["a <extra_id_0> b"], tokenizer)
+    assert mark not in ids
+    assert tokenizer.unk_token_id not in ids
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "a < extra_id_0> b"

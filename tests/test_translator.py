@@ -8,11 +8,14 @@ import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import yaml
 from peft import PeftModel
 from transformers import AutoModelForSeq2SeqLM
 
 import translora
+from translora.config import Config
 from translora.errors import ConfigError, DataError, ModelError, StorageError
+from translora.runs.card import model_card
 from translora.scoring.metrics import evaluate
 
 LINES = ["Guten Morgen!", "", "Wo ist der Bahnhof?"]
@@ -113,6 +116,15 @@ def test_a_whole_model_is_saved_as_transformers_reads_it(tiny_model, tmp_path):
     assert not list(tmp_path.glob("*.tmp"))
     with pytest.raises(StorageError, match="cannot be written"):
         translator.save_pretrained(tmp_path / "notes.txt")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "codes"),
+    [("deu_Latn", "pt-BR", ["de", "pt"]), ("zho_Hans", "nb", ["zh", "no"]), ("de", "tyv_Cyrl", ["de", "tyv"])],
+)
+def test_a_card_names_the_languages_as_the_hub_does(source, target, codes):
+    card = model_card(Config(source=source, target=target), adapter=True)
+    assert yaml.safe_load(card.split("---")[1])["language"] == codes
 
 
 def test_a_push_without_a_network_is_one_line(mini, monkeypatch):

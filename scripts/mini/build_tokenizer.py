@@ -1,12 +1,13 @@
 """Train the embedded base model's tokenizer and write its shape: an empty model folder, ready for training.
 
-    python scripts/mini/build_tokenizer.py --base tatoeba/train.tsv.gz --corpus OTHER.tsv ... -o FOLDER
+    python scripts/mini/build_tokenizer.py --base base/train.tsv.gz --corpus OTHER.tsv ... -o FOLDER
 
-A SentencePiece unigram vocabulary with byte fallback over both sides of all corpora (tab-separated, plain or .gz),
-stored as `tokenizer.json`, which plain transformers loads. Only pieces that the base model's training text holds
-often enough to be learnt are kept: a piece that it never met has a random embedding, which a LoRA on the layers
-above cannot mend. So a word of another domain is spelled in several pieces, each of them known. Text is kept as it
-is, but for Unicode NFC and runs of white space: T5's own rules (NFKC) would make "..." of each ellipsis and cost BLEU.
+A SentencePiece unigram vocabulary with byte fallback over both sides of all corpora (tab-separated, plain or .gz, or
+`mini` for the embedded one), stored as `tokenizer.json`, which plain transformers loads. Only pieces that the base
+model's training text holds often enough to be learnt are kept: a piece that it never met has a random embedding, which
+a LoRA on the layers above cannot mend. So a word of another domain is spelled in several pieces, each of them known.
+Text is kept as it is, but for Unicode NFC and runs of white space: T5's own rules (NFKC) would make "..." of each
+ellipsis and cost BLEU.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 import sentencepiece
+from placeholders import PIECES
 from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import Unigram
@@ -28,6 +30,8 @@ from translora.data.readers.sources import read
 
 SPACE = "\u2581"
 LANGUAGE_TOKENS = ["<2en>", "<2de>"]
+OWN = [*LANGUAGE_TOKENS, *PIECES]
+"""Pieces 3 to 36. The placeholders are ordinary pieces of score 0: no other segmentation is likelier."""
 
 
 def train_sentencepiece(corpora: list[str], pieces: int, folder: Path) -> list[tuple[str, float]]:
@@ -40,7 +44,7 @@ def train_sentencepiece(corpora: list[str], pieces: int, folder: Path) -> list[t
     sentencepiece.SentencePieceTrainer.train(
         input=str(text), model_prefix=str(folder / "spiece"), vocab_size=pieces, model_type="unigram",
         normalization_rule_name="identity", byte_fallback=True, character_coverage=0.9999, max_sentence_length=16384,
-        pad_id=0, eos_id=1, unk_id=2, bos_id=-1, user_defined_symbols=LANGUAGE_TOKENS, minloglevel=1,
+        pad_id=0, eos_id=1, unk_id=2, bos_id=-1, user_defined_symbols=OWN, minloglevel=1,
     )  # fmt: skip
     model = sentencepiece_model_pb2.ModelProto()
     model.ParseFromString((folder / "spiece.model").read_bytes())
@@ -62,7 +66,7 @@ def frequent(pieces: list[tuple[str, float]], corpus: str, least: int, most: int
 
 
 def _always(index: int, piece: str) -> bool:
-    return index < 3 or piece in LANGUAGE_TOKENS or piece.startswith("<0x") or len(piece) == 1
+    return index < 3 or piece in OWN or piece.startswith("<0x") or len(piece) == 1
 
 
 def build_tokenizer(pieces: list[tuple[str, float]]) -> PreTrainedTokenizerFast:
@@ -86,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", required=True, help="the base model's training pairs, German and English")
     parser.add_argument("--corpus", nargs="+", default=[], help="pairs of other domains to cover, German and English")
-    parser.add_argument("--pieces", type=int, default=8000)
+    parser.add_argument("--pieces", type=int, default=10_000)
     parser.add_argument("--least", type=int, default=10, help="times that a piece must occur in the base's pairs")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the model folder")
     arguments = parser.parse_args()
@@ -96,7 +100,7 @@ def main() -> None:
     tokenizer = build_tokenizer(frequent(candidates, arguments.base, arguments.least, arguments.pieces))
     tokenizer.save_pretrained(arguments.output)
     shape = T5Config(
-        vocab_size=len(tokenizer), d_model=256, d_kv=64, d_ff=768, num_heads=4, num_layers=4, num_decoder_layers=2,
+        vocab_size=len(tokenizer), d_model=256, d_kv=64, d_ff=768, num_heads=4, num_layers=6, num_decoder_layers=2,
         feed_forward_proj="gated-gelu", dropout_rate=0.0, decoder_start_token_id=0, tie_word_embeddings=True,
         architectures=["T5ForConditionalGeneration"],
     )  # fmt: skip

@@ -27,7 +27,14 @@ from translora.io.files import atomic_folder, one_line, write_json, write_lines,
 from translora.models.adapter import save_adapter
 from translora.models.budget import Budget
 from translora.models.hardware import choose_device, describe, peak_memory_bytes
-from translora.models.load import LoadedModel, base_hash, checkpoint_activations, load, quiet_transformers
+from translora.models.load import (
+    LoadedModel,
+    base_hash,
+    check_languages,
+    checkpoint_activations,
+    load,
+    quiet_transformers,
+)
 from translora.models.lora import ParameterCount, attach, count_parameters, freeze
 from translora.report.run import write_report
 from translora.report.terminal import show_memory, show_start
@@ -80,6 +87,9 @@ def train(
         run = find_run(config, overwrite)
         if run.finished and not overwrite:
             _ = run.summary  # says so where it is damaged
+            if not run.report.exists():  # it was killed after its summary
+                with at_work_in(run):
+                    _write_pages(run)
             console.notice(f"{run.folder}: this run has finished; --overwrite does it again")
             return run
         require_tokenizer(config.target)
@@ -159,14 +169,13 @@ def _train(job: _Job) -> None:
         if "after" in run.labels:
             _translate_test(ready.model, test, config, run, "after")
         write_json(run.summary_file, _summary(config, run, ready, state).as_dict())
-        if run.trained:
-            _write_card(run)
-        write_report(run)
+        _write_pages(run)
 
 
 def _prepared(job: _Job) -> _Ready:
     """Read the pairs, load the model, and check both before any compute is spent."""
     config = job.config
+    check_languages(config)
     splits = read_splits(config, job.given)
     model = load(config)
     parameters = make_trainable(model, config)
@@ -174,13 +183,21 @@ def _prepared(job: _Job) -> _Ready:
     unknown = unknown_in_pairs(chain(splits.train, splits.validation, splits.test), model.tokenizer)
     if unknown.pairs:
         console.notice(f"data: {unknown.told(config.model)}")
-    sample = splits.train if len(splits.train) else splits.test
-    loss = canary.check(model, sample, config.method, config.init, config.data.max_tokens, config.decoding.beams)
-    console.notice(f"canary: passed; loss {loss:.2f} nats per token on the first pairs")
-    examples = tokenised(model, splits.train, config)
+    _run_canary(model, splits, config)
+    examples = training_examples(model, splits.train, config)
     needs = check_memory(model, examples, config.method, config.training)
     show_memory(needs, config)
     return _Ready(model, splits, examples, parameters, unknown, needs)
+
+
+def _run_canary(model: LoadedModel, splits: Splits, config: Config) -> None:
+    """Check the whole model on a few pairs, unless the recipe says not to."""
+    if config.training.canary == "skip":
+        console.notice("canary: skipped, as training.canary says")
+        return
+    sample = splits.train if len(splits.train) else splits.test
+    loss = canary.check(model, sample, config.method, config.init, config.data.max_tokens, config.decoding.beams)
+    console.notice(f"canary: passed; loss {loss:.2f} nats per token on the first pairs")
 
 
 def make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
@@ -199,6 +216,15 @@ def make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
 def tokenised(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
     """The examples that `corpus` becomes for a model."""
     return tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
+
+
+def training_examples(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
+    """The examples to learn from: those of `corpus`, and after them, with `data.both_directions`, their reverse."""
+    examples = tokenised(translator, corpus, config)
+    if config.data.both_directions:
+        with translator.reversed(config.source, config.target) as prompt:
+            examples += tokenise(corpus.reversed(), translator.tokenizer, prompt, config.data.max_tokens)
+    return examples
 
 
 def make_stepper(translator: LoadedModel, examples: TokenisedCorpus, config: Config, batch_tokens: int) -> Stepper:
@@ -224,7 +250,7 @@ def train_model(
                 journal,
             )
         except NotFiniteError as error:
-            error.names = [splits.train[pair].origin for pair in error.pairs]
+            error.names = [splits.train[pair % len(splits.train)].origin for pair in error.pairs]
             raise
 
 
@@ -244,10 +270,12 @@ def _save_model(translator: LoadedModel, run: Run, base: str) -> None:
         keep_others(run, place, folder)
 
 
-def _write_card(run: Run) -> None:
-    """Write the card again, with the scores."""
-    folder = run.trained_weights
-    write_text(folder / "README.md", model_card(run.config, folder == run.adapter, run))
+def _write_pages(run: Run) -> None:
+    """Write the card again, with the scores, and the report."""
+    if run.trained:
+        folder = run.trained_weights
+        write_text(folder / "README.md", model_card(run.config, folder == run.adapter, run))
+    write_report(run)
 
 
 def _has_initial(config: Config) -> bool:

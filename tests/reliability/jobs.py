@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from process import kill_before
+from process import WRITES, copy_before, kill_before
 
 from translora.config import Config
 
@@ -13,8 +13,8 @@ Kill = tuple[list[str], int] | None
 """Where the process is to be killed: see `kill_before`."""
 
 
-def training(folder: Path, config: Config, kill: Kill = None) -> None:
-    """The training alone, in `folder`."""
+def training(folder: Path, config: Config, kill: Kill = None, copied: bool = False) -> None:
+    """The training alone, in `folder`; where `copied`, each state that it has on disk is copied beside it."""
     import torch
 
     from translora.data.splits import read_splits
@@ -27,17 +27,19 @@ def training(folder: Path, config: Config, kill: Kill = None) -> None:
     make_trainable(translator, config)
     examples = tokenised(translator, splits.train, config)
     folder.mkdir(exist_ok=True)
+    if copied:
+        copy_before(WRITES, folder)
     if kill:
         kill_before(*kill)
     train_model(make_stepper(translator, examples, config, 450), splits, config, Run(folder))
 
 
-def whole(folder: Path, config: Config, kill: Kill = None) -> None:
-    """The whole of `translora train`, in `folder`."""
+def whole(folder: Path, config: Config, copied: bool = False) -> None:
+    """The whole of `translora train`, in `folder`; where `copied`, each state of it is copied beside it."""
     from translora.pipeline import train
 
-    if kill:
-        kill_before(*kill)
+    if copied:
+        copy_before(WRITES, folder)
     train(dataclasses.replace(config, output=str(folder)))
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pkgutil
+import shutil
 import signal
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from translora.errors import TransloraError
@@ -77,16 +78,69 @@ def kill_before(calls: list[str], number: int) -> None:
     """Have this process killed just before the `number`-th call of any of `calls`, each as `module:attribute`."""
     left = [number]
 
-    def counted(real: Callable[..., object]) -> Callable[..., object]:
+    def count_down() -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    _before(calls, count_down)
+
+
+def copy_before(calls: list[str], folder: Path) -> None:
+    """Before each call of any of `calls`, copy `folder` to `folder`-at-N as a kill at that moment would leave it.
+
+    N counts the calls. A state that equals the last one copied is not copied again: a kill before a call that only
+    makes durable what is there already leaves the same.
+    """
+    counted, last = [0], [[("", b"")]]
+
+    def copy() -> None:
+        counted[0] += 1
+        state = [
+            (str(path.relative_to(folder)), path.read_bytes() if path.is_file() else b"")
+            for path in sorted(folder.rglob("*"))
+        ]
+        if state != last[0]:
+            last[0] = state
+            with _real_calls(calls):
+                shutil.copytree(folder, folder.with_name(f"{folder.name}-at-{counted[0]}"))
+
+    _before(calls, copy)
+
+
+_REAL: dict[str, Callable[..., object]] = {}
+
+
+def _before(calls: list[str], act: Callable[[], None]) -> None:
+    """Have `act` called before each call of any of `calls`."""
+
+    def preceded(real: Callable[..., object]) -> Callable[..., object]:
         def call(*arguments: object, **options: object) -> object:
-            left[0] -= 1
-            if left[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+            act()
             return real(*arguments, **options)
 
         return call
 
     for name in calls:
-        place, _, attribute = name.replace(":", ".").rpartition(".")
-        owner = pkgutil.resolve_name(place)
-        setattr(owner, attribute, counted(getattr(owner, attribute)))
+        owner, attribute = _place(name)
+        _REAL[name] = getattr(owner, attribute)
+        setattr(owner, attribute, preceded(_REAL[name]))
+
+
+@contextmanager
+def _real_calls(calls: list[str]) -> Iterator[None]:
+    """Put the calls themselves back meanwhile."""
+    places = [(name, *_place(name)) for name in calls]
+    preceded = [getattr(owner, attribute) for _, owner, attribute in places]
+    for name, owner, attribute in places:
+        setattr(owner, attribute, _REAL[name])
+    try:
+        yield
+    finally:
+        for (_, owner, attribute), call in zip(places, preceded, strict=True):
+            setattr(owner, attribute, call)
+
+
+def _place(name: str) -> tuple[object, str]:
+    place, _, attribute = name.replace(":", ".").rpartition(".")
+    return pkgutil.resolve_name(place), attribute

@@ -3,14 +3,14 @@
 import dataclasses
 import json
 import random
+import shutil
 import signal
 import time
 from functools import partial
-from itertools import chain, count, islice
 
 import pytest
 from jobs import training, whole
-from process import WRITES, Process, run, run_all
+from process import Process, run, run_all
 from safetensors.torch import load_file
 
 KILLED = -signal.SIGKILL
@@ -64,24 +64,22 @@ def assert_as_if_nothing_had_happened(folder, uncut):
     assert state(folder) == state(uncut)
 
 
-def killed_at_each_write_point(job, check, numbers, folder):
-    """Kill `job` at write points, two processes at a time, until one gets through; go on, and `check` what came of it.
+def go_on_from_each_state(job, folder, check):
+    """Do `job` in `folder` and go on, two at a time, from each state that a kill at a write would have left on disk.
 
-    Returns at how many write points it was killed.
+    `check` looks at what came of each. Returns how many states there were.
     """
-    killed = 0
-    while True:
-        points = list(islice(numbers, 2))
-        folders, logs = ([folder / f"{name}-{point}" for point in points] for name in ("at", "log"))
-        codes = run_all([partial(job, path, kill=(WRITES, point)) for path, point in zip(folders, points, strict=True)])
-        assert set(codes) <= {0, KILLED}
-        killed += codes.count(KILLED)
-        assert run_all([partial(job, path) for path in folders], logs) == [0, 0]
-        for path, log in zip(folders, logs, strict=True):
+    assert run(partial(job, folder, copied=True)) == 0
+    check(folder)
+    states = sorted(folder.parent.glob(f"{folder.name}-at-*"))
+    for beside in (states[start : start + 2] for start in range(0, len(states), 2)):
+        logs = [state.with_name(f"log-{state.name}") for state in beside]
+        assert run_all([partial(job, state) for state in beside], logs) == [0] * len(beside)
+        for state, log in zip(beside, logs, strict=True):
             assert "damaged" not in log.read_text()
-            check(path)
-        if 0 in codes:
-            return killed
+            check(state)
+            shutil.rmtree(state)
+    return len(states)
 
 
 @pytest.mark.parametrize("where", CUTS)
@@ -111,17 +109,17 @@ def test_killed_at_random_instants(config, uncut, tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_at_every_write_point_of_a_training(config, tmp_path):
+def test_going_on_from_every_state_of_a_training(config, tmp_path):
     """In a training of six steps: two checkpoints, two validations, two of the best weights, and what is pruned."""
     few = dataclasses.replace(config.training, max_steps=6, evaluate_every=3, save_every=2)
     config = dataclasses.replace(config, training=few)
     uncut, job = tmp_path / "uncut", partial(training, config=config)
     assert run(partial(job, uncut)) == 0
-    killed = killed_at_each_write_point(
-        job, lambda folder: assert_as_if_nothing_had_happened(folder, uncut), count(1), tmp_path
+    states = go_on_from_each_state(
+        job, tmp_path / "run", lambda folder: assert_as_if_nothing_had_happened(folder, uncut)
     )
-    assert killed > 60
-    print(f"killed at each of {killed} write points")
+    assert states > 40
+    print(f"went on from each of {states} states")
 
 
 def test_a_kill_loses_at_most_one_interval(config, tmp_path):
@@ -133,7 +131,10 @@ def test_a_kill_loses_at_most_one_interval(config, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_whole_job_killed_at_write_points(config, tmp_path):
+def test_going_on_from_every_state_of_the_whole_job(config, tmp_path):
+    """With a training of two steps: the states of a longer one are above."""
+    few = dataclasses.replace(config.training, max_steps=2, evaluate_every=2, save_every=2)
+    config = dataclasses.replace(config, training=few)
     uncut, job = tmp_path / "uncut", partial(whole, config=config)
     assert run(partial(job, uncut)) == 0
 
@@ -143,7 +144,9 @@ def test_the_whole_job_killed_at_write_points(config, tmp_path):
         for name in ("before", "after"):
             file = f"translations/{name}.txt"
             assert (folder / file).read_bytes() == (uncut / file).read_bytes()
+        assert (folder / "report.html").read_bytes().endswith(b"</html>")
         assert not [path for path in folder.rglob(".*") if path.name != ".lock"]
 
-    killed = killed_at_each_write_point(job, check, chain(range(1, 12), count(12, 17)), tmp_path)
-    print(f"killed at {killed} write points")
+    states = go_on_from_each_state(job, tmp_path / "run", check)
+    assert states > 40
+    print(f"went on from each of {states} states")

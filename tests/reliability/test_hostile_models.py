@@ -28,13 +28,14 @@ STEP = 1000
 def small_model(tmp_path_factory):
     """A model folder whose weights are small enough to be cut short at every thousandth byte."""
     folder = tmp_path_factory.mktemp("small")
+    tokenizer = AutoTokenizer.from_pretrained(mini.MODEL)
     config = T5Config(
-        vocab_size=8000, d_model=4, d_kv=4, d_ff=8, num_heads=1, num_layers=1, num_decoder_layers=1,
+        vocab_size=len(tokenizer), d_model=4, d_kv=4, d_ff=8, num_heads=1, num_layers=1, num_decoder_layers=1,
         feed_forward_proj="gated-gelu", decoder_start_token_id=0,
     )  # fmt: skip
     torch.manual_seed(0)
     T5ForConditionalGeneration(config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(mini.MODEL).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 

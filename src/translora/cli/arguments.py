@@ -72,18 +72,26 @@ def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """The model of a command that translates, its languages, and its beams."""
     what = "a run folder, a PEFT adapter folder, a model folder, a hub name, or mini"
     parser.add_argument("model", nargs=None if required else "?", default="", help=what)
-    parser.add_argument("--source", default="", help="source language code (default: the run's, else de)")
-    parser.add_argument("--target", default="", help="target language code (default: the run's, else en)")
+    add_languages(parser)
     parser.add_argument("--beams", type=int, default=0, help="beam size (default: the run's, else 1, greedy)")
     parser.add_argument("--max-tokens", type=int, default=0, help="longest translation (default: the run's, else 256)")
 
 
-def add_form(parser: argparse.ArgumentParser) -> None:
+def add_languages(parser: argparse.ArgumentParser) -> None:
+    """The languages of a model."""
+    parser.add_argument("--source", default="", help="source language code (default: the run's, else de)")
+    parser.add_argument("--target", default="", help="target language code (default: the run's, else en)")
+
+
+def add_form(parser: argparse.ArgumentParser, format_flag: str = "--format") -> None:
     """The form of a file of pairs, where it does not show it itself."""
     parser.add_argument("--target-file", default="", help="the target lines, where they lie in a second file")
     parser.add_argument("--columns", nargs=2, default=(), help="the source and the target column, by name or number")
     parser.add_argument(
-        "--format", default="auto", help="tsv, csv, json, jsonl, parquet, text or tmx (default: by its name)"
+        format_flag,
+        dest="format",
+        default="auto",
+        help="tsv, csv, json, jsonl, parquet, text or tmx (default: by its name)",
     )
     parser.add_argument("--separator", default="", help="the separator of cells (default: found in the file)")
     parser.add_argument("--header", choices=["auto", "yes", "no"], default="auto", help="whether the first row is one")

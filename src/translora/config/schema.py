@@ -122,6 +122,9 @@ class DataConfig:
     long ones."""
     join_most: AtLeastTwo = 4
     """Most pairs in one joined example; the fewest is two."""
+    both_directions: Switch = False
+    """Give each training example also reversed, from target to source, so that one model learns both directions.
+    The model must be told the target language, by its prompt or by codes. Validation and test stay as they are."""
 
 
 @section("lora")
@@ -185,6 +188,8 @@ class TrainingConfig:
     """Dropout inside the model itself; 0 by default, for dropout in a frozen base costs time and adds noise."""
     freeze: tuple[Literal["embeddings", "encoder", "decoder"], ...] = ()
     """Parts of the model that stay as they are: `embeddings` (and the head), `encoder`, `decoder`."""
+    canary: Literal["check", "skip"] = "check"
+    """Whether a few pairs go through the whole model before any compute is spent, so that a broken one is refused."""
     gradient_checkpointing: Switch = False
     """Compute activations twice to save memory."""
     evaluate_every: Count = 0
@@ -225,9 +230,9 @@ class Config:
     revision: Text = ""
     """The hub revision (branch, tag or commit)."""
     init: Literal["pretrained", "random"] = "pretrained"
-    """`random` takes only the shape and the tokenizer of the model and trains from scratch."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """The weights' type; `auto` chooses what the hardware can do and the family survives."""
+    """`random` takes only the shape and the tokenizer of the model and trains from scratch, with `method: full`."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """The weights' type; `auto` is bfloat16 on a GPU that computes it, else float32."""
     fast: Literal["auto", "off"] = "auto"
     """`auto` trains by translora's own forward and backward pass where it knows the model, `off` by the model's own."""
     device: Text = "auto"
@@ -251,12 +256,28 @@ class Config:
     output: Required = "runs/translora"
     """The run folder."""
 
+    @field_validator("dtype", mode="before")
+    @classmethod
+    def _check_dtype(cls, dtype: object) -> object:
+        if dtype in ("float16", "fp16", "half"):
+            raise ValueError("T5 overflows in float16, to losses of 0 or NaN: use auto, bfloat16 or float32")
+        return dtype
+
     @model_validator(mode="after")
     def _check_languages(self) -> Config:
         try:
             require_two(self.source, self.target)
         except ConfigError as error:
             raise ValueError(str(error)) from error
+        return self
+
+    @model_validator(mode="after")
+    def _check_init(self) -> Config:
+        if self.init == "random" and self.method != "full":
+            raise ValueError(
+                f"init random goes with method full, not {self.method}: random weights are saved only where all are "
+                f"trained: set method: full, or init: pretrained"
+            )
         return self
 
 

@@ -109,6 +109,11 @@ class Corpus:
         drawn = random.Random(seed).sample(range(len(self)), min(count, len(self)))
         return self.take(sorted(drawn))
 
+    def reversed(self) -> Corpus:
+        """The same pairs from target to source."""
+        source, target, *origin = self.table.columns
+        return Corpus(pa.table([target, source, *origin], schema=self.table.schema))
+
     def content_hash(self) -> str:
         """SHA-256 of the texts and their order; where they came from does not count."""
         digest = hashlib.sha256()

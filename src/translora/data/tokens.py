@@ -30,6 +30,8 @@ IGNORED = -100
 """The label of padding, which cross-entropy leaves out."""
 
 _CHUNK = 2_000
+_SENTINEL = re.compile(r"▁?(<extra_id_\d+>)")
+"""A sentinel; mT5 has them as pieces, with the mark of a space before them."""
 _RESERVED = re.compile(r"▁?<extra_id_\d+>|</?s>|<(pad|unk|mask|bos|eos|cls|sep)>")
 """Sentinels (mT5 writes a mark before its own) and the usual names of control tokens."""
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}_[A-Za-z]{2,4}")
@@ -38,7 +40,7 @@ _LEADING_CODE = re.compile(r"^>>(?=.*<<)", re.DOTALL)
 """What Marian's tokenizer takes for a language code, whatever it holds."""
 _controls: WeakKeyDictionary[Any, tuple[Any, list[str]]] = WeakKeyDictionary()
 """The control tokens of each tokenizer in use, found once: a vocabulary is large."""
-_ENCODING = "5"  # part of the cache's key: goes up when the rules of `encode` change
+_ENCODING = "6"  # part of the cache's key: goes up when the rules of `encode` change
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class TokenisedCorpus:
     """Token ids of a corpus, memory-mapped: row i of `source` and `target` belongs to pair i."""
 
     def __init__(self, table: pa.Table, pad_id: int) -> None:
+        self.table = table
         metadata = table.schema.metadata or {}
         self.truncated_sources = int(metadata.get(b"truncated_sources", 0))
         self.truncated_targets = int(metadata.get(b"truncated_targets", 0))
@@ -85,6 +88,10 @@ class TokenisedCorpus:
 
     def __len__(self) -> int:
         return len(self.source_lengths)
+
+    def __add__(self, other: TokenisedCorpus) -> TokenisedCorpus:
+        """The rows of both, these first."""
+        return TokenisedCorpus(_concatenated(self.table, other.table), self._pad_id)
 
     def all_indices(self) -> Ints:
         """Every index, in order."""
@@ -102,6 +109,16 @@ class TokenisedCorpus:
         """The pairs at `indices`, padded to the longest of them."""
         source, target = self._source.padded(indices, self._pad_id), self._target.padded(indices, IGNORED)
         return Batch(source, target, self.source_lengths[indices], self.target_lengths[indices])
+
+
+def _concatenated(first: pa.Table, second: pa.Table) -> pa.Table:
+    """The rows of two tables, with the sums of their counts."""
+    counts = {
+        key: str(int(value) + int((second.schema.metadata or {}).get(key, 0)))
+        for key, value in (first.schema.metadata or {}).items()
+    }
+    table = pa.concat_tables([first.replace_schema_metadata(None), second.replace_schema_metadata(None)])
+    return table.replace_schema_metadata(counts)
 
 
 class _Rows:
@@ -199,6 +216,16 @@ def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
         found = {*named, *reserved, *language_tokens(vocabulary), *_language_code_tokens(tokenizer)}
         known = _controls[tokenizer] = key, sorted(found)
     return known[1]
+
+
+def first_beyond(tokenizer: PreTrainedTokenizerBase, rows: int) -> tuple[str, int] | None:
+    """The first token whose id an embedding of `rows` rows lacks, and its id; None where it has all.
+
+    Sentinels are passed over: MADLAD's tokenizer has them and its model does not, and no text stands for them.
+    """
+    beyond = ((i, token) for token, i in tokenizer.get_vocab().items() if i >= rows and not _SENTINEL.fullmatch(token))
+    found = min(beyond, default=None)
+    return None if found is None else (found[1], found[0])
 
 
 def language_codes(tokenizer: PreTrainedTokenizerBase) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from translora.errors import ConfigError
-from translora.languages import same_language
+from translora.languages import language_name, same_language
 
 MODEL = Path(__file__).parent / "model"
 """A T5-shaped model of everyday German and English, in transformers' format (README.md beside it is its card)."""
@@ -17,10 +17,16 @@ SPLITS = ("train", "validation", "test")
 """The files of `CORPUS`, each `SPLIT.tsv.gz`."""
 
 
+DIRECTIONS = (("de", "en"),)
+"""The source and target language of each direction that `MODEL` was trained in."""
+
+
 def require_languages(source: str, target: str) -> None:
-    """Raise `ConfigError` for any but German to English: the model has learnt nothing else."""
-    if not (same_language(source, ["de"]) and same_language(target, ["en"])):
+    """Raise `ConfigError` for a direction that the model has not learnt."""
+    if not any(same_language(source, [ours]) and same_language(target, [theirs]) for ours, theirs in DIRECTIONS):
+        known = " and ".join(f"{language_name(ours)} to {language_name(theirs)}" for ours, theirs in DIRECTIONS)
+        codes = " or ".join(f"source {ours}, target {theirs}" for ours, theirs in DIRECTIONS)
         raise ConfigError(
-            f"mini translates German to English only (source de, target en), not {source} to {target}: "
+            f"mini translates {known} only ({codes}), not {source} to {target}: "
             f"name another model, such as google/flan-t5-small"
         )

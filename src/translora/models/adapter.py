@@ -6,6 +6,7 @@ import. Weights are safetensors, and their shapes are held against the base mode
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -50,8 +51,17 @@ _REFUSED = (
 """The fields that would make it another kind of adapter."""
 
 
-_COPIES = ("lm_head.weight", "embed_tokens.weight", "shared.weight", "base_layer.weight")
+_COPIES = (
+    "lm_head.weight",
+    "embed_tokens.weight",
+    "shared.weight",
+    "base_layer.weight",
+    "original_module.weight",
+    "modules_to_save.weight",
+)
 """The ends of the names of base weights that PEFT saves beside an adapter of the head or the embeddings."""
+_EMBEDDING = re.compile(r".*\b(shared|embed_tokens)(\.base_layer)?\.weight")
+_HEAD = re.compile(r".*\blm_head(\.base_layer)?\.weight")
 
 
 def save_adapter(model: PreTrainedModel, folder: Path, base: str, initial: Path | None = None) -> None:
@@ -88,6 +98,7 @@ def load_adapter(model: PreTrainedModel, folder: Path, base: Callable[[], str]) 
     _check_base(folder, base)
     shapes = _shapes(folder)
     _check_ranks(folder, config, shapes)
+    _fit_rows(model, folder, shapes)
     try:
         with quiet_transformers(), warnings.catch_warnings():
             loaded = PeftModel.from_pretrained(model, folder, config=config).eval()
@@ -152,6 +163,26 @@ def _shapes(folder: Path) -> dict[str, list[int]]:
             return {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{file}: damaged or cut short ({error}): copy the adapter again") from error
+
+
+def _fit_rows(model: PreTrainedModel, folder: Path, shapes: dict[str, list[int]]) -> None:
+    """Give the embedding as many rows as the adapter brings for it: the base was resized before it was trained.
+
+    Raises `ModelError` where new tokens would have a row in the embedding and none in the head.
+    """
+    wanted = {shape[0] for name, shape in shapes.items() if _EMBEDDING.fullmatch(name) and len(shape) == 2}
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    rows = embedding.weight.shape[0]
+    if len(wanted) != 1 or wanted == {rows}:
+        return
+    (new,) = wanted
+    if new > rows and head.weight is not embedding.weight and not any(map(_HEAD.fullmatch, shapes)):
+        raise ModelError(
+            f"{folder}: brings an embedding of {new} rows for the {rows} of its base, and no head of as many: "
+            f"save the adapter again, with lm_head in modules_to_save"
+        )
+    with quiet_transformers():
+        model.resize_token_embeddings(new, mean_resizing=False)
 
 
 def _check_ranks(folder: Path, config: PeftLoraConfig, shapes: dict[str, list[int]]) -> None:

@@ -1,4 +1,4 @@
-"""What each model family needs: its prompt, the layers LoRA may adapt, the dtypes that it survives.
+"""What each model family needs: its prompt, the layers LoRA may adapt.
 
 Knows names and rules; loads no model.
 """
@@ -38,8 +38,6 @@ class Family:
     """The family's usual name."""
     prompt: Callable[[str, str], str]
     """What precedes the source text, from the source and the target language code."""
-    float16: bool = False
-    """Whether its activations stay inside float16 (T5's feed-forward does not: transformers#10830)."""
 
 
 _BY_MODEL_TYPE = {

@@ -5,16 +5,23 @@ from __future__ import annotations
 import ctypes
 import platform
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import torch
 
 from translora.errors import ConfigError
-from translora.models.families import Family
 
 _CGROUP = Path("/sys/fs/cgroup")
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_CGROUP_FILES = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
+"""A container's limit, its use, and its share of page cache: in version 2 of cgroups, and in version 1."""
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""No float16: T5's feed-forward overflows in it (transformers#10830)."""
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -43,24 +50,21 @@ def computes_bfloat16(device: torch.device) -> bool:
     return False
 
 
-def choose_dtype(wanted: str, device: torch.device, family: Family) -> torch.dtype:
+def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
     """The compute dtype; `auto` is bfloat16 on a GPU that has it, else float32.
 
-    Raises `ConfigError` for a dtype that the hardware lacks or the family does not survive.
+    Raises `ConfigError` for a dtype that the hardware lacks.
     """
     if wanted == "auto":
         return torch.bfloat16 if device.type == "cuda" and computes_bfloat16(device) else torch.float32
     if wanted == "bfloat16" and not computes_bfloat16(device):
         raise ConfigError(f"dtype bfloat16: this {device.type} does not compute it in hardware: use auto or float32")
-    if wanted == "float16" and (device.type == "cpu" or not family.float16):
-        why = "a CPU does not compute it" if device.type == "cpu" else f"{family.name} overflows in it"
-        raise ConfigError(f"dtype float16: {why}: use auto, bfloat16 or float32")
     return _DTYPES[wanted]
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
-    """Matrix products in `dtype` where it is a short one; no change for float32 and wider."""
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype in (torch.bfloat16, torch.float16))
+    """Matrix products in `dtype` where it is bfloat16; no change for float32 and wider."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype == torch.bfloat16)
 
 
 def keep_freed_memory() -> None:
@@ -103,12 +107,17 @@ def free_memory_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + cached
-    free = int(psutil.virtual_memory().available)
-    try:
-        limit, used = ((_CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
-    except OSError:
-        return free
-    return free if limit == "max" else min(free, int(limit) - int(used))
+    return min([int(psutil.virtual_memory().available), *_free_in_containers()])
+
+
+def _free_in_containers() -> Iterator[int]:
+    """What the limits of a container leave. Files read lately count as its use, but go where memory is wanted."""
+    for limit_file, used_file, listing, name in _CGROUP_FILES:
+        with suppress(OSError, ValueError):
+            limit, used, listed = ((_CGROUP / file).read_text() for file in (limit_file, used_file, listing))
+            cached = dict(line.split() for line in listed.splitlines())[name]
+            if limit.strip() != "max":
+                yield int(limit) - int(used) + int(cached)
 
 
 def describe(device: torch.device) -> str:

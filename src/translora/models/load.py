@@ -1,6 +1,7 @@
 """Load an encoder-decoder checkpoint from the hub, a folder, or the package itself, with its tokenizer and prompt.
 
-Weights come from safetensors only, remote code is never run, and nothing on disk is asked of the network.
+Weights come from safetensors, or from pickled files by way of a copy of their tensors; remote code is never run, and
+nothing on disk is asked of the network.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ from transformers.utils import logging as transformers_logging
 
 from translora import mini
 from translora.config import Config
-from translora.data.tokens import Batch, language_codes
+from translora.data.tokens import Batch, first_beyond, language_codes
 from translora.errors import ConfigError, ModelError
-from translora.io.files import file_hash, read_json, sha256
+from translora.io.files import file_hash, read_json
 from translora.models import hub
 from translora.models.families import Family, family_of, model_language
 from translora.models.hardware import choose_device, choose_dtype, free_memory_bytes, keep_freed_memory
 from translora.models.loss import BatchLoss, LossPath, batch_loss
 from translora.models.t5.forward import is_t5, why_not
-from translora.models.tokenizer import load_tokenizer
+from translora.models.tokenizer import has_tokenizer, load_tokenizer
+from translora.models.weights import safe_weights, weights_hash
 
 _BROKEN = (
     OSError, ValueError, LookupError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError,
@@ -59,6 +61,33 @@ class LoadedModel:
     slow_because: str = "not asked for"
     """Why `path` is not fast; empty where it is."""
 
+    @contextmanager
+    def reversed(self, source: str, target: str) -> Iterator[str]:
+        """Swap a tokenizer's codes; yield the prompt before texts in `target` that are to become `source`.
+
+        Raises `ConfigError` where nothing tells the model its target language.
+        """
+        family = family_of(
+            self.model.config.model_type, type(self.tokenizer).__name__, self.tokenizer.get_vocab().keys(), source
+        )
+        prompt = family.prompt(target, source)
+        codes = [getattr(self.tokenizer, side, None) for side in ("src_lang", "tgt_lang")]
+        if not prompt and None in codes:
+            raise ConfigError(
+                f"data.both_directions: {self.name} has neither a prompt nor language codes that tell it which "
+                f"language to write: leave it false"
+            )
+        try:
+            self._set_codes(codes[::-1])
+            yield prompt
+        finally:
+            self._set_codes(codes)
+
+    def _set_codes(self, codes: list[str | None]) -> None:
+        for side, code in zip(("src_lang", "tgt_lang"), codes, strict=True):
+            if code is not None:
+                setattr(self.tokenizer, side, code)
+
     @property
     def most_positions(self) -> int | None:
         """The longest sequence that the model has positions for; None for T5, whose positions are relative."""
@@ -69,28 +98,29 @@ class LoadedModel:
         return batch_loss(self.model, batch.to(self.device), label_smoothing, self.dtype, self.path)
 
 
-def load(config: Config) -> LoadedModel:
+def load(config: Config, adapter: Path | None = None) -> LoadedModel:
     """Load the model that `config` names, in evaluation mode, on its device.
 
-    Weights are float32 where every weight is trained, else of the compute dtype.
+    Weights are float32 where every weight is trained, else of the compute dtype. `adapter` is the folder of an adapter
+    that will be put on the model: a tokenizer that lies there takes the place of the model's own.
 
     Raises `ModelError` for what is not there, cannot be read or is not of the T5 architecture.
     """
     folder = model_folder(config.model, config.revision)
-    if folder == mini.MODEL and config.init == "pretrained":
-        mini.require_languages(config.source, config.target)
+    check_languages(config)
     with _errors_named(config.model), quiet_transformers():
         _check_file_names(folder)
         shape = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        tokenizer = load_tokenizer(folder)
+        tokenizer = load_tokenizer(adapter if adapter and has_tokenizer(adapter) else folder, shape)
         family = family_of(shape.model_type, type(tokenizer).__name__, tokenizer.get_vocab().keys(), config.target)
         device = choose_device(config.device)
         if device.type == "cpu":
             keep_freed_memory()
-        dtype = choose_dtype(config.dtype, device, family)
+        dtype = choose_dtype(config.dtype, device)
         weights = torch.float32 if config.method == "full" else dtype
-        _check_weights_fit(config.model, folder, shape, weights, device)
-        model = _fresh(shape, config.seed) if config.init == "random" else _pretrained(folder, weights)
+        place = folder if config.init == "random" else safe_weights(folder)
+        _check_weights_fit(config.model, place, shape, weights, device)
+        model = _fresh(shape, config.seed) if config.init == "random" else _pretrained(place, weights)
         _set_languages(model, tokenizer, config.source, config.target)
     _set_dropout(model, config.training.dropout)
     _freeze_sinusoids(model)
@@ -99,7 +129,26 @@ def load(config: Config) -> LoadedModel:
     path, slow_because = _choose_path(model, config)
     translator = LoadedModel(model, tokenizer, family, prompt, config.model, device, dtype, path, slow_because)
     check_lengths(translator, config)
+    if adapter is None:  # an adapter may bring more rows
+        check_rows(translator)
     return translator
+
+
+def check_rows(translator: LoadedModel) -> None:
+    """Raise `ModelError` where the tokenizer has tokens that the embedding has no row for."""
+    rows = translator.model.get_input_embeddings().weight.shape[0]
+    if found := first_beyond(translator.tokenizer, rows):
+        raise ModelError(
+            f"model {translator.name}: its tokenizer has the token {found[0]!r} with id {found[1]}, and its embedding "
+            f"has {rows} rows: take the tokenizer that it was trained with, or save the model after "
+            f"resize_token_embeddings({len(translator.tokenizer)})"
+        )
+
+
+def check_languages(config: Config) -> None:
+    """Raise `ConfigError` for languages that the embedded model has not learnt; asks no other model."""
+    if config.init == "pretrained" and (config.model == "mini" or Path(config.model) == mini.MODEL):
+        mini.require_languages(config.source, config.target)
 
 
 def tokenizer_of(name: str, revision: str = "") -> PreTrainedTokenizerBase:
@@ -165,9 +214,7 @@ def model_folder(name: str, revision: str = "") -> Path:
 def base_hash(config: Config) -> str:
     """The SHA-256 of the weights that `config` starts from (of a list of them where there are several files)."""
     folder = model_folder(config.model, config.revision)
-    pattern = "*.safetensors" if config.init == "pretrained" else "config.json"
-    hashes = [file_hash(file) for file in sorted(folder.glob(pattern))]
-    return hashes[0] if len(hashes) == 1 else sha256(*hashes)
+    return weights_hash(folder) if config.init == "pretrained" else file_hash(folder / "config.json")
 
 
 @contextmanager
@@ -251,10 +298,6 @@ def give_own_head(model: PreTrainedModel) -> None:
 
 
 def _pretrained(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
-    if not any(folder.glob("*.safetensors")):
-        raise ModelError(
-            f"{folder}: no safetensors weights in it: translora never unpickles weights; convert them first"
-        )
     model, report = AutoModelForSeq2SeqLM.from_pretrained(
         folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
     )

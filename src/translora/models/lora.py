@@ -19,7 +19,7 @@ from translora.errors import ConfigError
 from translora.models.families import lora_targets
 from translora.models.load import quiet_transformers
 
-_TIED_LAYERS = ("embed_tokens", "lm_head")
+_TIED_LAYERS = ("embed_tokens", "lm_head", "shared")
 
 
 @dataclass(frozen=True)
@@ -108,15 +108,14 @@ def attach(
 def merged_copy(model: PreTrainedModel) -> PreTrainedModel:
     """A copy of the model with its adapter merged in, for quick generation; a model without one as it is.
 
-    An adapted embedding or head gets weights of its own first: merged into tied weights, the adapter of one would leak
-    into the others (peft#2018).
+    An adapted embedding or head gets a layer and weights of its own first: merged into tied weights, the adapter of one
+    would leak into the others (peft#2018); after a resize the embeddings of T5 are one layer under three names.
     """
     if not isinstance(model, PeftModel):
         return model
     merged = copy.deepcopy(model)
     for name, module in merged.named_modules():
         if isinstance(module, LoraLayer) and name.endswith(_TIED_LAYERS):
-            base = module.get_base_layer()
-            base.weight = torch.nn.Parameter(base.weight.detach().clone(), requires_grad=False)
+            module.base_layer = copy.deepcopy(module.get_base_layer()).requires_grad_(False)
     with quiet_transformers():
         return cast(PreTrainedModel, merged.merge_and_unload().eval())

@@ -110,8 +110,9 @@ class _HeadLoss(torch.autograd.Function):
         """`states` (tokens, width), `weight` (vocabulary, width), `labels` (tokens,) to two sums over the tokens."""
         tensors = (states, weight, a, b)
         narrow = [None if t is None else t.to(states.dtype) for t in tensors]
-        needed = zip(narrow, ctx.needs_input_grad[:4], strict=True)
-        grads = [torch.zeros_like(t) if t is not None and need else None for t, need in needed]
+        sum_type = _wide(states.dtype)  # the gradients of all but the states add up over the blocks
+        needed = zip(narrow, ctx.needs_input_grad[:4], (states.dtype, sum_type, sum_type, sum_type), strict=True)
+        grads = [torch.zeros_like(t, dtype=kind) if t is not None and need else None for t, need, kind in needed]
         limit = _BLOCK_LOGITS["cpu" if states.device.type == "cpu" else "other"]
         block = max(_LEAST_BLOCK, limit // weight.shape[0])
         sums = []
@@ -209,16 +210,24 @@ def _head_gradients(
     if of_states is not None:
         torch.mm(of_logits, weight, out=of_states[part])
     if of_weight is not None:
-        of_weight.addmm_(of_logits.t(), states)
+        _add_product(of_weight, of_logits.t(), states)
     if a is None or b is None or thin is None:
         return
     of_thin = torch.mm(of_logits, b).mul_(scale)
     if of_states is not None:
         of_states[part].addmm_(of_thin, a)
     if of_a is not None:
-        of_a.addmm_(of_thin.t(), states)
+        _add_product(of_a, of_thin.t(), states)
     if of_b is not None:
-        of_b.addmm_(of_logits.t(), thin, alpha=scale)
+        _add_product(of_b, of_logits.t(), thin, scale)
+
+
+def _add_product(total: torch.Tensor, left: torch.Tensor, right: torch.Tensor, scale: float = 1.0) -> None:
+    """Add `scale` times the product of `left` and `right` to `total`, which may be wider than they are."""
+    if total.dtype == left.dtype:
+        total.addmm_(left, right, alpha=scale)
+    else:
+        total.add_(torch.mm(left, right), alpha=scale)
 
 
 class _CrossEntropy(torch.autograd.Function):

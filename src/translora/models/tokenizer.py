@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
 from translora.data.placeholders import keep_text_tokens, text_tokens
 from translora.errors import ModelError
@@ -16,13 +16,23 @@ _VOCABULARIES = (
 """The files of which a tokenizer needs one."""
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a tokenizer lies in `folder`."""
+    settings = folder / "tokenizer_config.json"
+    if settings.exists() and str(read_json(settings).get("tokenizer_class", "")).startswith("ByT5"):
+        return True  # bytes need no vocabulary
+    return any((folder / name).exists() for name in _VOCABULARIES)
+
+
+def load_tokenizer(folder: Path, shape: PretrainedConfig | None = None) -> PreTrainedTokenizerBase:
     """The tokenizer in `folder`; its languages, if it has some, are still to be set.
+
+    `shape` is the model's configuration, where that lies elsewhere: it decides the tokenizer's class.
 
     Raises `ModelError` where there is none, or transformers would read it as one of another type.
     """
     _check_files(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(folder, config=shape, trust_remote_code=False)
     codes = {number: code for code, number in getattr(tokenizer, "lang_code_to_id", {}).items()}
     for token in text_tokens(tokenizer):
         if code := codes.get(tokenizer.convert_tokens_to_ids(token)):
@@ -32,10 +42,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 def _check_files(folder: Path) -> None:
     """Raise `ModelError` where transformers would make up a tokenizer, or read a vocabulary as what it is not."""
-    settings = folder / "tokenizer_config.json"
-    if settings.exists() and str(read_json(settings).get("tokenizer_class", "")).startswith("ByT5"):
-        return  # bytes need no vocabulary
-    if not any((folder / name).exists() for name in _VOCABULARIES):
+    if not has_tokenizer(folder):
         raise ModelError(
             f"no tokenizer in {folder}: copy {' or '.join(_VOCABULARIES[:2])} (for ByT5: tokenizer_config.json) of the "
             f"model it came from into it"

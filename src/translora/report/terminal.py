@@ -29,8 +29,10 @@ def show_start(translator: LoadedModel, parameters: ParameterCount, splits: Spli
         f"{hardware.describe(translator.device)}), prompt {translator.prompt!r}"
     )
     _show_text_tokens(translator.tokenizer)
+    ways = ", the training pairs in both directions" if config.data.both_directions else ""
     console.notice(
         f"data: {len(splits.train):,} training, {len(splits.validation):,} validation, {len(splits.test):,} test pairs"
+        f"{ways}"
     )
     for reason, dropped in splits.dropped.items():
         console.notice(f"data: left out {dropped.count:,} training pairs ({reason}), such as {dropped.examples[0]}")

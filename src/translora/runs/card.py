@@ -11,7 +11,7 @@ import yaml
 from translora import __version__
 from translora.config import Config
 from translora.io.files import read_json
-from translora.languages import language_name
+from translora.languages import language_name, subtags
 from translora.runs.folder import Run, damage
 from translora.runs.summary import Summary
 from translora.scoring.metrics import METRICS, with_interval
@@ -54,7 +54,7 @@ def model_card(config: Config, adapter: bool, run: Run | None = None) -> str:
 def _head(config: Config, adapter: bool) -> str:
     """The YAML that the hub reads."""
     fields: dict[str, Any] = {
-        "language": [code.split("-")[0].split("_")[0] for code in (config.source, config.target)],
+        "language": [subtags(code).language for code in (config.source, config.target)],
         "library_name": "peft" if adapter else "transformers",
         "pipeline_tag": "translation",
         "tags": ["translation", "translora", *(["lora"] if adapter else [])],
@@ -120,6 +120,8 @@ def _data(run: Run, summary: Summary | None) -> str:
         path = " ".join(filter(None, (config.path, config.name, config.split))) or "cut from train by seed"
         pairs = f"{getattr(summary, f'{name}_pairs'):,}" if summary else "-"
         lines.append(f"| {name} | {path} | {pairs} | `{hashes.get(f'{name} pairs', '-')}` |")
+    if data.both_directions:
+        lines.append("\nEach training pair was also given from target to source.")
     for reason, dropped in (summary.dropped if summary else {}).items():
         lines.append(f"\nLeft out of train: {dropped.count:,} pairs ({reason}).")
     return "\n".join(lines)

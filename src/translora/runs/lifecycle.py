@@ -68,6 +68,7 @@ SAFE_TO_CHANGE = (
     "training.save_every",
     "training.tensorboard",
     "training.gradient_checkpointing",
+    "training.canary",
     "decoding.batch_tokens",
 )
 """The fields that may change while a run is interrupted: they decide where, how fast and in how much memory it goes on,

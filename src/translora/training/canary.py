@@ -2,6 +2,10 @@
 
 What it catches cost others days: heads tied that should not be, a target token that the vocabulary lacks, adapters
 that no gradient reaches, generation that does not start where the model expects.
+
+A model that has never seen the task (mT5, T5 1.1, ByT5) may have a loss on translations far above guessing, for it was
+trained to begin with a sentinel. Such a model is told from a broken one by what it was trained on, span corruption.
+`training.canary: skip` goes past all of it.
 """
 
 from __future__ import annotations
@@ -17,11 +21,17 @@ from translora.config import DecodingConfig
 from translora.data.pairs import Corpus
 from translora.data.tokens import Batch, TokenisedCorpus, tokenise
 from translora.errors import CanaryError
+from translora.io import console
 from translora.models.load import LoadedModel
+from translora.training.corruption import span_corruption
 from translora.translation.decode import translate
 
 _PAIRS = 4
+_MOST_SPAN_TOKENS = 256
 _NATS_ABOVE_GUESSING = 2.0
+_NATS_BELOW_GUESSING = 2.0
+"""By how much a sound model beats guessing at what it was trained on; real ones do by five and more."""
+_NATS_BY_SCALE = 1.0
 _NATS_FRESH = 1.5
 
 
@@ -41,12 +51,14 @@ def check(
     """
     sample = pairs.head(_PAIRS)
     tokens = tokenise(sample, translator.tokenizer, translator.prompt, max_tokens)
-    checks = [_tokenizer_faults(translator, sample), _loss_faults(translator, tokens, init)]
+    checks = [_tokenizer_faults(translator, sample), _loss_faults(translator, sample, tokens, init)]
     if method != "none":
         checks.append(_gradient_faults(translator, tokens, method))
     checks.append(_generation_faults(translator, sample, beams))
     for fault in chain.from_iterable(checks):
-        raise CanaryError(f"model {translator.name}, family {translator.family.name}: {fault}")
+        raise CanaryError(
+            f"model {translator.name}, family {translator.family.name}: {fault} (--training.canary=skip goes past this)"
+        )
     return _loss(translator, _whole(tokens))
 
 
@@ -92,17 +104,49 @@ def _gradient_faults(translator: LoadedModel, tokens: TokenisedCorpus, method: s
         yield f"the frozen weight {frozen[0]} gets a gradient ({len(frozen)} in all)"
 
 
-def _loss_faults(translator: LoadedModel, tokens: TokenisedCorpus, init: str) -> Iterator[str]:
+def _loss_faults(translator: LoadedModel, sample: Corpus, tokens: TokenisedCorpus, init: str) -> Iterator[str]:
     loss = _loss(translator, _whole(tokens))
     guessing = math.log(translator.model.get_input_embeddings().weight.shape[0])
     if not math.isfinite(loss):
         yield f"the loss is {loss} in {translator.dtype}: use dtype float32"
-    if init == "random" and abs(loss - guessing) > _NATS_FRESH:
-        yield f"the loss of a fresh model is {loss:.2f}, far from {guessing:.2f}, the log of its vocabulary's size"
-    if loss > guessing + _NATS_ABOVE_GUESSING:
+    if init == "random":
+        if abs(loss - guessing) > _NATS_FRESH:
+            yield f"the loss of a fresh model is {loss:.2f}, far from {guessing:.2f}, the log of its vocabulary's size"
+        return
+    spans = span_corruption(translator, [*sample.sources, *sample.targets], _MOST_SPAN_TOKENS)
+    restoring = None if spans is None else _loss(translator, spans)
+    far = loss > guessing + _NATS_ABOVE_GUESSING
+    if spans is not None or not far:
+        yield from _scale_faults(translator, _whole(tokens) if spans is None else spans, guessing)
+    if far and (restoring is None or restoring > guessing - _NATS_BELOW_GUESSING):
+        also = "" if restoring is None else f", and {restoring:.2f} at span corruption, its own pre-training"
         yield (
-            f"the loss is {loss:.2f} where guessing gives {guessing:.2f}: the head is tied or scaled against the "
+            f"the loss is {loss:.2f} where guessing gives {guessing:.2f}{also}: the head is tied or scaled against the "
             f"checkpoint's rule, or the tokenizer is another model's"
+        )
+    if far:
+        console.notice(
+            f"canary: the loss is {loss:.2f} where guessing gives {guessing:.2f}, and {restoring:.2f} at span "
+            f"corruption: a sound model that has not learnt to translate"
+        )
+
+
+def _scale_faults(translator: LoadedModel, batch: Batch, guessing: float) -> Iterator[str]:
+    """Whether a model becomes a sound one where T5's decoder states are scaled, and were not, or the reverse."""
+    config = translator.model.config
+    scaled = getattr(config, "scale_decoder_outputs", None)
+    if config.model_type != "t5" or scaled is None:
+        return
+    loss = _loss(translator, batch)
+    try:
+        config.scale_decoder_outputs = not scaled
+        other = _loss(translator, batch)
+    finally:
+        config.scale_decoder_outputs = scaled
+    if other < min(loss - _NATS_BY_SCALE, guessing - _NATS_BELOW_GUESSING):
+        yield (
+            f"the loss is {loss:.2f}, and {other:.2f} with the other scale of the head: config.json's "
+            f"tie_word_embeddings or scale_decoder_outputs is wrong for these weights"
         )
 
 

@@ -9,6 +9,8 @@ import torch
 from translora.config import TrainingConfig
 
 _SMALLEST_SCALE = 1e-3
+_B_MATRICES = (".lora_B.", ".lora_embedding_B.")
+"""Parts of PEFT's names for the B matrices of linear layers and of embeddings."""
 
 
 def build_optimizer(model: torch.nn.Module, config: TrainingConfig, b_rate: float = 1.0) -> torch.optim.Optimizer:
@@ -17,7 +19,11 @@ def build_optimizer(model: torch.nn.Module, config: TrainingConfig, b_rate: floa
     A group's `factor` multiplies its rate: `b_rate` for the B matrices of adapters (LoRA+), 1 for all else. With
     `scale_parameter` each tensor is a group of its own, so that `set_rate` can scale its rate.
     """
-    trained = [(p, b_rate if ".lora_B." in name else 1.0) for name, p in model.named_parameters() if p.requires_grad]
+    trained = [
+        (parameter, b_rate if any(part in name for part in _B_MATRICES) else 1.0)
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    ]
     if config.scale_parameter:
         groups = [{"params": [p], "factor": factor} for p, factor in trained]
     else:

@@ -76,7 +76,7 @@ def decode(
     results = [Translation("")] * len(lines)
     filled = [i for i, line in enumerate(lines) if line.strip()]
     whole = list(encode([lines[i] for i in filled], tokenizer, translator.prompt))
-    rows = [_within_limit(translator, row) for row in whole]
+    rows = [_withinlimit_of(translator, row) for row in whole]
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     alone = lengths, np.zeros_like(lengths)
     budget = Budget(max(1, decoding.batch_tokens // decoding.beams))
@@ -115,7 +115,7 @@ def first_of(lines: list[int]) -> str:
     return f"line {lines[0]}" + (f" (and {len(lines) - 1:,} more)" if len(lines) > 1 else "")
 
 
-def _within_limit(translator: LoadedModel, row: list[int]) -> list[int]:
+def _withinlimit_of(translator: LoadedModel, row: list[int]) -> list[int]:
     """`row`, cut where the model has no more positions (T5 always has)."""
     most = translator.most_positions
     return shortened(row, most, translator.tokenizer) if most and len(row) > most else row
@@ -127,7 +127,7 @@ def _generate(
 ) -> list[Translation]:
     tokenizer, device = translator.tokenizer, translator.device
     longest = max(map(len, rows))
-    limits = [_limit(len(row), decoding) for row in rows]
+    limits = [limit_of(len(row), decoding) for row in rows]
     inputs = torch.tensor([row + [tokenizer.pad_token_id] * (longest - len(row)) for row in rows], device=device)
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
     ends = _OwnLimits(limits, decoding.beams, tokenizer.eos_token_id)
@@ -142,7 +142,7 @@ def _generate(
     cut = [ends.cut(i, row) for i, row in enumerate(found)]
     marks = _scores(translator, inputs, mask, output, cut) if scores else [None] * len(rows)
     return [
-        Translation(one_line(text), mark, _limit_name(len(row), decoding) if over else "")
+        Translation(one_line(text), mark, limit_name(len(row), decoding) if over else "")
         for text, mark, row, over in zip(texts_of(found, tokenizer), marks, rows, cut, strict=True)
     ]
 
@@ -179,8 +179,9 @@ class _OwnLimits(LogitsProcessor):
             key = (row // self._beams, *input_ids[row].tolist())
             self._ended[key] = bool(scores[row].argmax() == self.end)
         over = (self.limits <= length).to(scores.device)
+        ends = scores[over, self.end]  # which keep their score: a beam that is cut short is no better for it
         scores[over] = -math.inf
-        scores[over, self.end] = 0.0
+        scores[over, self.end] = ends
         return scores
 
     def cut(self, row: int, ids: list[int]) -> bool:
@@ -214,10 +215,11 @@ def _scores(
     return marks
 
 
-def _limit(tokens: int, decoding: DecodingConfig) -> int:
+def limit_of(tokens: int, decoding: DecodingConfig) -> int:
+    """The most tokens of a translation of a source of `tokens` tokens, the end token left out."""
     return min(decoding.max_tokens, math.ceil(decoding.max_ratio * tokens) + _SPARE_TOKENS)
 
 
-def _limit_name(tokens: int, decoding: DecodingConfig) -> Literal["max_tokens", "max_ratio"]:
+def limit_name(tokens: int, decoding: DecodingConfig) -> Literal["max_tokens", "max_ratio"]:
     """Which of the two limits ends a translation of a source of `tokens` tokens."""
-    return "max_tokens" if _limit(tokens, decoding) == decoding.max_tokens else "max_ratio"
+    return "max_tokens" if limit_of(tokens, decoding) == decoding.max_tokens else "max_ratio"

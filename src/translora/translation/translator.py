@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, overload
 
@@ -22,12 +23,13 @@ from translora.io import console
 from translora.io.console import meter
 from translora.io.files import storage_errors, write_text
 from translora.models.adapter import base_of, load_adapter
-from translora.models.load import LoadedModel, base_hash, check_lengths, load, quiet_transformers
+from translora.models.load import LoadedModel, base_hash, check_lengths, check_rows, load, quiet_transformers
 from translora.models.lora import merged_copy
 from translora.runs.card import model_card
 from translora.runs.folder import Run, adapter_folder
 from translora.scoring.metrics import Scores, evaluate
 from translora.translation.decode import Translation, decode, first_of, say_cut
+from translora.translation.exported import ExportedModel, read_marker
 
 _ADAPTER_FILES = (
     "adapter_config.json",
@@ -42,18 +44,22 @@ _ADAPTER_FILES = (
 )
 """What belongs to an adapter, its tokenizer included, if it has one of its own."""
 
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Dtype = Literal["auto", "float32", "bfloat16"]
 
 
 class Translator:
     """A model and its tokenizer, ready to translate: `Translator.from_pretrained("mini").translate("Guten Tag!")`."""
 
     def __init__(
-        self, loaded: LoadedModel, config: Config, adapter: Path | None = None, run: Run | None = None
+        self,
+        loaded: LoadedModel | ExportedModel,
+        config: Config,
+        adapter: Path | None = None,
+        run: Run | None = None,
     ) -> None:
         """`adapter` is the folder of the adapter that is merged into `loaded`, `run` the run that it is of."""
         self.loaded = loaded
-        """The model with what belongs to it: family, prompt, device, dtype."""
+        """The model with what belongs to it: its tokenizer and its prompt."""
         self.config = config
         """The run's configuration, or the default one, with the languages, the model and the decoding in use."""
         self._adapter, self._run = adapter, run
@@ -69,7 +75,7 @@ class Translator:
         dtype: Dtype | None = None,
         max_tokens: int = 0,
     ) -> Translator:
-        """Load a run folder, a PEFT adapter folder, a model folder, a model of the hub, or `mini`.
+        """Load a run folder, a PEFT adapter folder, an export, a model folder, a model of the hub, or `mini`.
 
         Languages, device, dtype and decoding are the run's unless they are given; without a run they are the defaults
         of `Config`. An adapter is merged into its base model.
@@ -78,7 +84,7 @@ class Translator:
         """
         path = Path(name)
         adapter = adapter_folder(path)
-        config = _config_of(str(name), path, adapter)
+        config = model_config(name)
         decoding = dataclasses.replace(config.decoding, max_tokens=max_tokens or config.decoding.max_tokens)
         config = dataclasses.replace(
             config,
@@ -90,15 +96,22 @@ class Translator:
             dtype=dtype or config.dtype,
             decoding=decoding,
         )
+        marker = read_marker(path)
+        if marker and marker.format == "ctranslate2":
+            marker.require_languages(path, config.source, config.target)
+            return cls(ExportedModel.load(path, marker.prompt, config.device), config)
         with torch.random.fork_rng(devices=[]):
-            loaded = load(config)
+            loaded = load(config, adapter)
             if adapter:
                 loaded.model = merged_copy(load_adapter(loaded.model, adapter, lambda: base_hash(config)))
+                check_rows(loaded)
         return cls(loaded, config, adapter, Run(path) if Run(path).config_file.exists() else None)
 
     @property
     def model(self) -> PreTrainedModel:
-        """The model of transformers, an adapter merged in."""
+        """The model of transformers, an adapter merged in; raises `ModelError` where CTranslate2 has it."""
+        if isinstance(self.loaded, ExportedModel):
+            raise ModelError(f"{self.loaded.name}: CTranslate2 has this model: load the run for one of transformers")
         return self.loaded.model
 
     @property
@@ -182,13 +195,17 @@ class Translator:
             max_tokens=max_tokens or self.config.decoding.max_tokens,
         )
         config = dataclasses.replace(self.config, decoding=decoding)
-        check_lengths(self.loaded, config)
+        if isinstance(self.loaded, ExportedModel):
+            work = self.loaded.decode
+        else:
+            check_lengths(self.loaded, config)
+            work = partial(decode, self.loaded)
         self._say_unknown(lines, progress or "translate")
         if not progress:
-            found = decode(self.loaded, lines, decoding, scores=scores)
+            found = work(lines, decoding, scores=scores)
         else:
             with meter(progress, len(lines), "sentences") as shown:
-                found = decode(self.loaded, lines, decoding, shown.advance, scores)
+                found = work(lines, decoding, shown.advance, scores)
         say_cut(found, decoding, progress or "translate", flag)
         return found
 
@@ -214,7 +231,7 @@ class Translator:
         return evaluate([one.text for one in found], corpus.targets, self.config.target)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write the adapter in PEFT's format as it was read, or the whole model in transformers' format.
+        """Write the adapter in PEFT's format or the export as it was read, or the whole model in transformers' format.
 
         A model card, `README.md`, lies beside it. What `folder` held under these names before is replaced.
 
@@ -229,6 +246,10 @@ class Translator:
                     os.replace(file, target / file.name)
 
     def _build(self, folder: Path) -> None:
+        if isinstance(self.loaded, ExportedModel):
+            for file in Path(self.loaded.name).iterdir():
+                shutil.copyfile(file, folder / file.name)
+            return
         if self._adapter:
             files = [file for pattern in _ADAPTER_FILES for file in self._adapter.glob(pattern)]
             if not files:
@@ -270,9 +291,13 @@ class Translator:
         return str(address)
 
 
-def _config_of(name: str, path: Path, adapter: Path | None) -> Config:
-    """The configuration of the run `path`, or the default one with the model that `name` and `adapter` say."""
-    run = Run(path)
+def model_config(name: str | Path) -> Config:
+    """The configuration of the run or the export that `name` is, or the default one with the model that it names.
+
+    Raises `ConfigError` for a run without its trained model.
+    """
+    path = Path(name)
+    adapter, run = adapter_folder(path), Run(path)
     if run.config_file.exists():
         if adapter:
             return run.config
@@ -281,4 +306,6 @@ def _config_of(name: str, path: Path, adapter: Path | None) -> Config:
         if run.config.method != "none":
             raise ConfigError(f"{path}: the run has no trained model yet: start its training again to finish it")
         return run.config
-    return Config(model=base_of(adapter) if adapter else name)
+    if marker := read_marker(path):
+        return marker.config(path)
+    return Config(model=base_of(adapter) if adapter else str(name))

@@ -28,7 +28,7 @@ def hub_records(config: SourceConfig) -> Iterator[dict[str, Any]]:
         if HF_HUB_OFFLINE:
             yield from _load(config)
             return
-        require_network(f"data set {config.path}", DataError)
+        require_network(f"data set {config.path} is not on disk", DataError)
     name, start, stop = parse_split(config.split)
     with _errors_named(config), _quiet():
         builder = datasets.load_dataset_builder(config.path, config.name or None)

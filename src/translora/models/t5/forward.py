@@ -36,8 +36,6 @@ def why_not(model: torch.nn.Module) -> str:
     """Why the fast path cannot take `model`; empty where it can."""
     if not is_t5(model):
         return f"the architecture is {cast(Any, model).config.model_type}, not T5"
-    if cast(Any, model).get_input_embeddings().weight.dtype == torch.float16:
-        return "float16 needs the clamps of transformers' own forward pass"
     return ""
 
 
@@ -55,10 +53,10 @@ def decoder_states(
     base: Any = cast(Any, model).get_base_model() if hasattr(model, "get_base_model") else model
     encoded = _stack(base.encoder, source[0], source[1], dtype)
     states = _stack(base.decoder, target[0], target[1], dtype, encoded, source[1])
-    return states * base.config.d_model**-0.5 if _scales_output(base.config) else states
+    return states * base.config.d_model**-0.5 if scales_output(base.config) else states
 
 
-def _scales_output(config: Any) -> bool:
+def scales_output(config: Any) -> bool:
     """Whether the decoder's states are scaled before the head, by the rule of each family's own forward pass."""
     if config.model_type == "t5":
         return bool(config.scale_decoder_outputs)

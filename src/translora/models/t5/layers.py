@@ -72,6 +72,30 @@ def project(
     return cast(tuple[torch.Tensor, ...], _Project.apply(x, weight, epsilon, residual, scales, dtype, *tensors))
 
 
+class _Inputs(NamedTuple):
+    """The arguments of `_Project.forward` before the tensors of the layers, or what is said of each of them."""
+
+    x: Any
+    norm: Any
+    epsilon: Any
+    residual: Any
+    scales: Any
+    dtype: Any
+
+
+class _Slots(NamedTuple):
+    """What is said of the three tensors of one layer."""
+
+    weight: Any
+    a: Any
+    b: Any
+
+
+def _by_layer(values: Sequence[Any]) -> list[_Slots]:
+    """`values`, three to a layer, by layer."""
+    return [_Slots(*values[start : start + 3]) for start in range(0, len(values), 3)]
+
+
 class _Project(Function):
     """Norm, linear layers and adapters of one sublayer; without layers, the norm alone.
 
@@ -91,18 +115,21 @@ class _Project(Function):
     ) -> tuple[torch.Tensor, ...]:
         inverse = None if norm is None else _inverse_rms(x, epsilon)
         y = _normed(x, norm, inverse, dtype)
-        outputs, narrow = [], []
-        for i, scale in enumerate(scales):
-            weight, a, b = (None if t is None else t.to(dtype) for t in tensors[3 * i : 3 * i + 3])
+        outputs: list[torch.Tensor] = []
+        narrow: list[torch.Tensor | None] = []
+        for scale, layer in zip(scales, _by_layer(tensors), strict=True):
+            weight, a, b = (None if t is None else t.to(dtype) for t in layer)
             assert weight is not None
             out = torch.mm(y, weight.t()) if residual is None else torch.addmm(residual, y, weight.t())
-            if a is not None and b is not None:
-                narrow.append(torch.mm(y, a.t()))
-                out.addmm_(narrow[-1], b.t(), alpha=scale)
+            thin = None if a is None else torch.mm(y, a.t())
+            if thin is not None and b is not None:
+                out.addmm_(thin, b.t(), alpha=scale)
+            narrow.append(thin)
             outputs.append(out)
         ctx.scales, ctx.dtype = scales, dtype
-        trained = any(ctx.needs_input_grad[6:])
-        kept = x if trained or (norm is not None and any(ctx.needs_input_grad[:2])) else None
+        needs, needed = _needs(ctx)
+        trained = any(map(any, needed))
+        kept = x if trained or (norm is not None and (needs.x or needs.norm)) else None
         ctx.save_for_backward(kept, norm, inverse, *tensors, *narrow)
         return tuple(outputs) if scales else (y.clone() if y is x else y,)
 
@@ -110,32 +137,40 @@ class _Project(Function):
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Gradients of what is trained, and of the input where something below it is."""
         x, norm, inverse, *rest = ctx.saved_tensors
-        count = 3 * len(ctx.scales)
-        tensors, narrow = rest[:count], iter(rest[count:])
-        needs = ctx.needs_input_grad
-        passes_on = needs[0] or needs[1]
-        y = _normed(x, norm, inverse, ctx.dtype) if any(needs[6:]) else grads[0]  # unused where nothing is trained
+        needs, needed = _needs(ctx)
+        count = len(needed)
+        layers, narrow = _by_layer(rest[: 3 * count]), rest[3 * count :]
+        passes_on = needs.x or needs.norm
+        trained = any(map(any, needed))
+        y = _normed(x, norm, inverse, ctx.dtype) if trained else grads[0]  # unused where nothing is trained
         below = None if ctx.scales else grads[0]
         results: list[torch.Tensor | None] = []
-        for i, scale in enumerate(ctx.scales):
-            weight, a, b = tensors[3 * i : 3 * i + 3]
+        for i, ((weight, a, b), need) in enumerate(zip(layers, needed, strict=True)):
             grad = grads[i].to(ctx.dtype)
             if passes_on:
                 below = _accumulated(below, grad, weight.to(ctx.dtype))
-            results.append(torch.mm(grad.t(), y).to(weight.dtype) if needs[6 + 3 * i] else None)
+            results.append(torch.mm(grad.t(), y).to(weight.dtype) if need.weight else None)
             if a is None:
                 results.extend((None, None))
                 continue
+            scale = ctx.scales[i]
             thin = torch.mm(grad, b.to(ctx.dtype)).mul_(scale)
-            results.append(torch.mm(thin.t(), y).to(a.dtype) if needs[7 + 3 * i] else None)
-            results.append(torch.mm(next(narrow).t(), grad).mul_(scale).t().to(b.dtype) if needs[8 + 3 * i] else None)
+            results.append(torch.mm(thin.t(), y).to(a.dtype) if need.a else None)
+            results.append(torch.mm(narrow[i].t(), grad).mul_(scale).t().to(b.dtype) if need.b else None)
             if passes_on:
                 below = _accumulated(below, thin, a.to(ctx.dtype))
-        residual = grads[0] if needs[3] else None
+        residual = grads[0] if needs.residual else None
         norm_grad = None
         if norm is not None and below is not None:
-            below, norm_grad = _norm_backward(below, x, norm, inverse, needs[1])
-        return below if needs[0] else None, norm_grad, None, residual, None, None, *results
+            below, norm_grad = _norm_backward(below, x, norm, inverse, needs.norm)
+        of_inputs = _Inputs(below if needs.x else None, norm_grad, None, residual, None, None)
+        return *of_inputs, *results
+
+
+def _needs(ctx: Any) -> tuple[_Inputs, list[_Slots]]:
+    """Which inputs of `_Project` need a gradient."""
+    fixed = len(_Inputs._fields)
+    return _Inputs(*ctx.needs_input_grad[:fixed]), _by_layer(ctx.needs_input_grad[fixed:])
 
 
 def _accumulated(total: torch.Tensor | None, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
