@@ -114,8 +114,8 @@ def never_saw_translation(tmp_path_factory):
     translator = load(translora.Config(model=str(folder), method="full"))
     pairs = Corpus.of(read(translora.SourceConfig(path="mini", limit=20), "de", "en"))
     batch = span_corruption(translator, [*pairs.sources, *pairs.targets], 256)
-    optimizer = torch.optim.Adam(translator.model.parameters(), lr=3e-2)
-    for _ in range(60):
+    optimizer = torch.optim.Adam(translator.model.parameters(), lr=0.1)
+    for _ in range(30):  # not by heart: a head that is scaled up would do no harm
         optimizer.zero_grad()
         (translator.loss(batch).objective / batch.target_tokens).backward()
         optimizer.step()

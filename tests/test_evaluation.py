@@ -20,7 +20,7 @@ BASELINE = ["House nice.", "Rain?", "Store file.", "Close."]
 
 @pytest.fixture
 def files(tmp_path):
-    """Files of one line a sentence, and a corpus with the first references."""
+    """Files of one sentence per line, and a corpus with the first references."""
     texts = {"hyp": HYPOTHESES, "ref": REFERENCE, "second": SECOND, "base": BASELINE, "short": HYPOTHESES[:2]}
     for name, lines in texts.items():
         (tmp_path / name).write_text("".join(line + "\n" for line in lines), encoding="utf-8")

@@ -4,7 +4,9 @@ import pytest
 import tokenizers
 import transformers
 
+import translora
 from translora import mini
+from translora.config import CleaningConfig
 from translora.data.placeholders import keep_text_tokens, loses_spaces, text_tokens, texts_of
 from translora.data.tokens import control_tokens, encode
 from translora.models.tokenizer import load_tokenizer
@@ -93,3 +95,29 @@ def test_control_tokens_are_found_again_after_one_is_added(lines):
     before = control_tokens(tokenizer)
     tokenizer.add_tokens(["<2fr>"])
     assert control_tokens(tokenizer) == sorted([*before, "<2fr>"])
+
+
+def test_the_tokenizer_lies_beside_an_adapter_for_those_who_load_it_alone(lines, tmp_path):
+    base, pairs = tmp_path / "base", [(text, f"{text} {i}") for i, text in enumerate(TEXTS * 2)]
+    tokenizer = unigram(lines)
+    tokenizer.add_tokens(ADDED, special_tokens=True)
+    tokenizer.save_pretrained(base)
+    shape = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_heads": 2, "num_layers": 2, "decoder_start_token_id": 0}
+    model = transformers.T5ForConditionalGeneration(transformers.T5Config(vocab_size=len(tokenizer), **shape))
+    model.save_pretrained(base)
+    config = translora.Config(
+        model=str(base), output=str(tmp_path / "run"),
+        data=translora.DataConfig(validation_size=2, test_size=2, cleaning=CleaningConfig(duplicates="keep")),
+        training=translora.TrainingConfig(max_steps=2), decoding=translora.DecodingConfig(max_tokens=4),
+    )  # fmt: skip
+    run = translora.train(config, train=pairs, quiet=True)
+    rows = list(encode(TEXTS, run.translator().tokenizer))
+    alone = transformers.AutoTokenizer.from_pretrained(run.adapter)
+    assert alone(TEXTS)["input_ids"] == rows
+    assert alone.batch_decode(rows, skip_special_tokens=True) == TEXTS
+    assert "token_type_ids" not in alone("a")
+    again = translora.train(config, train=pairs, quiet=True, overwrite=True)
+    assert sorted(path.name for path in again.adapter.iterdir()) == sorted(
+        ["README.md", "adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json",
+         "translora.json"]
+    )  # fmt: skip

@@ -24,7 +24,7 @@ class TransloraError(Exception):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        """`message` becomes one line: what it quotes from files and libraries may have line ends and escape codes."""
+        """`message` becomes one line: its quotes from files and libraries may hold line ends and escape codes."""
         super().__init__(_in_one_line(message))
 
 
@@ -55,7 +55,7 @@ class TrainingError(TransloraError):
 
 
 class NotFiniteError(TrainingError):
-    """A loss, gradient or weight that is infinite or no number; what is on disk is as it was before the step."""
+    """A loss, gradient or weight is infinite or not a number; the files on disk are those from before the step."""
 
     def __init__(self, fault: str, advice: str, step: int, pairs: Sequence[int]) -> None:
         """`step` and the indices of its training pairs, `pairs`, count from 0."""

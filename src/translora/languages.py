@@ -46,7 +46,7 @@ def require_two(source: str, target: str) -> None:
 
 
 class Subtags(NamedTuple):
-    """A language code taken apart; likely values (CLDR) stand for what the code omits, "" for what is not known."""
+    """A language code taken apart; likely values (CLDR) stand for omitted parts, "" for unknown ones."""
 
     language: str
     """The shortest ISO 639 code: `de` for `deu`, `zh` for `cmn`, `no` for `nb`."""
@@ -59,7 +59,7 @@ class Subtags(NamedTuple):
 _WIDER = {"nb": "no", "pbt": "ps", "quy": "qu", "fuv": "ff", "ns": "nso"}
 """Languages that models and memories name where CLDR's aliases keep them apart from the wider one."""
 _SCRIPTS = {"Hang": "Kore", "Hira": "Jpan", "Kana": "Jpan", "Hrkt": "Jpan"}
-"""Scripts that are part of what CLDR names."""
+"""Scripts that CLDR names as part of another."""
 _OLD_CODES = {"zh_chs": "zh_Hans", "zh_cht": "zh_Hant"}
 
 
@@ -87,7 +87,7 @@ def subtags(code: str) -> Subtags:
 
 
 def require_code(code: str) -> Subtags:
-    """The subtags of a code; raises `ConfigError` for what has not the form of one, such as a language's name."""
+    """The subtags of a code; raises `ConfigError` for a text of another form, such as a language's name."""
     found = subtags(code)
     if not re.fullmatch("[a-z]{2,3}(_[A-Z]{2})?", found.language):
         raise ConfigError(f"language {code!r} is not a code: use codes such as de, en, pt-BR, zh-Hans")

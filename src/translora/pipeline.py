@@ -18,6 +18,7 @@ from translora.config.load import load_config
 from translora.data.characters import UnknownCharacters, unknown_in_pairs
 from translora.data.given import given_corpus, given_source
 from translora.data.pairs import Corpus
+from translora.data.placeholders import text_tokens
 from translora.data.splits import Splits, read_splits
 from translora.data.tokens import TokenisedCorpus, tokenise
 from translora.errors import DataError, NotFiniteError
@@ -263,7 +264,8 @@ def _save_model(translator: LoadedModel, run: Run, base: str) -> None:
         else:
             with quiet_transformers():
                 model.save_pretrained(folder)
-                translator.tokenizer.save_pretrained(folder)
+        if not isinstance(model, PeftModel) or text_tokens(translator.tokenizer):  # which is not quite the base's
+            translator.tokenizer.save_pretrained(folder)
         write_text(folder / "README.md", model_card(run.config, isinstance(model, PeftModel), run))
         keep_others(run, place, folder)
 

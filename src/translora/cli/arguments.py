@@ -1,4 +1,4 @@
-"""What the commands share: how one is added, and the arguments that several take."""
+"""Shared by the commands: how one is added, and the arguments that several take."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def add_form(parser: argparse.ArgumentParser, format_flag: str = "--format") -> 
         default="auto",
         help="tsv, csv, json, jsonl, parquet, text or tmx (default: by its name)",
     )
-    parser.add_argument("--separator", default="", help="what separates the cells (default: what the file shows)")
+    parser.add_argument("--separator", default="", help="the separator of cells (default: found in the file)")
     parser.add_argument("--header", choices=["auto", "yes", "no"], default="auto", help="whether the first row is one")
 
 

@@ -26,7 +26,7 @@ def add(commands: Commands[Parser]) -> None:
     data = commands.add_parser("data", help="look into a corpus, or clean it", description="Look into a corpus.")
     parts = data.add_subparsers(dest="part", required=True, metavar="PART")
     check = add_command(parts, "check", _check, "say what is wrong with a corpus, and where")
-    clean = add_command(parts, "clean", _clean, "write a corpus without what harms training", CleanHelp)
+    clean = add_command(parts, "clean", _clean, "write a corpus without the pairs that harm training", CleanHelp)
     for parser in (check, clean):
         parser.add_argument("corpus", help="a file, a folder, a hub data set, or mini")
         add_form(parser)

@@ -17,14 +17,14 @@ def add(commands: Commands[Parser]) -> None:
     add_form(parser)
     parser.add_argument("--data-name", default="", help="the configuration of a hub data set, such as de-en")
     parser.add_argument("--hypotheses", default="", help="score the lines of this file instead of translating")
-    parser.add_argument("--references", nargs="+", default=[], help="files of further references, one a line")
+    parser.add_argument("--references", nargs="+", default=[], help="files of further references, one per line")
     parser.add_argument("--baseline", default="", help="a file of other translations: is there a difference?")
     parser.add_argument(
         "--test", choices=["bootstrap", "randomisation"], default="bootstrap", help="how to test the difference"
     )
     parser.add_argument("-o", "--output", default="", help="also write the translations to this file")
     parser.add_argument("--comet", action="store_true", help="also score by COMET, a program apart")
-    parser.add_argument("--explain", action="store_true", help="show what other ways of counting BLEU would say")
+    parser.add_argument("--explain", action="store_true", help="also show BLEU by other ways of counting")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 

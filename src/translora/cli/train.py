@@ -12,7 +12,7 @@ def add_train(commands: Commands[Parser]) -> None:
     """`train`."""
     parser = add_command(commands, "train", run, "train, translate and score as a recipe says", FieldsHelp)
     parser.add_argument("recipe", nargs="?", default="", help="a YAML file, or the name of a packaged recipe")
-    parser.add_argument("--overwrite", action="store_true", help="delete what the run folder holds first")
+    parser.add_argument("--overwrite", action="store_true", help="delete the run in the folder first")
     parser.add_argument("--train-only", action="store_true", help="end when the model is trained, without scores")
 
 

@@ -1,1 +1,1 @@
-"""Ways of training side by side, on equal terms: what is compared, the runs, and what they show."""
+"""Ways of training side by side, on equal terms: the variants, their runs, and the results."""

@@ -40,7 +40,7 @@ def mark(folder: Path) -> None:
 
 
 def delete_comparison(folder: Path) -> None:
-    """Delete the runs and the result in `folder`, and nothing that translora did not write; say what is left.
+    """Delete the runs and the result in `folder`, and nothing that translora did not write; name the rest.
 
     The marker stays. Raises `ConfigError` where there is none, and `StorageError` where a file cannot be deleted.
     """
@@ -77,7 +77,7 @@ def _runs(folder: Path) -> Iterator[Run]:
 
 
 def _up_to(folder: Path, path: Path) -> Iterator[Path]:
-    """`path` and what it lies in, below `folder`."""
+    """`path` and the folders that hold it, below `folder`."""
     while path != folder:
         yield path
         path = path.parent

@@ -61,7 +61,7 @@ def check_runs(variants: Sequence[Variant], config: Config, folder: Path, seeds:
 def run_untouched(config: Config, folder: Path) -> Outcome:
     """Translate the test pairs with the model as it came.
 
-    Raises what a run raises, for without it no variant would do better.
+    Raises the errors of a run, for without it no variant would do better.
     """
     untouched = _untouched_config(config, folder)
     run = find_run(untouched)

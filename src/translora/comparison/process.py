@@ -21,7 +21,7 @@ _POLL_SECONDS = 1.0
 
 
 def main() -> None:
-    """Run the job; what the user can mend goes into the outcome file, a defect keeps its traceback."""
+    """Run the job; a mistake of the user is recorded in the outcome file, a defect keeps its traceback."""
     recipe, outcome, stage = sys.argv[1:]
     threading.Thread(target=_stop_with, args=(os.getppid(),), daemon=True).start()
     try:

@@ -1,4 +1,4 @@
-"""What a comparison shows: the figures of each variant, what is more than chance, the ratios, and a verdict."""
+"""The results of a comparison: the figures of each variant, the tests of their differences, ratios, a verdict."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _equal_time(run: Run) -> dict[str, Any]:
 
 
 def _bytes_on_disk(run: Run) -> int:
-    """The size of what training leaves: the adapter's weights, or the whole model's."""
+    """The size of the trained weights: the adapter's, or the whole model's."""
     return sum(file.stat().st_size for file in run.trained_weights.glob("*.safetensors"))
 
 
@@ -181,7 +181,7 @@ def _p_words(p_values: Sequence[float]) -> str:
 
 
 def _cost(better: dict[str, Any], worse: dict[str, Any]) -> str:
-    """What the better one takes, as multiples of the other's."""
+    """The costs of the better one, as multiples of the other's."""
     if not worse["train_seconds"] or not better["train_seconds"]:
         return ""
     share = better["trainable_parameters"] / worse["trainable_parameters"]

@@ -1,4 +1,4 @@
-"""What is compared: each variant's configuration, checked before anything is trained."""
+"""The variants of a comparison: the configuration of each, checked before anything is trained."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from translora.errors import ConfigError
 UNTOUCHED = "untouched"
 _NAME = re.compile(r"\w[\w.+-]*")
 _KEPT = ("source", "target", "seed", "output", "decoding", "data.test", "data.validation", "data.seed")
-"""What a variant cannot change: the evaluation, and what chance decides, are the same for all."""
+"""The fields that a variant cannot change: evaluation and random draws are the same for all."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Variant:
     """The learning rates to try."""
 
     def run_config(self, folder: Path, rate: float, seed: int) -> Config:
-        """The configuration of one run. The seed decides the adapter and the order, not what is cut from train."""
+        """The configuration of one run. The seed decides the adapter and the order, not the pairs cut from train."""
         data = dataclasses.replace(self.config.data, seed=self.config.data.seed or self.config.seed)
         training = dataclasses.replace(self.config.training, learning_rate=rate)
         return dataclasses.replace(self.config, data=data, training=training, seed=seed, output=str(folder))
@@ -39,8 +39,8 @@ class Variant:
 def read_variants(config: Config, comparison: CompareConfig) -> list[Variant]:
     """The variants of a comparison, without the untouched model.
 
-    Raises `ConfigError`, naming the variant, for what cannot be compared: unknown fields, fields that have no effect
-    or belong to the evaluation, and variants that are the same.
+    Raises `ConfigError`, naming the variant, for one that cannot be compared: unknown fields, fields without effect
+    or of the evaluation, and variants that are the same.
     """
     variants = [_variant(name, fields, config, comparison.rates) for name, fields in comparison.variants.items()]
     for number, one in enumerate(variants):
@@ -65,7 +65,7 @@ def _variant(name: str, fields: dict[str, Any], config: Config, rates: tuple[flo
 
 
 def _faults(fields: list[str], config: Config) -> Iterator[str]:
-    """What is wrong with the fields that a variant changes, where it trains as `config` says."""
+    """The faults of the fields that a variant changes, where it trains as `config` says."""
     if config.method == "none":
         yield f"it trains nothing: the untouched model is compared anyway, as {UNTOUCHED}"
     for name in fields:

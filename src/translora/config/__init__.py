@@ -1,4 +1,4 @@
-"""What a run is told to do: the sections of a recipe, and the loader of YAML files and flags. Loads no torch."""
+"""The configuration of a run: the sections of a recipe, and the loader of YAML files and flags. Loads no torch."""
 
 from translora.config.schema import (
     CleaningConfig,

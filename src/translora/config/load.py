@@ -74,7 +74,7 @@ class _Origin:
     """The command whose help lists the fields."""
 
     def located(self, fault: Fault, flags: Collection[str]) -> str:
-        """What is wrong, with the flag, or the file and line, that it comes from."""
+        """The fault, with the flag, or the file and line, that it comes from."""
         if any(f"{fault.name}.".startswith(f"{name}.") for name in flags):
             return f"--{fault}: see {self.command} --help"
         if self.path is None or (flags and not fault.name):
@@ -123,7 +123,7 @@ def changed_fields(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """A section as nested dictionaries, its tuples as lists: what a recipe holds."""
+    """A section as nested dictionaries, its tuples as lists: the form of a recipe."""
     if dataclasses.is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     return list(value) if isinstance(value, tuple) else value

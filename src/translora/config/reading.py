@@ -1,4 +1,4 @@
-"""What a recipe file and flags say, as nested values: each scalar is read as its field wants it.
+"""The values of a recipe file and of flags, nested: each scalar is read as the type of its field.
 
 A field of text takes a scalar as it is written, so that `source: no` and `revision: 1e5` need no quotes; any other
 takes numbers, true and false, and nothing. Values are checked elsewhere.
@@ -107,7 +107,7 @@ def plain_scalar(text: str) -> Any:
 def read_recipe(path: Path, kind: type) -> tuple[Values, dict[str, int]]:
     """The fields of a recipe file, nested, and the line of each by its dotted name.
 
-    Raises `ConfigError`, naming file and line, for what is not YAML.
+    Raises `ConfigError`, naming file and line, for text that is not YAML.
     """
     reader = _Reader(f"{path}:")
     with _yaml_errors(path):

@@ -64,7 +64,7 @@ class Fault:
     name: str
     """The dotted name of the field; empty where fields contradict each other."""
     message: str
-    """What is wrong and what to do, without the name."""
+    """The fault and its remedy, without the name of the field."""
     unknown: bool = False
     """Whether there is no such field; `message` is then the remedy."""
 
@@ -79,7 +79,7 @@ class InvalidFieldsError(ConfigError):
     """Values that are wrong."""
 
     def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
-        """`message` is what is said of the first of `faults`."""
+        """`message` is the message of the first of `faults`."""
         super().__init__(message)
         self.faults = faults
 
@@ -88,7 +88,7 @@ class InvalidFieldsError(ConfigError):
 def section(name: str = "") -> Callable[[type[T]], type[T]]:
     """Make a class a frozen dataclass that checks its values, in `dataclasses.replace` too.
 
-    What is wrong is raised as `ConfigError`; its message begins with `name`, the dotted name of the section.
+    Raises `ConfigError` for a fault; its message begins with `name`, the dotted name of the section.
     """
 
     def decorate(cls: type[T]) -> type[T]:
@@ -151,7 +151,7 @@ def _invalid(error: ValidationError, kind: type, prefix: str = "") -> InvalidFie
 
 
 def _faults(error: ValidationError, kind: type, prefix: str) -> Iterator[Fault]:
-    """What is wrong, field by field: a field of several types has an error for each."""
+    """The faults, field by field: a field of several types has an error for each."""
     located = [(*_locate(one["loc"], kind), one) for one in error.errors(include_url=False)]
     for (name, annotation), found in groupby(located, key=lambda one: one[:2]):
         errors = [one for _, _, one in found]
@@ -191,7 +191,7 @@ _WANTED = {
     "less_than_equal": "at most {le}",
     "less_than": "below {lt}",
 }
-"""What a value must be, by the type of pydantic's error."""
+"""The words for a valid value, by the type of pydantic's error."""
 _EMPTY = ("string_too_short", "too_short")
 
 

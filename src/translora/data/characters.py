@@ -43,7 +43,7 @@ class UnknownCharacters:
     """The pairs that hold each, the most frequent first; 100 at most."""
 
     def told(self, model: str) -> str:
-        """What is wrong, and what to do, in one line."""
+        """The fault and its remedy, in one line."""
         effects = [*(["reads them as <unk>"] if self.sources else []), *(["never writes them"] if self.targets else [])]
         counts = f"{self.pairs / self.total:.1%}; sources: {self.sources:,}, targets: {self.targets:,}"
         return (
@@ -94,7 +94,7 @@ class CharacterCheck:
 
     @property
     def result(self) -> UnknownCharacters:
-        """What was found so far."""
+        """The counts so far."""
         ranked = sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))
         return UnknownCharacters(
             self._total, self._pairs, self._sources, self._targets, len(ranked), dict(ranked[:_KEPT])
@@ -118,7 +118,7 @@ def unknown_in_sources(lines: Sequence[str], tokenizer: PreTrainedTokenizerBase)
 
 
 class _Side:
-    """What the vocabulary of the sources, or of the targets, has; each character is tried once."""
+    """The characters that the vocabulary of the sources, or of the targets, has; each is tried once."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, argument: str) -> None:
         self._tokenizer, self._argument = tokenizer, argument
@@ -161,7 +161,7 @@ def _combines(letter: str) -> bool:
 
 
 def _units(text: str) -> Iterable[str]:
-    """The letters of `text`, each with what combines with it."""
+    """The letters of `text`, each with the marks that combine with it."""
     unit = ""
     for letter in text:
         if unit and not _combines(letter):

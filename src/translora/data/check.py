@@ -1,4 +1,4 @@
-"""What is wrong with a corpus, line by line: `translora data check`. Looks for all that a recipe can leave out."""
+"""The faults of a corpus, line by line: `translora data check`. Looks for everything that a recipe can leave out."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _STOPS, _LEFT_OUT, _STAYS = "stops training", "left out", "stays"
 
 @dataclass(frozen=True)
 class Extra:
-    """What to look for that the corpus alone does not say."""
+    """Checks that need more than the corpus itself."""
 
     held_out: Iterable[Pair] = ()
     """Pairs that must not occur in it."""
@@ -50,9 +50,9 @@ class Finding:
 
     count: int = 0
     places: list[str] = field(default_factory=list)
-    """The first of them, as `file:line` or with what is wrong there."""
+    """The first of them, as `file:line` or with the fault."""
     consequence: str = _STAYS
-    """What training does about it, with the recipe's cleaning."""
+    """The effect in training, with the recipe's cleaning."""
 
     def add(self, place: str) -> None:
         """One more."""
@@ -78,7 +78,7 @@ class Findings:
     """The characters that a model's vocabulary lacks, where one was named."""
 
     def add_remark(self, remark: Remark) -> None:
-        """What a reader passed over or changed."""
+        """Add the remark of a reader."""
         found = self.problems.setdefault(remark.kind, Finding(consequence=_consequence(remark.left_out)))
         found.add(remark.place)
         found.count += remark.count - 1
@@ -96,7 +96,7 @@ def check_corpus(
     rules: CleaningConfig,
     extra: Extra | None = None,
 ) -> Findings:
-    """Read one source to its end, or to where nothing more can be read, and count what is wrong.
+    """Read one source to its end, or to where nothing more can be read, and count its faults.
 
     Raises `DataError` where there is no such file, and `ConfigError` for a language that cannot be identified.
     """
@@ -131,7 +131,7 @@ def check_corpus(
 def _tests(
     rules: CleaningConfig, source: str, target: str, extra: Extra
 ) -> Iterator[tuple[str, str, Callable[[Pair], bool]]]:
-    """What to look for in each pair: its name, what training does about it, and the test."""
+    """The checks of each pair: name, effect in training, and test."""
     chars, ratio = rules.max_chars or CleaningConfig().max_chars, rules.max_ratio or CleaningConfig().max_ratio
     yield "empty side", _LEFT_OUT, has_empty_side
     yield "control characters", _consequence(rules.control == "drop"), has_control
@@ -167,7 +167,7 @@ def _consequence(left_out: bool) -> str:
 
 
 def _check_bytes(config: SourceConfig, findings: Findings) -> None:
-    """What reading puts right without a word: a byte order mark, and Windows' line ends."""
+    """Count the marks that reading removes without a word: byte order marks and Windows' line ends."""
     if format_of(config) not in _TEXT_FORMATS:
         return
     for name in filter(None, (config.path, config.target_path)):

@@ -38,10 +38,10 @@ class Form:
     places: tuple[int, int]
     """The source and the target column, from 0."""
     names: tuple[str, str]
-    """What the header calls them; empty without a header."""
+    """Their names in the header; empty without a header."""
     header: bool
     first: str = ""
-    """The first pair, where no header was seen: it shows what the columns were taken for."""
+    """The first pair, where no header was seen: it shows how the columns were read."""
 
     def words(self, path: str, kind: str) -> str:
         """The form in one line, such as `a.csv: semicolon, header, source = column 2 'de', target = column 3 'en'`."""
@@ -140,7 +140,7 @@ def find_fields(record: Iterable[str], config: SourceConfig, languages: tuple[st
 
 
 def find_separator(lines: Sequence[str], config: SourceConfig, languages: tuple[str, str]) -> str:
-    """The separator of a CSV file that begins with `lines`: what the file says (`sep=;`), else what fits its rows.
+    """The separator of a CSV file that begins with `lines`: as it states (`sep=;`), else the one that fits its rows.
 
     Raises `ColumnsError` where two fit equally well.
     """

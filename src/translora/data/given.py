@@ -11,7 +11,7 @@ from translora.data.readers.rows import make_pair
 from translora.errors import DataError
 
 PREFIX = "python:"
-"""What the path of given pairs begins with in a configuration; their hash follows."""
+"""The beginning of the path of given pairs in a configuration; their hash follows."""
 
 
 def given_corpus(pairs: Any, source: str, target: str, name: str) -> Corpus:
@@ -20,7 +20,7 @@ def given_corpus(pairs: Any, source: str, target: str, name: str) -> Corpus:
     `pairs` is a sequence of (source, target), of records with the language codes as keys (or `translation`, as data
     sets have them), a frame of pandas or a data set of `datasets` with such columns, or a corpus.
 
-    Raises `DataError`, naming the pair, for what is no pair of texts, and where there are none.
+    Raises `DataError`, naming the item, where it is not a pair of texts, and where there are none.
     """
     if isinstance(pairs, Corpus):
         return pairs
@@ -31,7 +31,7 @@ def given_corpus(pairs: Any, source: str, target: str, name: str) -> Corpus:
 
 
 def given_source(corpus: Corpus) -> SourceConfig:
-    """What stands for given pairs in a configuration: other pairs have another hash, and so are another recipe."""
+    """The source that stands for given pairs in a configuration: other pairs have another hash, so another recipe."""
     return SourceConfig(path=f"{PREFIX}{corpus.content_hash()[:16]}")
 
 

@@ -16,7 +16,7 @@ from translora.errors import DataError
 
 @dataclass(frozen=True)
 class Splits:
-    """The three splits, and what cleaning left out of train."""
+    """The three splits, and the pairs that cleaning left out of train."""
 
     train: Corpus
     validation: Corpus
@@ -30,7 +30,7 @@ class Splits:
 
 
 def read_splits(config: Config, given: Mapping[str, Corpus] | None = None) -> Splits:
-    """Read what the recipe names, cut what it does not from train by seed, and clean train.
+    """Read the splits that the recipe names, cut the others from train by seed, and clean train.
 
     A split in `given` (`train`, `validation`, `test`) is taken from there. Validation and test are scored as they are.
     With `method: none` no training pairs are needed. Raises `DataError` where a split is missing or would be empty.
@@ -54,7 +54,7 @@ def read_splits(config: Config, given: Mapping[str, Corpus] | None = None) -> Sp
 
 
 def _held_out(name: str, config: Config, given: Mapping[str, Corpus]) -> Corpus | None:
-    """The pairs of validation or test; None where they are to be cut from train."""
+    """The pairs of validation or test; None where they must be cut from train."""
     if name in given:
         return given[name]
     source = _readable(name, config)
@@ -72,7 +72,7 @@ def _readable(name: str, config: Config) -> SourceConfig:
 def _cut(
     train: Corpus, validation: Corpus | None, test: Corpus | None, config: Config, cleaner: Cleaner
 ) -> tuple[Corpus, Corpus, Corpus]:
-    """All three splits, those that are missing drawn from `train`, and what is then left of it."""
+    """All three splits: missing ones are drawn from `train`, and the rest of it remains for training."""
     data = config.data
     sizes = (0 if validation is not None else data.validation_size, 0 if test is not None else data.test_size)
     if sum(sizes) >= len(train):

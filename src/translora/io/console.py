@@ -1,4 +1,4 @@
-"""What a person reads: notices and progress on standard error, results on standard output.
+"""Output for people: notices and progress on standard error, results on standard output.
 
 Notices go through `logging`, to the logger `translora`, whose handler shows them; `quiet` keeps notices and progress
 off the terminal. Other handlers get the notices all the same.
@@ -72,7 +72,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def show_findings(title: str, findings: Mapping[str, Sequence[str]]) -> None:
-    """What was found, each with the lines that show where, unbroken so that they can be copied."""
+    """Findings, each with the lines that show where, unbroken so that they can be copied."""
     results.print(Text(title, style="bold"))
     for finding, places in findings.items():
         results.print(Text(finding))

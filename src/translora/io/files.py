@@ -1,6 +1,6 @@
 """Atomic writes, a lock on a folder, and content hashes. Knows the file system; knows nothing of models or data.
 
-What is written carries a name that ends in `.tmp` until it is whole and on the disk. A process that is killed leaves
+A file or folder has a name that ends in `.tmp` until it is whole and on the disk. A process that is killed leaves
 such a name behind; the next one at work in the folder removes it with `remove_leftovers`.
 """
 
@@ -48,7 +48,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn what the system says to a failed write into a `StorageError` that names `path`."""
+    """Turn the system's error of a failed write into a `StorageError` that names `path`."""
     try:
         yield
     except OSError as error:
@@ -132,7 +132,7 @@ def _moved_aside(path: Path) -> Path | None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what killed processes have left unfinished in `folder`, at any depth; nobody else may be at work in it."""
+    """Delete the unfinished files of killed processes in `folder`, at any depth; no other process may work in it."""
     for path in folder.rglob(f".*{_UNFINISHED}"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)

@@ -38,7 +38,7 @@ class StopRequest:
             self._inside = False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """What a signal does."""
+        """Handle a signal."""
         if self:
             raise KeyboardInterrupt if number == signal.SIGINT else Terminated
         self.signal_number = number

@@ -1,4 +1,4 @@
-"""What training changed: scores by source length, the pairs that changed most, and the words that differ."""
+"""The changes by training: scores by source length, the pairs that changed most, and the words that differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every report has in common: one self-contained HTML file out of a template, with the versions at its end."""
+"""Common to all reports: one self-contained HTML file from a template, with the versions at its end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_page(path: Path, template: str, content: dict[str, Any]) -> None:
 
 
 def _versions() -> dict[str, str]:
-    """What the report was made with."""
+    """The versions that the report was made with."""
     machine = {"Python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
     libraries = {name: version(name) for name in _LIBRARIES}
     return {"translora": __version__, **machine, **libraries, "cores": str(os.cpu_count())}

@@ -1,1 +1,1 @@
-"""Run folders: what lies in them, and their life from beginning to end."""
+"""Run folders: their files, and their life from beginning to end."""

@@ -1,4 +1,4 @@
-"""The run folder: what lies where in it. Knows paths and small files; knows nothing of training."""
+"""The run folder and the places in it. Knows paths and small files; knows nothing of training."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Run:
 
     @property
     def inputs(self) -> Path:
-        """Hashes of what the run began with: the base model, and the pairs of each split."""
+        """The hashes of the base model and of the pairs of each split, as they were at the beginning."""
         return self.folder / "inputs.json"
 
     @property
@@ -61,12 +61,12 @@ class Run:
 
     @property
     def trained_weights(self) -> Path:
-        """The folder of what was trained: the adapter, or the whole model."""
+        """The folder of the trained weights: the adapter, or the whole model."""
         return self.adapter if self.adapter.exists() else self.model
 
     @property
     def checkpoints(self) -> Path:
-        """What a run goes on from."""
+        """The folder of the checkpoints, from which a run goes on."""
         return self.folder / "checkpoints"
 
     @property
@@ -191,7 +191,7 @@ class Run:
         return translora.Translator.from_pretrained(self.folder, device=device)
 
     def _repr_html_(self) -> str:
-        """The scores before and after, the verdict, and where the report is: what a notebook shows."""
+        """The scores before and after, the verdict, and where the report is, for a notebook."""
         if not self.finished:
             return f"<p>{html.escape(str(self.folder))}: the run has not finished.</p>"
         summary = self.summary
@@ -212,7 +212,7 @@ def _row(name: str, key: str, summary: Summary) -> str:
 
 @contextmanager
 def damage(file: Path, remedy: str) -> Iterator[None]:
-    """Turn what is said of a file that is missing, unreadable or not what was written into a `DataError`."""
+    """Turn the error of a file that is missing, unreadable or changed into a `DataError`."""
     try:
         yield
     except FileNotFoundError as error:

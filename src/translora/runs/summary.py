@@ -14,7 +14,7 @@ from translora.scoring.significance import SIGNIFICANT
 
 @dataclass(frozen=True)
 class ValidationRow:
-    """What was measured at one validation."""
+    """The figures of one validation."""
 
     epoch: float
     """Passes over the data so far."""

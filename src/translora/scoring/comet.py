@@ -29,7 +29,7 @@ class CometError(TransloraError):
 
 
 class CometScore(NamedTuple):
-    """What COMET says of a corpus."""
+    """COMET's score of a corpus."""
 
     score: float
     """The mean over the pairs; about 0 to 1."""
@@ -37,7 +37,7 @@ class CometScore(NamedTuple):
 
 
 def find_comet() -> str:
-    """The program `comet-score`: `$TRANSLORA_COMET`, else what is on the path; raises `CometError` without it."""
+    """The program `comet-score`: `$TRANSLORA_COMET`, else the one on the path; raises `CometError` without it."""
     named = os.environ.get(_VARIABLE)
     program = shutil.which(named or "comet-score")
     if program is None:

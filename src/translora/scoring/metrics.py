@@ -29,7 +29,7 @@ class Score:
     score: float
     """On sacreBLEU's scale of 0 to 100 (TER: 0 is best, and it may pass 100)."""
     signature: str
-    """sacreBLEU's signature: what another must do to get the same figure."""
+    """sacreBLEU's signature: all that is needed to get the same figure again."""
     interval: tuple[float, float]
     """The 95% confidence interval, by bootstrap resampling of the pairs (1,000 samples)."""
 
@@ -117,7 +117,7 @@ def _warn_of_other_script(target: str, references: Sequence[str]) -> None:
 def metrics(target: str, references: Sequence[Sequence[str]]) -> dict[str, Any]:
     """SacreBLEU's metrics with the settings that are used here, by the names of `Scores`, ready for `references`.
 
-    `references` holds one list a set of references.
+    `references` holds one list per set of references.
     """
     from sacrebleu.metrics import BLEU, CHRF, TER
 
@@ -159,7 +159,7 @@ def evaluate(hypotheses: Sequence[str], references: Sequence[str] | Sequence[Seq
 
 
 def explain_bleu(hypotheses: Sequence[str], references: Sequence[str], target: str) -> list[tuple[float, str]]:
-    """BLEU of the same translations counted in ways that are met in the wild, each with what it does.
+    """BLEU of the same translations by other ways of counting that are in use, each with its description.
 
     From corpus BLEU, step by step, to what the course lesson prints: the mean over one batch of 16 of sentence BLEU on
     words split at spaces.

@@ -43,7 +43,7 @@ def paired_test(
 ) -> dict[str, Difference]:
     """Compare two lists of translations by BLEU, chrF2++ and TER (`bleu`, `chrf`, `ter`).
 
-    `references` holds one list a set of references. The test is paired bootstrap resampling (Koehn 2004) with 1,000
+    `references` holds one list per set of references. The test is paired bootstrap resampling (Koehn 2004) with 1,000
     samples or approximate randomisation (Riezler & Maxwell 2005) with 10,000 trials, unless `samples` says otherwise.
 
     Raises `DataError` where the lists differ in length or are empty.

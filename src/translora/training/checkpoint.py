@@ -26,7 +26,7 @@ _KEPT = 2
 """The newest checkpoint, and the one before it in case the newest is damaged later."""
 _LEAST_SECONDS = 10.0
 _TIMES_ITS_COST = 200.0
-"""`save_every: auto` trains so many times as long as the last checkpoint took to write."""
+"""`save_every: auto` trains this many times as long as the last checkpoint took to write."""
 _MANIFEST = "manifest.json"
 
 
@@ -116,7 +116,7 @@ class Checkpoints:
             _put_weights(model, load_file(folder / "weights.safetensors"), folder)
 
     def save(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
-        """Save all that the next step depends on; once it is whole, delete what is no longer needed."""
+        """Save all that the next step depends on; once it is whole, delete the checkpoints that are not needed."""
         started = time.monotonic()
         tensors, numbers = _flatten(optimizer.state_dict()["state"])
         with atomic_folder(self._folder / f"step-{state.step:08}") as folder:
@@ -170,7 +170,7 @@ def _write_manifest(folder: Path) -> None:
 
 
 def checkpoint_fault(folder: Path, hashes: bool = True) -> str:
-    """What differs from the manifest of `folder`; empty where it is whole."""
+    """The first difference from the manifest of `folder`; empty where it is whole."""
     try:
         for name, wanted in read_json(folder / _MANIFEST)["files"].items():
             if Path(name).name != name or name == "..":

@@ -69,7 +69,7 @@ class _Loop:
         return self.state.step == self.plan.total_steps or bool(patience and self.state.stale >= patience)
 
     def step(self, progress: Meter) -> None:
-        """Do one step, and tell its figures."""
+        """Do one step, and record its figures."""
         state, training = self.state, self.stepper.training
         started, pairs = time.monotonic(), self.plan.pairs(state.step)
         rate = rate_at(state.step, self.plan.total_steps, training)
@@ -96,7 +96,7 @@ class _Loop:
 
     @property
     def _validation_is_due(self) -> bool:
-        """Whether the steps so far are to be validated, and have not been."""
+        """Whether a validation after the steps so far is due and not done."""
         step, rows = self.state.step, self.state.rows
         return self.plan.validates_after(step) and not (rows and rows[-1].step == step)
 

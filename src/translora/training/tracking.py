@@ -15,7 +15,7 @@ from translora.io.files import storage_errors, write_text
 
 
 class Tracker(Protocol):
-    """What `train` tells of a run: give it any object that has these two methods."""
+    """Receives the figures of a run: any object with these two methods will do."""
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
         """Take the figures of a step, or of a validation after it.
@@ -52,7 +52,7 @@ class TensorBoard:
             self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the figures that are not written yet."""
         if self._writer is not None:
             self._writer.close()
 
@@ -72,7 +72,7 @@ class Journal:
                 at_end.callback(tracker.close)
 
     def rewind(self, step: int) -> None:
-        """Forget what came after `step`: the run goes on from there and says it again."""
+        """Forget the figures after `step`: the run goes on from there and records them again."""
         if self._file.exists():
             lines = self._file.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
             write_text(self._file, "".join(line + "\n" for line in lines if _step_of(line) <= step))

@@ -25,16 +25,16 @@ from translora.scoring.significance import Difference, Method, compared_scores, 
 
 @dataclass(frozen=True)
 class Request:
-    """What to score; an empty field means: not given."""
+    """A request to score a model or translations; an empty field is not given."""
 
     model: str = ""
     """A run, an adapter, a model; or `hypotheses`, its translations."""
     data: SourceConfig | None = None
     """The pairs; its targets are references. Of a data set with splits, `test` is read unless it names another."""
     hypotheses: str = ""
-    """A file of translations, one a line."""
+    """A file of translations, one per line."""
     references: tuple[str, ...] = ()
-    """Files of further references, one a line."""
+    """Files of further references, one per line."""
     baseline: str = ""
     """A file of other translations of the same sources, to test the difference with."""
     test: Method = "bootstrap"
@@ -49,11 +49,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came of it."""
+    """The scores, and the texts that they were computed on."""
 
     hypotheses: list[str]
     references: list[list[str]]
-    """One list a set of references."""
+    """One list per set of references."""
     target: str
     scores: Scores
     differences: dict[str, Difference] | None
@@ -74,7 +74,7 @@ class Evaluation:
 
 
 def run_evaluation(request: Request) -> Evaluation:
-    """Translate what has to be translated, and score it.
+    """Translate the sources where a model is given, and score the translations.
 
     Raises `ConfigError` for a request that does not say what to score, and `DataError`, naming the files, where lists
     of lines do not pair up.
@@ -166,10 +166,10 @@ def _read(file: str, layer: Layer, wanted: int | None = None, other: str = "") -
     Raises `DataError` where they are none, or not as many as `other` has.
     """
     if kind := kind_of(Path(file)):
-        raise DataError(f"{file}: a {kind} file, where one sentence a line is needed: give pairs as --data")
+        raise DataError(f"{file}: a {kind} file, where one sentence per line is needed: give pairs as --data")
     lines = list(text_segments(Path(file), layer))
     if not lines:
-        raise DataError(f"{file}: no lines in it: give one line a sentence")
+        raise DataError(f"{file}: no lines in it: give one sentence per line")
     if wanted is not None:
         _check_lengths(file, len(lines), other, wanted)
     return lines
@@ -201,6 +201,6 @@ def printed(evaluation: Evaluation) -> list[str]:
 
 
 def explained(evaluation: Evaluation) -> Sequence[str]:
-    """What other ways of counting BLEU would say, by the first set of references."""
+    """BLEU by other ways of counting, on the first set of references."""
     ways = metrics.explain_bleu(evaluation.hypotheses, evaluation.references[0], evaluation.target)
     return [f"{figure:6.2f}  {what}" for figure, what in ways]

@@ -1,1 +1,1 @@
-"""What would harm training, found and left out."""
+"""Pairs that would harm training: found and left out."""

@@ -1,4 +1,4 @@
-"""Write a cleaned corpus, and beside it what was left out and why: `translora data clean`. One pass, as it streams."""
+"""Write a cleaned corpus, and beside it the pairs left out and why: `translora data clean`. One streaming pass."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from translora.io.files import atomic_file
 
 _FORMATS = (".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz")
 _BREAKS = re.compile("[\\t\\r\\n]+")
-"""What cannot stand inside the text of a TSV file; every other white space is kept as it is."""
+"""Characters that cannot stand inside the text of a TSV file; every other white space is kept as it is."""
 _TOLD_EVERY = 500_000
 
 
@@ -83,7 +83,7 @@ def _check_output(files: tuple[Path, Path], inputs: list[Path], overwrite: bool)
 
 
 def dropped_file(output: Path) -> Path:
-    """Where what was left out goes: reason, place, source and target in columns."""
+    """The file of the pairs left out: reason, place, source and target in columns."""
     ending = next((end for end in _FORMATS if output.name.endswith(end)), "")
     return output.with_name(f"{output.name.removesuffix(ending)}.dropped.tsv{'.gz' if ending.endswith('.gz') else ''}")
 

@@ -1,4 +1,4 @@
-r"""Leave out what would harm training: one pass over a stream of pairs, each with the first reason against it.
+r"""Leave out pairs that would harm training: one pass over a stream of pairs, each with the first reason against it.
 
 The rules are those of the field: Moses's `clean-corpus-n` (lengths and their ratio), Bicleaner's hard rules and
 OpusFilter (identical sides, characters, languages, duplicates). Memory does not grow with the pairs, but for 8 bytes of
@@ -42,7 +42,7 @@ class Dropped:
 
 
 class Cleaner:
-    """The rules of a configuration, and what they left out so far."""
+    """The rules of a configuration, and the pairs that they left out so far."""
 
     def __init__(self, config: CleaningConfig, source: str, target: str, held_out: Iterable[Pair] = ()) -> None:
         """`source` and `target` are language codes, `held_out` the pairs of validation and test.
@@ -60,7 +60,7 @@ class Cleaner:
         return (item for item, reason in self.sort(items) if not reason and isinstance(item, Pair))
 
     def sort(self, items: Iterable[Item]) -> Iterator[tuple[Item, str]]:
-        """Each item with the reason to leave it out, empty for what is kept; see `keep`."""
+        """Each item with the reason to leave it out, empty for one that is kept; see `keep`."""
         for item in items:
             if isinstance(item, DataError):
                 if self._config.bad_lines == "stop":
@@ -87,7 +87,7 @@ class Cleaner:
 
     @property
     def reasons(self) -> str:
-        """What was left out so far, in words."""
+        """The reasons so far, with their counts, in words."""
         return ", ".join(f"{name}: {dropped.count:,}" for name, dropped in self.dropped.items()) or "none"
 
     def _count(self, reason: str, item: Item) -> None:
@@ -134,7 +134,7 @@ def _rules(config: CleaningConfig, source: str, target: str, held_out: Iterable[
 
 
 def has_empty_side(pair: Pair) -> bool:
-    """Whether a side has no text: nothing, or only what is not seen, such as `&nbsp;` or a zero-width space."""
+    """Whether a side has no text: nothing, or only invisible characters, such as `&nbsp;` or a zero-width space."""
     return any(_is_blank(text) for text in pair[:2])
 
 
@@ -146,7 +146,7 @@ def _is_blank(text: str) -> bool:
 
 
 def has_control(pair: Pair) -> bool:
-    """Whether a side has characters that belong into no text."""
+    """Whether a side has characters that belong in no text."""
     return _CONTROL.search(pair.source) is not None or _CONTROL.search(pair.target) is not None
 
 

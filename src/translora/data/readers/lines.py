@@ -18,7 +18,7 @@ COMPRESSED = (".gz", ".zst")
 LONGEST = 16 << 20
 """Bytes; a longer line is not held in memory."""
 DAMAGED = (OSError, EOFError, zlib.error)
-"""What reading a damaged file raises."""
+"""The exceptions of reading a damaged file."""
 
 
 def open_binary(path: Path) -> BinaryIO:

@@ -40,8 +40,8 @@ _ROOTS = {"srcset", "refset", "tstset", "mteval", "dataset", "tmx", "xliff", "ht
 def decoded(stream: BinaryIO, name: str) -> Iterator[str]:
     """The text of an XML stream in pieces, without its byte order mark; `name` stands for it in messages.
 
-    The encoding is that of the byte order mark or of the XML declaration, else UTF-8. What XML forbids comes as
-    `NO_CHARACTER`, which no parser stops at, and what cannot be decoded as `NO_TEXT`.
+    The encoding is that of the byte order mark or of the XML declaration, else UTF-8. A character that XML forbids
+    becomes `NO_CHARACTER`, which no parser stops at, and bytes that cannot be decoded become `NO_TEXT`.
 
     Raises `DataError` for an encoding that is not known and a stream that is damaged.
     """
@@ -92,7 +92,7 @@ def root_at_start(stream: BinaryIO) -> str:
 
 
 def root_of(path: Path) -> str:
-    """`document_root` of a file, plain or compressed; "" for what is no file, such as a pipe, which is not opened."""
+    """`document_root` of a file, plain or compressed; "" for anything else, such as a pipe, which is not opened."""
     if not path.is_file():
         return ""
     with open_binary(path) as stream:

@@ -1,4 +1,4 @@
-"""What a reader passes over or changes in a file: said in one line, and kept for whoever wants to count it."""
+"""Remarks of readers: units that they pass over or change, said in one line and kept for whoever counts them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _kept: ContextVar[list[Remark] | None] = ContextVar("remarks", default=None)
 
 
 def remark(found: Remark, words: str) -> None:
-    """Say `words` of what was `found`, and keep it where `kept_remarks` is at work."""
+    """Say `words`, and keep `found` where `kept_remarks` is at work."""
     file, _, line = found.place.rpartition(":")
     console.notice(f"{file}: {words} (the first at line {line})")
     if (remarks := _kept.get()) is not None:

@@ -62,7 +62,7 @@ def sliced(items: Callable[[], Iterator[Item]], split: str, path: str) -> Iterat
 
 
 def pairs_only(items: Iterator[Item], limit: int) -> Iterator[Item]:
-    """The items up to the pair number `limit`; what is no pair does not count."""
+    """The items up to the pair number `limit`; unreadable lines do not count."""
     left = limit
     for item in items:
         yield item

@@ -45,7 +45,7 @@ def read_each(configs: Iterable[SourceConfig], source: str, target: str) -> Iter
 
 
 def read_items(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
-    """Stream what the lines of one source hold, each a pair or a `DataError`; see `read`."""
+    """Stream the lines of one source, each as a pair or a `DataError`; see `read`."""
     require_two(source, target)
     items = _READERS.get(format_of(config), read_file)(config, source, target)
     return pairs_only(items, config.limit) if config.limit else items
@@ -58,7 +58,7 @@ def default_split(config: SourceConfig, wanted: str) -> str:
 
 
 def format_of(config: SourceConfig) -> str:
-    """The name of the format, by what the configuration says and the file is called; raises `DataError`."""
+    """The name of the format, by the configuration and the name of the file; raises `DataError`."""
     if not config.path:
         raise DataError("no path: name a file, a folder, a hub data set, or mini")
     if config.format != "auto":

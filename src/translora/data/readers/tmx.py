@@ -116,7 +116,7 @@ class _Met:
 
 
 class _Reading:
-    """One pass over a file: which of its languages are taken, and what there is to say at the end."""
+    """One pass over a file: the languages that are taken, and the remarks at its end."""
 
     def __init__(self, file: str, source: str, target: str) -> None:
         known = _languages(file)
@@ -130,7 +130,7 @@ class _Reading:
         self.codes = _Met()
 
     def item(self, unit: Any) -> Item | None:
-        """The pair of one unit, what is wrong with it, or None where it lacks a language."""
+        """The pair of one unit, the error that makes it unreadable, or None where it lacks a language."""
         line = unit.sourceline or 0
         segments: dict[str, Any] = {}
         for variant in _children(unit, "tuv"):
@@ -152,7 +152,7 @@ class _Reading:
         return make_pair(_closed(texts[0]), _closed(texts[1]), self.file, line)
 
     def tell(self) -> None:
-        """Say what was passed over, dropped or taken for another language."""
+        """Report the units that were passed over, the dropped codes, and languages that stand for others."""
         for asked, codes in zip(self.asked, self.taken, strict=True):
             if self.read and is_other_variety(asked, codes[0]):
                 console.notice(f"{self.file}: no {asked} in it: {', '.join(codes)} is taken")
@@ -207,7 +207,7 @@ def _segment_text(element: Any) -> Iterator[str]:
 
 
 def _fault(text: str) -> str:
-    """What makes a text unreadable; "" for a good one."""
+    """The reason why a text is unreadable; "" for a good one."""
     for mark, words in _FAULTS.items():
         if mark in text:
             return words
@@ -220,7 +220,7 @@ def _closed(text: str) -> str:
 
 
 def _gap(found: re.Match[str]) -> str:
-    """What stands in place of dropped codes: the white space beside them, or a space between two words."""
+    """The replacement of dropped codes: the white space beside them, or a space between two words."""
     if white := re.search(r"\s+", found[0]):
         return white[0]
     left, right = found.string[: found.start()][-1:], found.string[found.end() :][:1]
