@@ -55,10 +55,10 @@ def decoder_states(
     base: Any = cast(Any, model).get_base_model() if hasattr(model, "get_base_model") else model
     encoded = _stack(base.encoder, source[0], source[1], dtype)
     states = _stack(base.decoder, target[0], target[1], dtype, encoded, source[1])
-    return states * base.config.d_model**-0.5 if _scales_output(base.config) else states
+    return states * base.config.d_model**-0.5 if scales_output(base.config) else states
 
 
-def _scales_output(config: Any) -> bool:
+def scales_output(config: Any) -> bool:
     """Whether the decoder's states are scaled before the head, by the rule of each family's own forward pass."""
     if config.model_type == "t5":
         return bool(config.scale_decoder_outputs)
@@ -75,7 +75,7 @@ def _stack(
 ) -> torch.Tensor:
     """Encoder or decoder: token ids (tokens,) to states (tokens, width), normed at the end."""
     x = stack.dropout(stack.embed_tokens(ids))
-    bias = _Bias(layout, causal=encoded is not None)
+    bias = StackBias(layout, causal=encoded is not None)
     across = source.padding_bias(dtype) if source is not None else None
     for block in stack.block:
 
@@ -90,7 +90,7 @@ def _stack(
     return cast(torch.Tensor, stack.dropout(rms_norm(x, norm.weight, norm.variance_epsilon).to(dtype)))
 
 
-class _Bias:
+class StackBias:
     """What is added to the attention scores of a stack: relative positions, and minus infinity at what is not seen.
 
     T5 computes it in the first block for all, UMT5 in each block anew.
@@ -118,7 +118,7 @@ def _block(
     block: Any,
     x: torch.Tensor,
     layout: Layout,
-    bias: _Bias,
+    bias: StackBias,
     dtype: torch.dtype,
     encoded: torch.Tensor | None,
     source: Layout | None,
