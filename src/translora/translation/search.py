@@ -117,6 +117,7 @@ class _Search:
         line = self.lines[place]
         assert line is not None
         self.lines[place], self._limits[place] = None, _FAR
+        self.cache.free(place)
         self._found(line.number, hypotheses)
 
     def told(self, place: int, beam: int) -> list[int]:
@@ -138,8 +139,6 @@ class _Search:
             self._take()
         elif not waiting and 0 < used < _SHRINK * size:
             self._resize(kept, used)
-        kept = self._in_use()
-        self.cache.first = int(self.cache.starts[kept].min()) if len(kept) else self.cache.column
 
     def _in_use(self) -> Ints:
         return np.array([place for place, line in enumerate(self.lines) if line is not None], dtype=np.int64)
@@ -147,7 +146,6 @@ class _Search:
     def _resize(self, kept: Ints, size: int) -> None:
         lines = [line for line in self.lines if line is not None]
         longest = max(len(line.ids) for line in (*lines, *self._waiting[-1:]))
-        self.cache.first = int(self.cache.starts[kept].min()) if lines else self.cache.column
         self.cache.keep(kept, size, longest)
         self.lines = [*lines, *([None] * (size - len(lines)))]
         self._limits = np.concatenate([self._limits[kept], np.full(size - len(kept), _FAR)])

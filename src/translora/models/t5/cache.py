@@ -17,6 +17,10 @@ from translora.data.batching import Ints
 
 _BLOCK = 32
 """The least number of columns that the cache grows by."""
+_FREE = 2**40
+"""Stands in `Cache.starts` for a free place."""
+_GATHER = 3
+"""How many times as long it takes to look at a column that has to be gathered first."""
 NO_TOKEN = -1
 """Stands in `Cache.tokens` before a line's start."""
 
@@ -44,8 +48,6 @@ class Cache:
         self.shape, self.lines, self.beams = shape, lines, beams
         self.column = 0
         """The column of the last tokens, which the next step reads and whose keys and values it writes."""
-        self.first = 0
-        """The first column that a line in use sees."""
         self._room = _BLOCK
         _, heads, size, dtype, device = shape
         own, across = (lines, heads, _BLOCK, beams, size), (lines, heads, longest, size)
@@ -58,8 +60,8 @@ class Cache:
         """0 where a beam (second dimension) sees the beam (last) of a column; else minus infinity."""
         self.tokens = torch.full((lines, beams, _BLOCK), NO_TOKEN, device=device)
         """The tokens of each beam by column, from its start token on."""
-        self.starts: Ints = np.zeros(lines, dtype=np.int64)
-        """The column of each line's start token."""
+        self.starts: Ints = np.full(lines, _FREE)
+        """The column of each line's start token; far away where the place is free."""
         self.which = torch.full((lines,), -1, device=device)
         """The number of each line's adapter; -1 is none."""
         self._apart = torch.full((beams, beams), -torch.inf, dtype=dtype, device=device).fill_diagonal_(0)
@@ -70,9 +72,33 @@ class Cache:
         return self.source_mask.shape[-1]
 
     @property
+    def first(self) -> int:
+        """The first column that a line sees."""
+        return int(min(self.starts.min(initial=_FREE), self.column))
+
+    @property
     def window(self) -> slice:
         """The columns in use."""
         return slice(self.first, self.column + 1)
+
+    def spans(self) -> list[tuple[slice, torch.Tensor | None]]:
+        """The columns that all lines have to look at, and then those of a few much older lines, with their places.
+
+        So a line that runs on does not make all others look at columns that are before their start.
+        """
+        ages = np.sort(self.column + 1 - self.starts)[::-1]
+        old = np.arange(len(ages) // 4 + 1)
+        recent = np.maximum(ages[old], 1)
+        split = int(np.argmin(self.lines * recent + _GATHER * old * ages[0]))
+        everyone = slice(self.column + 1 - int(recent[split]), self.column + 1)
+        if not split:
+            return [(everyone, None)]
+        places = np.flatnonzero(self.starts < everyone.start)
+        return [(everyone, None), (self.window, torch.from_numpy(places).to(self.shape.device))]
+
+    def free(self, place: int) -> None:
+        """Nobody uses `place` any more."""
+        self.starts[place] = _FREE
 
     def row_adapters(self) -> torch.Tensor:
         """The number of the adapter of each row, shape (lines * beams,)."""
@@ -132,7 +158,7 @@ class Cache:
                 tensors[layer] = _resized(tensor, 2, order, longest)
         self.source_mask = _resized(self.source_mask, 3, order, longest)
         self.which = self.which[order]
-        self.starts, self.lines = self.starts[order.cpu().numpy()], lines
+        self.starts, self.lines = np.concatenate([self.starts[places], np.full(lines - len(places), _FREE)]), lines
         self._move(order, self.column + 1 - self.first + _BLOCK)
 
     def _make_room(self) -> None:
@@ -146,8 +172,9 @@ class Cache:
             for layer, tensor in enumerate(tensors):
                 tensors[layer] = self._moved(tensor, order, room)
         self.mask, self.tokens = self._moved(self.mask, order, room), self._moved(self.tokens, order, room)
-        self.starts = np.maximum(self.starts - self.first, 0)
-        self.column, self.first, self._room = self.column - self.first, 0, room
+        first = self.first
+        self.starts[self.starts < _FREE] -= first
+        self.column, self._room = self.column - first, room
 
     def _moved(self, tensor: torch.Tensor, order: torch.Tensor | None, room: int) -> torch.Tensor:
         used = tensor[:, :, self.window]

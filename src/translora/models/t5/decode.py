@@ -101,19 +101,18 @@ class Decoder:
         rows = cache.lines * cache.beams
         which = cache.row_adapters() if self.adapters else None
         x = self._embeddings[1](cache.tokens[:, :, cache.column].reshape(rows).clamp(min=0))
-        window, bias = cache.window, None
-        source_mask = cache.source_mask.expand(-1, self.shape.heads, -1, -1).flatten(0, 1)
+        spans, biases = cache.spans(), None
+        source_mask = cache.source_mask.expand(-1, self.shape.heads, -1, -1)
         for number, layer in enumerate(self._layers):
-            if bias is None or layer.attend.has_relative_attention_bias:
-                bias = self._own_bias(layer, cache)
-            q, k, v = layer.qkv(x, which=which).view(rows, 3, -1).unbind(1)
-            cache.keys[number][:, :, cache.column] = self._by_head(k, cache)
-            cache.values[number][:, :, cache.column] = self._by_head(v, cache)
-            keys, values = (t[number][:, :, window].flatten(2, 3) for t in (cache.keys, cache.values))
-            x = layer.out(self._attend(q, keys, values, bias, cache), x, which)
-            q = layer.source_q(x, which=which)
-            keys, values = cache.source_keys[number], cache.source_values[number]
-            x = layer.source_out(self._attend(q, keys, values, source_mask, cache), x, which)
+            if biases is None or layer.attend.has_relative_attention_bias:
+                biases = [self._own_bias(layer, cache, *span) for span in spans]
+            q, k, v = (self._by_head(part, cache) for part in layer.qkv(x, which=which).chunk(3, 1))
+            keys, values = cache.keys[number], cache.values[number]
+            keys[:, :, cache.column], values[:, :, cache.column] = k, v
+            x = layer.out(_merged(_attend_spans(q, keys, values, spans, biases)), x, which)
+            q = self._by_head(layer.source_q(x, which=which), cache)
+            mixed = _attend(q, cache.source_keys[number], cache.source_values[number], source_mask)
+            x = layer.source_out(_merged(mixed), x, which)
             x = layer.feed_forward(x, which)
         return x
 
@@ -125,20 +124,43 @@ class Decoder:
         """(rows, heads * size) to (lines, heads, beams, size)."""
         return x.view(cache.lines, cache.beams, self.shape.heads, self.shape.size).transpose(1, 2)
 
-    def _attend(
-        self, q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor, cache: Cache
-    ) -> torch.Tensor:
-        """Attention of `q` (rows, heads * size) to `keys` and `values` (lines, heads, seen, size)."""
-        q = self._by_head(q, cache).flatten(0, 1)
-        shares = torch.baddbmm(bias, q, keys.flatten(0, 1).transpose(1, 2)).softmax(-1)
-        mixed = torch.bmm(shares, values.flatten(0, 1)).view(cache.lines, self.shape.heads, cache.beams, -1)
-        return mixed.transpose(1, 2).reshape(cache.lines * cache.beams, -1)
+    def _own_bias(self, layer: _Layer, cache: Cache, window: slice, places: torch.Tensor | None) -> torch.Tensor:
+        """What is added to the scores of the columns `window`, shape (places, heads, beams, columns * beams)."""
+        mask = cache.mask[:, :, window] if places is None else cache.mask[places, :, window]
+        ages = layer.age_bias(mask.shape[2]).to(mask.dtype)
+        return (mask[:, None] + ages[None, :, None, :, None]).flatten(3)
 
-    def _own_bias(self, layer: _Layer, cache: Cache) -> torch.Tensor:
-        """What is added to the scores of the columns in use, shape (lines * heads, beams, columns * beams)."""
-        mask = cache.mask[:, None, :, cache.window]
-        ages = layer.age_bias(mask.shape[3]).to(mask.dtype)
-        return (mask + ages[None, :, None, :, None]).flatten(3).flatten(0, 1)
+
+def _attend_spans(
+    q: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    spans: list[tuple[slice, torch.Tensor | None]],
+    biases: list[torch.Tensor],
+) -> torch.Tensor:
+    """Attention of `q` (lines, heads, beams, size) to the columns of `spans`; the places of a later one count."""
+    mixed = q
+    for (window, places), bias in zip(spans, biases, strict=True):
+        if places is None:
+            mixed = _attend(q, keys[:, :, window].flatten(2, 3), values[:, :, window].flatten(2, 3), bias)
+        else:
+            seen = (tensor[:, :, window].index_select(0, places).flatten(2, 3) for tensor in (keys, values))
+            mixed[places] = _attend(q[places], *seen, bias)
+    return mixed
+
+
+def _attend(q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Attention of `q` (lines, heads, beams, size) to `keys` and `values` (lines, heads, seen, size), shape as `q`.
+
+    `bias` is added to the scores, shape (lines, heads, beams or 1, seen).
+    """
+    shares = torch.baddbmm(bias.flatten(0, 1), q.flatten(0, 1), keys.flatten(0, 1).transpose(1, 2)).softmax(-1)
+    return torch.bmm(shares, values.flatten(0, 1)).view(q.shape)
+
+
+def _merged(mixed: torch.Tensor) -> torch.Tensor:
+    """(lines, heads, beams, size) to (lines * beams, heads * size)."""
+    return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
 
 
 class _Layer:
