@@ -214,6 +214,10 @@ class DecodingConfig:
     """Longest translation as a multiple of its source's tokens, plus ten: a runaway output ends there."""
     length_penalty: Number = 1.0
     """Exponent of the length by which beam scores are divided."""
+    no_repeat_ngram_size: Count = 0
+    """Sequences of this many tokens occur at most once in a translation; 0 allows all."""
+    repetition_penalty: Rate = 1.0
+    """Tokens that a translation has already become less likely by this factor (Keskar et al. 2019); 1 is none."""
 
 
 @section()

@@ -231,7 +231,9 @@ class _Beams(_Search):
         self._sums = torch.stack([sums, logs.gather(1, order)])
         for place in over.tolist():
             if self.lines[place] is not None:  # every token was banned
-                self.finish(place, self._ended[place] or [Hypothesis(self.told(place, 0), _UNLIKELY, _UNLIKELY, 1, True)])
+                self.finish(
+                    place, self._ended[place] or [Hypothesis(self.told(place, 0), _UNLIKELY, _UNLIKELY, 1, True)]
+                )
         return tokens.gather(1, order), parents.gather(1, order)
 
     def _end(
@@ -254,7 +256,9 @@ class _Beams(_Search):
             if place in would_end:
                 own, log = would_end[place][beam]
                 total += log if own else 0.0
-            self._ended[place].append(Hypothesis(told, float(scores[place, rank]), total, len(told) + int(own), not own))
+            self._ended[place].append(
+                Hypothesis(told, float(scores[place, rank]), total, len(told) + int(own), not own)
+            )
             changed.add(place)
         for place in changed:
             ended = sorted(self._ended[place], key=lambda one: -one.score)[: self.rules.beams]

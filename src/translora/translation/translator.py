@@ -21,11 +21,12 @@ from translora.io.console import meter
 from translora.io.files import storage_errors, write_text
 from translora.models.adapter import base_of, load_adapter
 from translora.models.load import LoadedModel, base_hash, check_lengths, load, quiet_transformers
-from translora.models.lora import merged_copy
+from translora.models.lora import merged
+from translora.models.t5.decode import Decoder
 from translora.runs.card import model_card
 from translora.runs.folder import Run, adapter_folder
 from translora.scoring.metrics import Scores, evaluate
-from translora.translation.decode import Translation, decode, say_cut
+from translora.translation.decode import Translation, decode, make_decoder, say_cut
 
 _ADAPTER_FILES = (
     "adapter_config.json",
@@ -55,6 +56,7 @@ class Translator:
         self.config = config
         """The run's configuration, or the default one, with the languages, the model and the decoding in use."""
         self._adapter, self._run = adapter, run
+        self._decoder: Decoder | None = None
 
     @classmethod
     def from_pretrained(
@@ -91,12 +93,12 @@ class Translator:
         with torch.random.fork_rng(devices=[]):
             loaded = load(config)
             if adapter:
-                loaded.model = merged_copy(load_adapter(loaded.model, adapter, lambda: base_hash(config)))
+                loaded.model = merged(load_adapter(loaded.model, adapter, lambda: base_hash(config)))
         return cls(loaded, config, adapter, Run(path) if Run(path).config_file.exists() else None)
 
     @property
     def model(self) -> PreTrainedModel:
-        """The model of transformers, an adapter merged in."""
+        """The model of transformers, an adapter merged in. Its weights are read when the first text is translated."""
         return self.loaded.model
 
     @property
@@ -181,11 +183,12 @@ class Translator:
         )
         config = dataclasses.replace(self.config, decoding=decoding)
         check_lengths(self.loaded, config)
+        self._decoder = self._decoder or make_decoder(self.loaded)
         if not progress:
-            found = decode(self.loaded, lines, decoding, scores=scores)
+            found = decode(self.loaded, lines, decoding, scores=scores, decoder=self._decoder)
         else:
             with meter(progress, len(lines), "sentences") as shown:
-                found = decode(self.loaded, lines, decoding, shown.advance, scores)
+                found = decode(self.loaded, lines, decoding, shown.advance, scores, self._decoder)
         say_cut(found, decoding, progress or "translate", flag)
         return found
 

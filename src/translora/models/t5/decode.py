@@ -18,11 +18,11 @@ from torch.nn import functional
 from translora.data.batching import Ints
 from translora.models.t5.attention import attention
 from translora.models.t5.cache import Cache, Shape
-from translora.models.t5.forward import StackBias, scales_output, why_not
+from translora.models.t5.forward import StackBias, scales_output
 from translora.models.t5.layout import Layout, pad_tokens
 from translora.models.t5.products import Making, Product, UnknownLayerError
 
-__all__ = ["Decoder", "Encoded", "UnknownLayerError", "why_not"]
+__all__ = ["Decoder", "Encoded", "UnknownLayerError", "copied_bytes"]
 
 
 class Encoded(NamedTuple):
@@ -37,7 +37,9 @@ class Encoded(NamedTuple):
 class Decoder:
     """A T5 model laid out for translating. Later changes of the model's weights do not reach its copies."""
 
-    def __init__(self, model: torch.nn.Module, dtype: torch.dtype, own: bool = True, adapters: Sequence[str] = ()) -> None:
+    def __init__(
+        self, model: torch.nn.Module, dtype: torch.dtype, own: bool = True, adapters: Sequence[str] = ()
+    ) -> None:
         """Products are computed in `dtype`.
 
         With `own` the weights are copied, the active adapter merged; without, the modules are called as they are. Each
@@ -100,7 +102,7 @@ class Decoder:
         """Compute the column of the last tokens; returns the states for the head, shape (lines * beams, width)."""
         rows = cache.lines * cache.beams
         which = cache.row_adapters() if self.adapters else None
-        x = self._embeddings[1](cache.tokens[:, :, cache.column].reshape(rows).clamp(min=0))
+        x: torch.Tensor = self._embeddings[1](cache.tokens[:, :, cache.column].reshape(rows).clamp(min=0))
         spans, biases = cache.spans(), None
         source_mask = cache.source_mask.expand(-1, self.shape.heads, -1, -1)
         for number, layer in enumerate(self._layers):
@@ -144,8 +146,8 @@ def _attend_spans(
         if places is None:
             mixed = _attend(q, keys[:, :, window].flatten(2, 3), values[:, :, window].flatten(2, 3), bias)
         else:
-            seen = (tensor[:, :, window].index_select(0, places).flatten(2, 3) for tensor in (keys, values))
-            mixed[places] = _attend(q[places], *seen, bias)
+            seen, told = (tensor[:, :, window].index_select(0, places).flatten(2, 3) for tensor in (keys, values))
+            mixed[places] = _attend(q[places], seen, told, bias)
     return mixed
 
 
@@ -161,6 +163,15 @@ def _attend(q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: tor
 def _merged(mixed: torch.Tensor) -> torch.Tensor:
     """(lines, heads, beams, size) to (lines * beams, heads * size)."""
     return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
+
+
+def copied_bytes(model: torch.nn.Module, dtype: torch.dtype) -> int:
+    """The bytes of the weights that a decoder of `model` copies: all matrices but the embeddings."""
+    base: Any = cast(Any, model).get_base_model() if hasattr(model, "get_base_model") else model
+    blocks = (*base.encoder.block, *base.decoder.block)
+    weights = [p for block in blocks for name, p in block.named_parameters() if p.dim() == 2 and "lora_" not in name]
+    head: torch.Tensor = base.get_output_embeddings().weight
+    return (sum(p.numel() for p in weights) + head.numel()) * dtype.itemsize
 
 
 class _Layer:

@@ -41,7 +41,9 @@ class Making(NamedTuple):
 class Product:
     """Linear layers with the same input, and the norm before them, as one matrix product."""
 
-    def __init__(self, modules: Sequence[torch.nn.Module], making: Making, norm: Any = None, scale: float = 1.0) -> None:
+    def __init__(
+        self, modules: Sequence[torch.nn.Module], making: Making, norm: Any = None, scale: float = 1.0
+    ) -> None:
         """`norm` is the T5 norm before the layers; its weight and `scale` become part of the matrix.
 
         Raises `UnknownLayerError` for a layer that has a bias.
@@ -116,9 +118,7 @@ class _Matrix:
 
 def _packed(weight: torch.Tensor) -> torch.Tensor | None:
     """`weight` in oneDNN's own layout; `None` where it has none or this build of torch lacks it."""
-    known = weight.dtype == torch.float32 or (
-        weight.dtype == torch.bfloat16 and computes_bfloat16(weight.device)
-    )
+    known = weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and computes_bfloat16(weight.device))
     if weight.device.type != "cpu" or not known or not torch.backends.mkldnn.is_available():
         return None
     try:
