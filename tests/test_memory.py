@@ -87,7 +87,7 @@ def job(corpus_file):
         source = dataclasses.replace(config.data.train, path=str(corpus_file))
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, train=source))
         examples = tokenise(read_splits(config).train, translator.tokenizer, translator.prompt, 256)
-        return translator, examples, config.method, config.training
+        return translator, examples, config.method, config.training, config.decoding
 
     return make
 

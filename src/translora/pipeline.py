@@ -171,7 +171,7 @@ def _prepared(job: _Job) -> _Ready:
     loss = canary.check(model, sample, config.method, config.init, config.data.max_tokens, config.decoding.beams)
     console.notice(f"canary: passed; loss {loss:.2f} nats per token on the first pairs")
     examples = tokenised(model, splits.train, config)
-    needs = check_memory(model, examples, config.method, config.training)
+    needs = check_memory(model, examples, config.method, config.training, config.decoding)
     show_memory(needs, config)
     return _Ready(model, splits, examples, parameters, needs)
 

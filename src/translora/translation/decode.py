@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from peft import PeftModel
 
 from translora.config import DecodingConfig
 from translora.data.batching import Ints, batches_within, sorted_batches
@@ -19,7 +20,7 @@ from translora.io import console
 from translora.models.budget import Budget
 from translora.models.hardware import free_memory_bytes
 from translora.models.load import LoadedModel
-from translora.models.t5.decode import Decoder, UnknownLayerError, copied_bytes
+from translora.models.t5.decode import Decoder, UnknownLayerError, cache_shape, copied_bytes
 from translora.translation.choices import Rules
 from translora.translation.generate import Generated, generate, start_token
 from translora.translation.search import Hypothesis, Line, search
@@ -73,6 +74,20 @@ def copies_fit(translator: LoadedModel, taken: int = 0) -> bool:
     """Whether the decoder has room for copies of the weights, `taken` bytes of the free memory being spoken for."""
     free = free_memory_bytes(translator.device) - taken
     return copied_bytes(translator.model, translator.dtype) <= _COPIES * free
+
+
+def decoding_bytes(translator: LoadedModel, decoding: DecodingConfig, longest: int, taken: int) -> int:
+    """The bytes that translating takes beside the model, its longest source having `longest` tokens.
+
+    They are the copies of the weights, unless `taken` bytes leave no room for them, and what is kept of each line.
+    """
+    model = translator.model
+    if translator.path != "fast":  # `generate` needs the adapter merged, into a copy
+        merges = isinstance(model, PeftModel)
+        return sum(p.numel() * p.element_size() for p in model.parameters()) if merges else 0
+    lines = _places(translator, decoding, longest, _budget(decoding).tokens)
+    copies = copied_bytes(model, translator.dtype) if copies_fit(translator, taken) else 0
+    return copies + lines * cache_shape(model, translator.dtype).line_bytes(decoding.beams, longest, longest)
 
 
 def translate(
@@ -130,7 +145,7 @@ class _Job:
     def searched(self, decoder: Decoder) -> list[Generated]:
         """Translate by the decoder; what is finished stays so where memory runs out in between."""
         done: dict[int, Generated] = {}
-        rules = self._rules()
+        rules, budget = self._rules(), _budget(self.decoding)
 
         def found(number: int, hypotheses: list[Hypothesis]) -> None:
             best = hypotheses[0]
@@ -141,9 +156,9 @@ class _Job:
         def work(most: int) -> None:
             rows = enumerate(zip(self.rows, self.limits, strict=True))
             left = [Line(i, ids, limit) for i, (ids, limit) in rows if i not in done]
-            search(decoder, left, rules, lambda longest: self._places(longest, most), found)
+            search(decoder, left, rules, lambda longest: _places(self.translator, self.decoding, longest, most), found)
 
-        self._budget().run(work)
+        budget.run(work)
         return [done[i] for i in range(len(self.rows))]
 
     def generated(self) -> list[Generated]:
@@ -151,7 +166,7 @@ class _Job:
         lengths = np.array([len(row) for row in self.rows], dtype=np.int64)
         alone = lengths, np.zeros_like(lengths)
         done: dict[int, Generated] = {}
-        budget = self._budget()
+        budget = _budget(self.decoding)
         for batch in sorted_batches(*alone, budget.tokens):
 
             def work(most: int, batch: Ints = batch) -> list[Generated]:
@@ -166,16 +181,6 @@ class _Job:
         rows, limits = [self.rows[i] for i in part], [self.limits[i] for i in part]
         return generate(self.translator, rows, limits, self.decoding, self.scores)
 
-    def _budget(self) -> Budget:
-        """How many padded source tokens to translate at a time."""
-        return Budget(max(1, self.decoding.batch_tokens // self.decoding.beams))
-
-    def _places(self, longest: int, most: int) -> int:
-        places = most // longest
-        if self.translator.device.type == "cpu":
-            places = min(places, _MOST_ROWS // self.decoding.beams)
-        return max(1, places)
-
     def _rules(self) -> Rules:
         decoding = self.decoding
         return Rules(
@@ -187,6 +192,19 @@ class _Job:
             decoding.repetition_penalty,
             self.scores,
         )
+
+
+def _budget(decoding: DecodingConfig) -> Budget:
+    """How many padded source tokens to translate at a time."""
+    return Budget(max(1, decoding.batch_tokens // decoding.beams))
+
+
+def _places(translator: LoadedModel, decoding: DecodingConfig, longest: int, most: int) -> int:
+    """How many lines are under way at a time, where the longest has `longest` tokens and `most` are allowed."""
+    places = most // longest
+    if translator.device.type == "cpu":
+        places = min(places, _MOST_ROWS // decoding.beams)
+    return max(1, places)
 
 
 def _texts(translator: LoadedModel, rows: list[list[int]]) -> list[str]:

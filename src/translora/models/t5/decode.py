@@ -8,6 +8,7 @@ folded into the matrices. The result is that of the modules up to rounding. Know
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
@@ -22,7 +23,7 @@ from translora.models.t5.forward import StackBias, scales_output
 from translora.models.t5.layout import Layout, pad_tokens
 from translora.models.t5.products import Making, Product, UnknownLayerError
 
-__all__ = ["Decoder", "Encoded", "UnknownLayerError", "copied_bytes"]
+__all__ = ["Decoder", "Encoded", "UnknownLayerError", "cache_shape", "copied_bytes"]
 
 
 class Encoded(NamedTuple):
@@ -57,9 +58,7 @@ class Decoder:
         finally:
             for module, training in mode:
                 module.training = training
-        attend = base.decoder.block[0].layer[0].SelfAttention
-        device = base.get_input_embeddings().weight.device
-        self.shape = Shape(len(self._layers), attend.n_heads, attend.key_value_proj_dim, dtype, device)
+        self.shape = cache_shape(base, dtype)
         self.vocabulary = int(base.lm_head.out_features)
         self.adapters = tuple(adapters)
         self._embeddings = base.encoder.embed_tokens, base.decoder.embed_tokens
@@ -165,13 +164,24 @@ def _merged(mixed: torch.Tensor) -> torch.Tensor:
     return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
 
 
+def cache_shape(model: torch.nn.Module, dtype: torch.dtype) -> Shape:
+    """The sizes of `model` that its cache depends on."""
+    base: Any = cast(Any, model).get_base_model() if hasattr(model, "get_base_model") else model
+    attend = base.decoder.block[0].layer[0].SelfAttention
+    device = base.get_input_embeddings().weight.device
+    return Shape(len(base.decoder.block), attend.n_heads, attend.key_value_proj_dim, dtype, device)
+
+
 def copied_bytes(model: torch.nn.Module, dtype: torch.dtype) -> int:
     """The bytes of the weights that a decoder of `model` copies: all matrices but the embeddings."""
     base: Any = cast(Any, model).get_base_model() if hasattr(model, "get_base_model") else model
     blocks = (*base.encoder.block, *base.decoder.block)
-    weights = [p for block in blocks for name, p in block.named_parameters() if p.dim() == 2 and "lora_" not in name]
+    left_out = re.compile(r"lora_|relative_attention_bias")
+    named = (pair for block in blocks for pair in block.named_parameters())
+    weights = [p for name, p in named if p.dim() == 2 and not left_out.search(name)]
     head: torch.Tensor = base.get_output_embeddings().weight
-    return (sum(p.numel() for p in weights) + head.numel()) * dtype.itemsize
+    numbers: int = sum(p.numel() for p in weights) + head.numel()
+    return numbers * dtype.itemsize
 
 
 class _Layer:
