@@ -207,7 +207,7 @@ class DecodingConfig:
     beams: Positive = 1
     """Beam size; 1 is greedy."""
     batch_tokens: Positive = 8192
-    """Padded source tokens times beams of one batch, at most."""
+    """Padded source tokens times beams that are translated at a time, at most."""
     max_tokens: Positive = 256
     """Longest translation in tokens."""
     max_ratio: Multiple = 3.0
@@ -233,7 +233,8 @@ class Config:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """The weights' type; `auto` chooses what the hardware can do and the family survives."""
     fast: Literal["auto", "off"] = "auto"
-    """`auto` trains by translora's own forward and backward pass where it knows the model, `off` by the model's own."""
+    """`auto` trains and translates by translora's own forward and backward pass, decoder and search where it knows the
+    model, `off` by the model's own and transformers' `generate`."""
     device: Text = "auto"
     """`cpu`, `cuda`, `mps`, ...; `auto` takes the fastest there is."""
     method: Literal["lora", "full", "none"] = "lora"

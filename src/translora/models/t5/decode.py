@@ -78,6 +78,7 @@ class Decoder:
         layers = sum(layer.nbytes for layer in (*self._encoder, *self._layers))
         return layers + self._source.nbytes + self._head.nbytes
 
+    @torch.no_grad()
     def encode(self, rows: Sequence[Sequence[int]], which: torch.Tensor | None = None) -> Encoded:
         """The keys and values of the source token ids `rows`; `which` numbers the adapter of each, shape (rows,)."""
         lengths = np.array([len(row) for row in rows], dtype=np.int64)
@@ -97,6 +98,7 @@ class Decoder:
         padded = [pad_tokens(part, layout.rows(self.shape.heads), shape) for part in made]
         return Encoded(list(zip(padded[::2], padded[1::2], strict=True)), lengths)
 
+    @torch.no_grad()
     def step(self, cache: Cache) -> torch.Tensor:
         """Compute the column of the last tokens; returns the states for the head, shape (lines * beams, width)."""
         rows = cache.lines * cache.beams
@@ -117,6 +119,7 @@ class Decoder:
             x = layer.feed_forward(x, which)
         return x
 
+    @torch.no_grad()
     def logits(self, states: torch.Tensor, which: torch.Tensor | None = None) -> torch.Tensor:
         """The logits of `states` (rows, width), shape (rows, vocabulary)."""
         return self._head(states, which=which)
