@@ -1,10 +1,13 @@
 """Translora's own decoder and search against transformers' `generate`: the same tokens and the same scores."""
 
+from contextlib import nullcontext
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig as PeftLoraConfig
 from transformers import GenerationConfig, LogitsProcessorList
 
 from test_fast_t5 import ARCHITECTURES, build, norms_in_full_precision  # noqa: F401  # a fixture of every test here
@@ -285,3 +288,43 @@ def test_validation_copies_no_model_and_leaves_it_as_it_was(tiny_config, monkeyp
     found = translate_merged(translator, mini_lines(5), tiny_config.decoding, "validate")
     assert [one.text for one in found] == [one.text for one in expected]
     assert all(torch.equal(tensor, before[name]) for name, tensor in translator.model.state_dict().items())
+
+
+def several_adapters(architecture):
+    """A base with three adapters of other ranks and layers, and what each does."""
+    model = lively(architecture, "all-linear,embeddings")
+    for name, options in {"b": {"r": 5, "target_modules": ["q", "wo"]}, "c": {"r": 2, "target_modules": ["v"]}}.items():
+        model.add_adapter(name, PeftLoraConfig(lora_alpha=9, **options))
+    for name, parameter in model.double().named_parameters():
+        if ".b" in name or ".c" in name:
+            parameter.data.normal_(std=0.5)
+    return model.eval()
+
+
+@pytest.mark.parametrize("architecture", ["flan-t5", "umt5"])
+@pytest.mark.parametrize("every", [0, 64])
+@pytest.mark.parametrize("beams", [1, 3])
+def test_adapters_mixed_in_a_batch_are_each_as_alone(architecture, every, beams, monkeypatch):
+    """By gathering each row's matrices, and by multiplying all and keeping its own; -1 is the base alone."""
+    monkeypatch.setattr("translora.models.t5.products._EVERY_ADAPTER", every)
+    model, rows, names = several_adapters(architecture), sources(16), ("default", "b", "c")
+    limits, wanted, found = [7] * len(rows), rules(model, beams), {}
+    mixed = [Line(i, row, 7, i % 4 - 1) for i, row in enumerate(rows)]
+    decoder = Decoder(model, torch.float64, adapters=names)
+    search(decoder, mixed, wanted, lambda longest: 6, lambda number, best: found.update({number: best}))
+    texts = []
+    for adapter in range(-1, 3):
+        with nullcontext() if adapter >= 0 else model.disable_adapter():
+            if adapter >= 0:
+                model.set_adapter(names[adapter])
+            alone = searched(model, rows, limits, wanted)
+        texts.append([one[0].ids for one in alone])
+        for i in range(adapter + 1, len(rows), 4):
+            assert [one.ids for one in found[i]] == [one.ids for one in alone[i]]
+            assert [one.score for one in found[i]] == pytest.approx([one.score for one in alone[i]], abs=1e-5)
+    assert all(one != other for one, other in combinations(texts, 2))
+
+
+def test_an_adapter_that_is_no_plain_lora_cannot_be_mixed():
+    with pytest.raises(UnknownLayerError, match="the adapter default is more than a plain LoRA"):
+        Decoder(lively("flan-t5", "q,v", dora=True), torch.float64, adapters=("default",))

@@ -21,7 +21,7 @@ from translora.models.t5.attention import attention
 from translora.models.t5.cache import Cache, Shape
 from translora.models.t5.forward import StackBias, scales_output
 from translora.models.t5.layout import Layout, pad_tokens
-from translora.models.t5.products import Making, Product, UnknownLayerError
+from translora.models.t5.products import Embedding, Making, Product, UnknownLayerError
 
 __all__ = ["Decoder", "Encoded", "UnknownLayerError", "cache_shape", "copied_bytes"]
 
@@ -43,13 +43,13 @@ class Decoder:
     ) -> None:
         """Products are computed in `dtype`.
 
-        With `own` the weights are copied, the active adapter merged; without, the modules are called as they are. Each
-        line has one of the `adapters`, where these are named.
+        With `own` the weights are copied, the active adapter merged; without, the modules are called as they are. Where
+        `adapters` are named, they stay apart from the copies, and each line has one of them.
 
         Raises `UnknownLayerError` where a layer is more than a matrix product.
         """
         base: Any = cast(Any, model).get_base_model() if hasattr(model, "get_base_model") else model
-        making = Making(dtype, own, tuple(adapters))
+        making = Making(dtype, own or bool(adapters), tuple(adapters))
         mode = [(module, module.training) for module in model.modules()]
         model.eval()
         try:
@@ -61,9 +61,10 @@ class Decoder:
         self.shape = cache_shape(base, dtype)
         self.vocabulary = int(base.lm_head.out_features)
         self.adapters = tuple(adapters)
-        self._embeddings = base.encoder.embed_tokens, base.decoder.embed_tokens
 
     def _read(self, base: Any, making: Making) -> None:
+        self._source_embedding = Embedding(base.encoder.embed_tokens, making)
+        self._embedding = Embedding(base.decoder.embed_tokens, making)
         self._encoder = [_Layer(block, making) for block in base.encoder.block]
         self._layers = [_Layer(block, making) for block in base.decoder.block]
         across = [block.layer[1].EncDecAttention for block in base.decoder.block]
@@ -86,7 +87,7 @@ class Decoder:
         layout = Layout(lengths, int(lengths.max()), device)
         ids = torch.from_numpy(np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])).to(device)
         per_token = None if which is None else which.repeat_interleave(torch.from_numpy(lengths).to(device))
-        x = self._embeddings[0](ids)
+        x = self._source_embedding(ids, per_token)
         bias = StackBias(layout, causal=False)
         for layer in self._encoder:
             q, k, v = layer.qkv(x, which=per_token).chunk(3, 1)
@@ -103,7 +104,7 @@ class Decoder:
         """Compute the column of the last tokens; returns the states for the head, shape (lines * beams, width)."""
         rows = cache.lines * cache.beams
         which = cache.row_adapters() if self.adapters else None
-        x: torch.Tensor = self._embeddings[1](cache.tokens[:, :, cache.column].reshape(rows).clamp(min=0))
+        x: torch.Tensor = self._embedding(cache.tokens[:, :, cache.column].reshape(rows).clamp(min=0), which)
         spans, biases = cache.spans(), None
         source_mask = cache.source_mask.expand(-1, self.shape.heads, -1, -1)
         for number, layer in enumerate(self._layers):

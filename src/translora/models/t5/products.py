@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
+from peft.tuners.lora import Embedding as LoraEmbedding
 from peft.tuners.lora import Linear as LoraLinear
+from torch.nn.functional import pad
 
 from translora.models.hardware import computes_bfloat16
 from translora.models.t5.layers import plain_layer, project
@@ -131,9 +133,11 @@ def _packed(weight: torch.Tensor) -> torch.Tensor | None:
 
 def _weight(module: torch.nn.Module, bare: bool) -> torch.Tensor:
     """The matrix (out, in) that `module` multiplies by, its adapter included unless `bare`."""
+    if bare:
+        module = cast(torch.nn.Module, _base(module))
+        if type(module) is not torch.nn.Linear:
+            raise UnknownLayerError(f"{type(module).__name__} cannot have an adapter for each row")
     layer = plain_layer(module)
-    if bare and isinstance(module, LoraLinear):
-        layer = plain_layer(cast(torch.nn.Module, module.base_layer))
     if layer is None:
         return _probed(module)
     weight = layer.weight.detach()
@@ -151,6 +155,34 @@ def _probed(module: torch.nn.Module) -> torch.Tensor:
     if bool(module(torch.zeros_like(one[:1])).any()):
         raise UnknownLayerError(f"{type(module).__name__} has a bias")
     return torch.cat([module(rows).detach() for rows in one.split(_PROBED_ROWS)]).t()
+
+
+class Embedding:
+    """Token ids to vectors, by the module itself; where each row has its own adapter, by its base and that adapter."""
+
+    def __init__(self, module: Any, making: Making) -> None:
+        """Raises `UnknownLayerError` for an adapter that is more than a plain LoRA."""
+        self._module = module
+        self._sides: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        if not making.adapters:
+            return
+        if isinstance(module, LoraEmbedding):
+            self._module = module.get_base_layer()
+            for number, name in enumerate(making.adapters):
+                if name in module.lora_embedding_A:
+                    a, b = module.lora_embedding_A[name].detach(), module.lora_embedding_B[name].detach()
+                    self._sides[number] = a.t(), b.t() * float(module.scaling[name])
+        if type(self._module) is not torch.nn.Embedding:
+            raise UnknownLayerError(f"{type(self._module).__name__} cannot have an adapter for each row")
+
+    def __call__(self, ids: torch.Tensor, which: torch.Tensor | None = None) -> torch.Tensor:
+        """The vectors of `ids` (rows,), shape (rows, width); `which` is the number of each row's adapter."""
+        x: torch.Tensor = self._module(ids)
+        if which is not None:
+            for number, (a, b) in self._sides.items():
+                rows = (which == number).nonzero()[:, 0]
+                x = x.index_add(0, rows, a[ids[rows]] @ b)
+        return x
 
 
 class _Sides:
@@ -171,13 +203,12 @@ class _Sides:
         rank = max(a.shape[0] for a, _ in sides)
         if not rank:
             return None
-        a_all, b_all = [], []
-        for a, b in sides:
-            a = a.float() if columns is None else a.to(columns.dtype) * columns
-            fill = (0, 0, 0, rank - a.shape[0])
-            a_all.append(torch.nn.functional.pad(a, fill))
-            b_all.append(torch.nn.functional.pad(b * scale, fill))
-        return cls(torch.stack(a_all).to(making.dtype), torch.stack(b_all).to(making.dtype))
+        wide = torch.promote_types(making.dtype, torch.float32)
+        fills = [(0, 0, 0, rank - a.shape[0]) for a, _ in sides]
+        a_all = torch.stack([pad(a.to(wide), fill) for (a, _), fill in zip(sides, fills, strict=True)])
+        b_all = torch.stack([pad(b.to(wide), fill) for (_, b), fill in zip(sides, fills, strict=True)])
+        a_all = a_all if columns is None else a_all * columns
+        return cls(a_all.to(making.dtype), (b_all * scale).to(making.dtype))
 
     def add(self, out: torch.Tensor, x: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
         """`out` (rows, out) plus the parts of each row's adapter, in place where it can be."""
@@ -207,7 +238,7 @@ def _adapter_sides(modules: Sequence[torch.nn.Module], name: str) -> tuple[torch
         a, b = (cast(torch.nn.Linear, side[name]).weight.detach() for side in (module.lora_A, module.lora_B))
         around = (sum(sizes[:place]), sum(sizes[place + 1 :]))
         a_all.append(a)
-        b_all.append(torch.nn.functional.pad(b.t() * float(module.scaling[name]), around))
+        b_all.append(pad(b.t() * float(module.scaling[name]), around))
     like = _base(modules[0]).weight
     if not a_all:
         return like.new_zeros(0, width), like.new_zeros(0, sum(sizes))
