@@ -14,8 +14,10 @@ from translora.data.tokens import tokenise
 from translora.errors import OutOfMemoryError
 from translora.models import budget, hardware
 from translora.models.load import load
+from translora.models.t5.decode import copied_bytes
 from translora.pipeline import make_trainable
 from translora.training import memory
+from translora.translation import decode
 
 MEASURE = """
 import multiprocessing
@@ -103,7 +105,7 @@ def job(corpus_file):
         source = dataclasses.replace(config.data.train, path=str(corpus_file))
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, train=source))
         examples = tokenise(read_splits(config).train, translator.tokenizer, translator.prompt, 256)
-        return translator, examples, config.method, config.training
+        return translator, examples, config.method, config.training, config.decoding
 
     return make
 
@@ -133,6 +135,23 @@ def test_a_pair_that_does_not_fit_alone_is_refused(monkeypatch, job):
     with_free(monkeypatch, 0.001)
     with pytest.raises(OutOfMemoryError, match=r"a single pair of \d+ \+ \d+ tokens: .* set training.gradient_check"):
         memory.check_memory(*job())
+
+
+def test_validation_counts_where_it_takes_more_than_a_step(monkeypatch, job):
+    """Copies of the weights are made where there is room for them, and the cache grows with the lines at a time."""
+    translator, examples, method, training, decoding = job(batch_tokens=64, gradient_checkpointing=True)
+    copies = copied_bytes(translator.model, torch.float32)
+    with_free(monkeypatch, 8)
+    longest = int(examples.source_lengths.max())
+    roomy = decode.decoding_bytes(translator, decoding, longest, taken=0)
+    few = decode.decoding_bytes(translator, dataclasses.replace(decoding, batch_tokens=longest), longest, taken=0)
+    assert roomy > few > copies > 30e6
+    peak = memory.check_memory(translator, examples, method, training, decoding).peak_bytes
+    monkeypatch.setattr(decode, "free_memory_bytes", lambda device: int(1.9 * copies))
+    assert decode.decoding_bytes(translator, decoding, longest, taken=0) == roomy - copies
+    assert not decode.copies_fit(translator)
+    assert 0.5 * copies < peak - memory.check_memory(translator, examples, method, training, decoding).peak_bytes
+    assert decode.make_decoder(translator).nbytes == 0
 
 
 @pytest.mark.parametrize(

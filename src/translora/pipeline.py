@@ -185,7 +185,7 @@ def _prepared(job: _Job) -> _Ready:
         console.notice(f"data: {unknown.told(config.model)}")
     _run_canary(model, splits, config)
     examples = training_examples(model, splits.train, config)
-    needs = check_memory(model, examples, config.method, config.training)
+    needs = check_memory(model, examples, config.method, config.training, config.decoding)
     show_memory(needs, config)
     return _Ready(model, splits, examples, parameters, unknown, needs)
 

@@ -212,13 +212,17 @@ class DecodingConfig:
     beams: Positive = 1
     """Beam size; 1 is greedy."""
     batch_tokens: Positive = 8192
-    """Padded source tokens times beams of one batch, at most."""
+    """Padded source tokens times beams that are translated at a time, at most."""
     max_tokens: Positive = 256
     """Longest translation in tokens."""
     max_ratio: Multiple = 3.0
     """Longest translation as a multiple of its source's tokens, plus ten: a runaway output ends there."""
     length_penalty: Number = 1.0
     """Exponent of the length by which beam scores are divided."""
+    no_repeat_ngram_size: Count = 0
+    """Sequences of this many tokens occur at most once in a translation; 0 allows all."""
+    repetition_penalty: Rate = 1.0
+    """Tokens that a translation has already become less likely by this factor (Keskar et al. 2019); 1 is none."""
 
 
 @section()
@@ -234,7 +238,8 @@ class Config:
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """The weights' type; `auto` is bfloat16 on a GPU that computes it, else float32."""
     fast: Literal["auto", "off"] = "auto"
-    """`auto` trains by translora's own forward and backward pass where it knows the model, `off` by the model's own."""
+    """`auto` trains and translates by translora's own forward and backward pass, decoder and search where it knows the
+    model, `off` by the model's own and transformers' `generate`."""
     device: Text = "auto"
     """`cpu`, `cuda`, `mps`, ...; `auto` takes the fastest there is."""
     method: Literal["lora", "full", "none"] = "lora"

@@ -105,17 +105,21 @@ def attach(
     return cast(PreTrainedModel, adapted)
 
 
-def merged_copy(model: PreTrainedModel) -> PreTrainedModel:
-    """A copy of the model with its adapter merged in, for quick generation; a model without one as it is.
+def merged(model: PreTrainedModel) -> PreTrainedModel:
+    """The model with its adapter merged in, which changes it; a model without one as it is.
 
     An adapted embedding or head gets a layer and weights of its own first: merged into tied weights, the adapter of one
     would leak into the others (peft#2018); after a resize the embeddings of T5 are one layer under three names.
     """
     if not isinstance(model, PeftModel):
         return model
-    merged = copy.deepcopy(model)
-    for name, module in merged.named_modules():
+    for name, module in model.named_modules():
         if isinstance(module, LoraLayer) and name.endswith(_TIED_LAYERS):
             module.base_layer = copy.deepcopy(module.get_base_layer()).requires_grad_(False)
     with quiet_transformers():
-        return cast(PreTrainedModel, merged.merge_and_unload().eval())
+        return cast(PreTrainedModel, model.merge_and_unload().eval())
+
+
+def merged_copy(model: PreTrainedModel) -> PreTrainedModel:
+    """A copy of the model with its adapter merged in, for quick generation; a model without one as it is."""
+    return merged(copy.deepcopy(model)) if isinstance(model, PeftModel) else model

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from translora.config import TrainingConfig
+from translora.config import DecodingConfig, TrainingConfig
 from translora.data.tokens import TokenisedCorpus
 from translora.errors import OutOfMemoryError
 from translora.models.budget import step_bytes
 from translora.models.hardware import free_memory_bytes, used_memory_bytes
 from translora.models.load import LoadedModel
 from translora.training.plan import STEP_BUDGET
+from translora.translation.decode import decoding_bytes
 
 _MOST_ON_GPU = 16_384
 _USABLE = 0.9
@@ -23,7 +24,7 @@ class Preflight(NamedTuple):
     batch_tokens: int
     """Padded tokens to compute at a time."""
     peak_bytes: int
-    """The predicted peak: of the process on a CPU, of the allocator on a GPU."""
+    """The predicted peak, validation included: of the process on a CPU, of the allocator on a GPU."""
 
 
 def check_memory(
@@ -31,8 +32,12 @@ def check_memory(
     examples: TokenisedCorpus,
     method: Literal["lora", "full", "none"],
     training: TrainingConfig,
+    decoding: DecodingConfig,
 ) -> Preflight:
     """Predict the peak memory of training on `examples`, and choose `batch_tokens` where the recipe leaves it open.
+
+    Validation translates while gradients and optimiser state are kept; what it takes counts where it is more than a
+    step takes.
 
     Raises `OutOfMemoryError`, with advice, where the recipe does not fit.
     """
@@ -55,7 +60,8 @@ def check_memory(
             raise _too_much(f"training.batch_tokens {wanted}", needs, free, [cure, *_cures(method, training)])
         tokens = fewer
         needs = fixed + _step(translator, tokens, longest, training)
-    return Preflight(tokens, used + needs)
+    translating = decoding_bytes(translator, decoding, longest[0], fixed)
+    return Preflight(tokens, used + max(needs, fixed + translating))
 
 
 def most_tokens(device: str, training: TrainingConfig) -> int:

@@ -15,7 +15,7 @@ from translora.models.load import LoadedModel
 from translora.models.lora import merged_copy
 from translora.scoring.metrics import bleu
 from translora.training.loop import Validation
-from translora.translation.decode import Translation, decode
+from translora.translation.decode import Translation, decode, make_decoder
 
 
 @torch.inference_mode()
@@ -33,11 +33,16 @@ def corpus_loss(translator: LoadedModel, corpus: TokenisedCorpus, batch_tokens: 
 def translate_merged(
     translator: LoadedModel, lines: list[str], decoding: DecodingConfig, label: str
 ) -> list[Translation]:
-    """Translate with the adapter merged into a copy, showing progress."""
-    merged = dataclasses.replace(translator, model=merged_copy(translator.model))
-    merged.model.eval()
+    """Translate with the adapter merged in, showing progress; the model stays as it is.
+
+    Translora's own decoder merges as it copies the weights; a model that it does not know is copied whole.
+    """
+    decoder = make_decoder(translator)
+    if decoder is None:
+        translator = dataclasses.replace(translator, model=merged_copy(translator.model))
+    translator.model.eval()
     with meter(label, len(lines), "sentences") as progress:
-        return decode(merged, lines, decoding, progress.advance)
+        return decode(translator, lines, decoding, progress.advance, decoder=decoder)
 
 
 def validate(

@@ -1,15 +1,17 @@
-"""Batched generation with torch: one line in, one line out, in order, whatever the lines hold."""
+"""From lines of text to translations: one line in, one line out, in order, whatever the lines hold.
+
+Models of the T5 architecture are translated by translora's own decoder and search, others by transformers' `generate`.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from peft import PeftModel
 
 from translora.config import DecodingConfig
 from translora.data.batching import Ints, batches_within, sorted_batches
@@ -18,12 +20,18 @@ from translora.data.tokens import encode, shortened
 from translora.io import console
 from translora.io.files import one_line
 from translora.models.budget import Budget
-from translora.models.hardware import autocast
+from translora.models.hardware import free_memory_bytes
 from translora.models.load import LoadedModel
+from translora.models.t5.decode import Decoder, UnknownLayerError, cache_shape, copied_bytes
+from translora.translation.choices import Rules
+from translora.translation.generate import Generated, generate, start_token
+from translora.translation.search import Hypothesis, Line, search
 
 _SPARE_TOKENS = 10
-_SCORED_ROWS = 8
-"""Rows that are scored at a time: their logits have rows times length times vocabulary numbers."""
+_MOST_ROWS = 256
+"""Lines times beams that are under way at a time on a CPU: more fill no more of it."""
+_COPIES = 0.5
+"""The largest share of the free memory that copies of the weights may take."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,42 @@ class Translation:
         return self.text
 
 
+def make_decoder(translator: LoadedModel) -> Decoder | None:
+    """Translora's own decoder with the weights that the model has now; None for a model that needs `generate`.
+
+    Where memory is short it reads the weights in place, which is slower, else it has copies.
+    """
+    own = translator.model.generation_config
+    forced = getattr(own, "forced_bos_token_id", None) is not None or getattr(own, "bad_words_ids", None)
+    if translator.path != "fast" or forced:
+        return None
+    copy = copies_fit(translator)
+    try:
+        return Decoder(translator.model, translator.dtype, copy)
+    except UnknownLayerError:
+        return None
+
+
+def copies_fit(translator: LoadedModel, taken: int = 0) -> bool:
+    """Whether the decoder has room for copies of the weights, `taken` bytes of the free memory being spoken for."""
+    free = free_memory_bytes(translator.device) - taken
+    return copied_bytes(translator.model, translator.dtype) <= _COPIES * free
+
+
+def decoding_bytes(translator: LoadedModel, decoding: DecodingConfig, longest: int, taken: int) -> int:
+    """The bytes that translating takes beside the model, its longest source having `longest` tokens.
+
+    They are the copies of the weights, unless `taken` bytes leave no room for them, and what is kept of each line.
+    """
+    model = translator.model
+    if translator.path != "fast":  # `generate` needs the adapter merged, into a copy
+        merges = isinstance(model, PeftModel)
+        return sum(p.numel() * p.element_size() for p in model.parameters()) if merges else 0
+    lines = _places(translator, decoding, longest, _budget(decoding).tokens)
+    copies = copied_bytes(model, translator.dtype) if copies_fit(translator, taken) else 0
+    return copies + lines * cache_shape(model, translator.dtype).line_bytes(decoding.beams, longest, longest)
+
+
 def translate(
     translator: LoadedModel,
     lines: Sequence[str],
@@ -64,33 +108,105 @@ def decode(
     decoding: DecodingConfig,
     progress: Callable[[int], None] = lambda done: None,
     scores: bool = False,
+    decoder: Decoder | None = None,
 ) -> list[Translation]:
     """Translate each of `lines`; an empty line gives an empty line, and a translation never holds a line break.
 
-    Lines are batched by length, longest first; `progress` is called with the number of lines of each finished batch.
-    A line that is longer than the model's positions reach is cut there.
-    A translation ends after `decoding.max_ratio` times its source's tokens (plus ten) at the latest, and within
-    `decoding.max_tokens`. With `scores` each translation is also scored.
+    Lines are taken longest first; `progress` is called with the number of lines that were finished since the last
+    call. A line that is longer than the model's positions reach is cut there. A translation ends after
+    `decoding.max_ratio` times its source's tokens (plus ten) at the latest, and within `decoding.max_tokens`. With
+    `scores` each translation is also scored. `decoder` is that of `make_decoder`, for those who translate often.
     """
-    tokenizer = translator.tokenizer
     results = [Translation("")] * len(lines)
     filled = [i for i, line in enumerate(lines) if line.strip()]
-    whole = list(encode([lines[i] for i in filled], tokenizer, translator.prompt))
-    rows = [_withinlimit_of(translator, row) for row in whole]
-    lengths = np.array([len(row) for row in rows], dtype=np.int64)
-    alone = lengths, np.zeros_like(lengths)
-    budget = Budget(max(1, decoding.batch_tokens // decoding.beams))
-    for batch in sorted_batches(*alone, budget.tokens):
-
-        def generated(most: int, batch: Ints = batch) -> list[Translation]:
-            parts = batches_within(batch, *alone, most)
-            return [one for part in parts for one in _generate(translator, [rows[i] for i in part], decoding, scores)]
-
-        for i, one in zip(batch, budget.run(generated), strict=True):
-            results[filled[i]] = replace(one, source_cut=len(rows[i]) < len(whole[i]))
-        progress(len(batch))
+    whole = list(encode([lines[i] for i in filled], translator.tokenizer, translator.prompt))
+    rows = [_within_limit(translator, row) for row in whole]
+    decoder = decoder or make_decoder(translator)
+    job = _Job(translator, rows, [limit_of(len(row), decoding) for row in rows], decoding, scores, progress)
+    found = job.generated() if decoder is None else job.searched(decoder)
+    texts = texts_of([one.ids for one in found], translator.tokenizer)
+    for i, row, full, text, one in zip(filled, rows, whole, texts, found, strict=True):
+        limit = limit_name(len(row), decoding) if one.cut else ""
+        results[i] = Translation(one_line(text), one.score, limit, len(row) < len(full))
     progress(len(lines) - len(filled))
     return results
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Lines to translate."""
+
+    translator: LoadedModel
+    rows: list[list[int]]
+    """Source token ids."""
+    limits: list[int]
+    decoding: DecodingConfig
+    scores: bool
+    progress: Callable[[int], None]
+
+    def searched(self, decoder: Decoder) -> list[Generated]:
+        """Translate by the decoder; what is finished stays so where memory runs out in between."""
+        done: dict[int, Generated] = {}
+        rules, budget = self._rules(), _budget(self.decoding)
+
+        def found(number: int, hypotheses: list[Hypothesis]) -> None:
+            best = hypotheses[0]
+            score = best.log_probability / best.chosen if self.scores and best.chosen else None
+            done[number] = Generated(best.ids, score, best.cut)
+            self.progress(1)
+
+        def work(most: int) -> None:
+            rows = enumerate(zip(self.rows, self.limits, strict=True))
+            left = [Line(i, ids, limit) for i, (ids, limit) in rows if i not in done]
+            search(decoder, left, rules, lambda longest: _places(self.translator, self.decoding, longest, most), found)
+
+        budget.run(work)
+        return [done[i] for i in range(len(self.rows))]
+
+    def generated(self) -> list[Generated]:
+        """Translate by transformers' `generate`, in batches sorted by length."""
+        lengths = np.array([len(row) for row in self.rows], dtype=np.int64)
+        alone = lengths, np.zeros_like(lengths)
+        done: dict[int, Generated] = {}
+        budget = _budget(self.decoding)
+        for batch in sorted_batches(*alone, budget.tokens):
+
+            def work(most: int, batch: Ints = batch) -> list[Generated]:
+                parts = batches_within(batch, *alone, most)
+                return [one for part in parts for one in self._generated(part)]
+
+            done.update(zip(batch.tolist(), budget.run(work), strict=True))
+            self.progress(len(batch))
+        return [done[i] for i in range(len(self.rows))]
+
+    def _generated(self, part: Ints) -> list[Generated]:
+        rows, limits = [self.rows[i] for i in part], [self.limits[i] for i in part]
+        return generate(self.translator, rows, limits, self.decoding, self.scores)
+
+    def _rules(self) -> Rules:
+        decoding = self.decoding
+        return Rules(
+            start_token(self.translator),
+            self.translator.tokenizer.eos_token_id,
+            decoding.beams,
+            decoding.length_penalty,
+            decoding.no_repeat_ngram_size,
+            decoding.repetition_penalty,
+            self.scores,
+        )
+
+
+def _budget(decoding: DecodingConfig) -> Budget:
+    """How many padded source tokens to translate at a time."""
+    return Budget(max(1, decoding.batch_tokens // decoding.beams))
+
+
+def _places(translator: LoadedModel, decoding: DecodingConfig, longest: int, most: int) -> int:
+    """How many lines are under way at a time, where the longest has `longest` tokens and `most` are allowed."""
+    places = most // longest
+    if translator.device.type == "cpu":
+        places = min(places, _MOST_ROWS // decoding.beams)
+    return max(1, places)
 
 
 def cut_lines(translations: Sequence[Translation]) -> list[int]:
@@ -129,104 +245,10 @@ def first_of(lines: list[int]) -> str:
     return f"line {lines[0]}" + (f" (and {len(lines) - 1:,} more)" if len(lines) > 1 else "")
 
 
-def _withinlimit_of(translator: LoadedModel, row: list[int]) -> list[int]:
+def _within_limit(translator: LoadedModel, row: list[int]) -> list[int]:
     """`row`, cut where the model has no more positions (T5 always has)."""
     most = translator.most_positions
     return shortened(row, most, translator.tokenizer) if most and len(row) > most else row
-
-
-@torch.inference_mode()
-def _generate(
-    translator: LoadedModel, rows: list[list[int]], decoding: DecodingConfig, scores: bool
-) -> list[Translation]:
-    tokenizer, device = translator.tokenizer, translator.device
-    longest = max(map(len, rows))
-    limits = [limit_of(len(row), decoding) for row in rows]
-    inputs = torch.tensor([row + [tokenizer.pad_token_id] * (longest - len(row)) for row in rows], device=device)
-    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
-    ends = _OwnLimits(limits, decoding.beams, tokenizer.eos_token_id)
-    with autocast(device, translator.dtype):
-        output = translator.model.generate(
-            input_ids=inputs,
-            attention_mask=mask,
-            generation_config=_generation_config(translator, decoding, max(limits) + 1),  # the end of sequence
-            logits_processor=LogitsProcessorList([ends]),
-        )
-    found = output.tolist()
-    cut = [ends.cut(i, row) for i, row in enumerate(found)]
-    marks = _scores(translator, inputs, mask, output, cut) if scores else [None] * len(rows)
-    return [
-        Translation(one_line(text), mark, limit_name(len(row), decoding) if over else "")
-        for text, mark, row, over in zip(texts_of(found, tokenizer), marks, rows, cut, strict=True)
-    ]
-
-
-def _generation_config(translator: LoadedModel, decoding: DecodingConfig, most: int) -> GenerationConfig:
-    """How to generate at most `most` tokens."""
-    tokenizer, own = translator.tokenizer, translator.model.generation_config
-    start = translator.model.config.decoder_start_token_id
-    return GenerationConfig(
-        do_sample=False,
-        num_beams=decoding.beams,
-        max_new_tokens=most,
-        length_penalty=decoding.length_penalty if decoding.beams > 1 else None,
-        early_stopping=decoding.beams > 1,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        decoder_start_token_id=tokenizer.pad_token_id if start is None else start,
-        forced_bos_token_id=getattr(own, "forced_bos_token_id", None),
-        bad_words_ids=getattr(own, "bad_words_ids", None),
-    )
-
-
-class _OwnLimits(LogitsProcessor):
-    """Ends each row at its own limit, so that a translation that never ends is the same in every batch."""
-
-    def __init__(self, limits: list[int], beams: int, end: int) -> None:
-        self.limits, self.end = torch.tensor(limits).repeat_interleave(beams), end
-        self._beams = beams
-        self._ended: dict[tuple[int, ...], bool] = {}
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        length = input_ids.shape[1] - 1  # the first token is the decoder's start
-        for row in (self.limits == length).nonzero().flatten().tolist():
-            key = (row // self._beams, *input_ids[row].tolist())
-            self._ended[key] = bool(scores[row].argmax() == self.end)
-        over = (self.limits <= length).to(scores.device)
-        ends = scores[over, self.end]  # which keep their score: a beam that is cut short is no better for it
-        scores[over] = -math.inf
-        scores[over, self.end] = ends
-        return scores
-
-    def cut(self, row: int, ids: list[int]) -> bool:
-        """Whether the output `ids` of a row reached its limit where the model would have gone on."""
-        most = int(self.limits[row * self._beams]) + 1
-        return self.end not in ids[1:most] and not self._ended.get((row, *ids[:most]), False)
-
-
-@torch.inference_mode()
-def _scores(
-    translator: LoadedModel, inputs: torch.Tensor, mask: torch.Tensor, output: torch.Tensor, cut: list[bool]
-) -> list[float | None]:
-    """The mean log-probability of each row of `output`; the tokens that were forced do not count.
-
-    `inputs` and `mask` have the shape (rows, source length), `output` has (rows, target length).
-    """
-    end, model = translator.tokenizer.eos_token_id, translator.model
-    forced = getattr(model.generation_config, "forced_bos_token_id", None) is not None
-    marks: list[float | None] = []
-    for start in range(0, len(output), _SCORED_ROWS):
-        part = slice(start, start + _SCORED_ROWS)
-        with autocast(translator.device, translator.dtype):
-            logits = model(
-                input_ids=inputs[part], attention_mask=mask[part], decoder_input_ids=output[part, :-1]
-            ).logits
-        logs = logits.float().log_softmax(-1).gather(2, output[part, 1:, None]).squeeze(2).tolist()
-        for row, ids, over in zip(logs, output[part].tolist(), cut[part], strict=True):
-            last = ids.index(end, 1) if end in ids[1:] else len(ids) - 1
-            chosen = row[int(forced) : last - int(over)]  # the first of `row` is that of ids[1]
-            marks.append(sum(chosen) / len(chosen) if chosen else None)
-    return marks
 
 
 def limit_of(tokens: int, decoding: DecodingConfig) -> int:

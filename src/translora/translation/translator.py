@@ -24,11 +24,12 @@ from translora.io.console import meter
 from translora.io.files import file_hash, storage_errors, write_text
 from translora.models.adapter import base_of, load_adapter
 from translora.models.load import LoadedModel, base_hash, check_lengths, check_rows, load, quiet_transformers
-from translora.models.lora import merged_copy
+from translora.models.lora import merged
+from translora.models.t5.decode import Decoder
 from translora.runs.card import model_card
 from translora.runs.folder import Run, adapter_folder
 from translora.scoring.metrics import Scores, evaluate
-from translora.translation.decode import Translation, decode
+from translora.translation.decode import Translation, decode, make_decoder
 from translora.translation.exported import ExportedModel, read_marker
 from translora.translation.notes import Notes
 from translora.translation.segments import joined, sentences
@@ -65,6 +66,7 @@ class Translator:
         self.config = config
         """The run's configuration, or the default one, with the languages, the model and the decoding in use."""
         self._adapter, self._run = adapter, run
+        self._decoder: Decoder | None = None
 
     @classmethod
     def from_pretrained(
@@ -105,13 +107,16 @@ class Translator:
         with torch.random.fork_rng(devices=[]):
             loaded = load(config, adapter)
             if adapter:
-                loaded.model = merged_copy(load_adapter(loaded.model, adapter, lambda: base_hash(config)))
+                loaded.model = merged(load_adapter(loaded.model, adapter, lambda: base_hash(config)))
                 check_rows(loaded)
         return cls(loaded, config, adapter, Run(path) if Run(path).config_file.exists() else None)
 
     @property
     def model(self) -> PreTrainedModel:
-        """The model of transformers, an adapter merged in; raises `ModelError` where CTranslate2 has it."""
+        """The model of transformers, an adapter merged in; raises `ModelError` where CTranslate2 has it.
+
+        Its weights are read when the first text is translated.
+        """
         if isinstance(self.loaded, ExportedModel):
             raise ModelError(f"{self.loaded.name}: CTranslate2 has this model: load the run for one of transformers")
         return self.loaded.model
@@ -208,7 +213,8 @@ class Translator:
             work = self.loaded.decode
         else:
             check_lengths(self.loaded, config)
-            work = partial(decode, self.loaded)
+            self._decoder = self._decoder or make_decoder(self.loaded)
+            work = partial(decode, self.loaded, decoder=self._decoder)
         pieces = [sentences(line, self.config.source, self._is_long) for line in lines]
         flat = [piece for parts in pieces for piece in parts]
         if progress:

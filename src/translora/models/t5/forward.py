@@ -73,7 +73,7 @@ def _stack(
 ) -> torch.Tensor:
     """Encoder or decoder: token ids (tokens,) to states (tokens, width), normed at the end."""
     x = stack.dropout(stack.embed_tokens(ids))
-    bias = _Bias(layout, causal=encoded is not None)
+    bias = StackBias(layout, causal=encoded is not None)
     across = source.padding_bias(dtype) if source is not None else None
     for block in stack.block:
 
@@ -88,7 +88,7 @@ def _stack(
     return cast(torch.Tensor, stack.dropout(rms_norm(x, norm.weight, norm.variance_epsilon).to(dtype)))
 
 
-class _Bias:
+class StackBias:
     """What is added to the attention scores of a stack: relative positions, and minus infinity at what is not seen.
 
     T5 computes it in the first block for all, UMT5 in each block anew.
@@ -116,7 +116,7 @@ def _block(
     block: Any,
     x: torch.Tensor,
     layout: Layout,
-    bias: _Bias,
+    bias: StackBias,
     dtype: torch.dtype,
     encoded: torch.Tensor | None,
     source: Layout | None,

@@ -1,0 +1,267 @@
+"""Greedy and beam search with translora's own decoder: exactly the choices that transformers' `generate` makes.
+
+Lines that are finished leave the batch and waiting lines take their places, so that a line that runs on holds up no
+other. Each line is searched as if it were alone. Beams are those of transformers' `_beam_search` with
+`early_stopping=True`: a line ends once it has as many finished hypotheses as beams, and at its limit at the latest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from translora.data.batching import Ints
+from translora.models.t5.cache import Cache
+from translora.models.t5.decode import Decoder
+from translora.translation.choices import Best, Rules, best_tokens
+
+_REFILL = 8
+"""Waiting lines are taken in once one in this many places is free: encoding them one by one is slow."""
+_SHRINK = 0.75
+"""Free places are given up once less than this share is in use and no line waits."""
+_GROW = 1.25
+"""Places are added once this many times as many are allowed, as lines become shorter."""
+_UNLIKELY = -1e9
+"""The score that transformers gives beams that must not be chosen."""
+_FAR = int(np.iinfo(np.int64).max)
+
+Found = Callable[[int, list["Hypothesis"]], None]
+
+
+class Hypothesis(NamedTuple):
+    """A finished translation."""
+
+    ids: list[int]
+    """Without start and end token."""
+    score: float
+    """With beams: the score by transformers' definition; greedy: the sum of log-probabilities, if asked for."""
+    log_probability: float
+    """The sum of the model's log-probabilities of the tokens that it chose."""
+    chosen: int
+    """How many tokens the model chose: `ids`, and the end token unless the limit set it."""
+    cut: bool
+    """Whether the limit ended it where the model would have gone on."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line to translate."""
+
+    number: int
+    ids: Sequence[int]
+    """Source token ids, the end token included."""
+    limit: int
+    """The largest number of tokens of the translation, its end token not counted."""
+    adapter: int = -1
+    """The number of its adapter among the decoder's; -1 is none."""
+
+
+@torch.inference_mode()
+def search(decoder: Decoder, lines: Sequence[Line], rules: Rules, places: Callable[[int], int], found: Found) -> None:
+    """Translate `lines`, the longest first.
+
+    `places(longest)` says how many lines may be under way at a time where the longest has so many source tokens.
+    `found` is called with the number of each finished line and its hypotheses, the best first: one for greedy search,
+    else as many as beams.
+    """
+    kind = _Beams if rules.beams > 1 else _Greedy
+    kind(decoder, lines, rules, places, found).run()
+
+
+class _Search:
+    """Which lines are under way and which wait; how tokens are chosen is up to the kinds of search."""
+
+    def __init__(
+        self, decoder: Decoder, lines: Sequence[Line], rules: Rules, places: Callable[[int], int], found: Found
+    ) -> None:
+        self.decoder, self.rules = decoder, rules
+        self._waiting = sorted(lines, key=lambda line: len(line.ids))  # the longest is taken from the end
+        self._places, self._found = places, found
+        self.lines: list[Line | None] = []
+        """The line in each place; None where the place is free."""
+        self._limits: Ints = np.zeros(0, dtype=np.int64)
+        self.cache = Cache(decoder.shape, 1, rules.beams, 1)
+
+    def run(self) -> None:
+        """Translate all lines."""
+        self._refill()
+        while any(line is not None for line in self.lines):
+            states = self.decoder.step(self.cache)
+            best = best_tokens(self.decoder, states, self.cache, self.rules)
+            over = np.flatnonzero(self.lengths() >= self._limits)
+            self.cache.advance(*self.choose(best, over))
+            self._refill()
+
+    def choose(self, best: Best, over: Ints) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """End lines, and choose the next tokens and parents of the others; the places `over` are at their limits."""
+        raise NotImplementedError
+
+    def keep(self, kept: Ints, size: int) -> None:
+        """Move the state of the places `kept` to the front of `size`."""
+        raise NotImplementedError
+
+    def begin(self, places: Ints) -> None:
+        """Set the state of new lines."""
+        raise NotImplementedError
+
+    def lengths(self) -> Ints:
+        """The tokens chosen so far in each place."""
+        return self.cache.column - self.cache.starts
+
+    def finish(self, place: int, hypotheses: list[Hypothesis]) -> None:
+        """The line in `place` is translated."""
+        line = self.lines[place]
+        assert line is not None
+        self.lines[place], self._limits[place] = None, _FAR
+        self.cache.free(place)
+        self._found(line.number, hypotheses)
+
+    def told(self, place: int, beam: int) -> list[int]:
+        """The tokens of a beam so far."""
+        first = int(self.cache.starts[place]) + 1
+        ids: list[int] = self.cache.tokens[place, beam, first : self.cache.column + 1].tolist()
+        return ids
+
+    def _refill(self) -> None:
+        """Put waiting lines into free places, and change the number of places where that is worth it."""
+        size, kept = len(self.lines), self._in_use()
+        used, waiting = len(kept), len(self._waiting)
+        if used == size and size:
+            return
+        if waiting and (size - used) * _REFILL >= size:
+            allowed = max(used + 1, min(self._places(len(self._waiting[-1].ids)), used + waiting))
+            if not used or allowed >= _GROW * size:
+                self._resize(kept, allowed)
+            self._take()
+        elif not waiting and 0 < used < _SHRINK * size:
+            self._resize(kept, used)
+
+    def _in_use(self) -> Ints:
+        return np.array([place for place, line in enumerate(self.lines) if line is not None], dtype=np.int64)
+
+    def _resize(self, kept: Ints, size: int) -> None:
+        lines = [line for line in self.lines if line is not None]
+        longest = max(len(line.ids) for line in (*lines, *self._waiting[-1:]))
+        self.cache.keep(kept, size, longest)
+        self.lines = [*lines, *([None] * (size - len(lines)))]
+        self._limits = np.concatenate([self._limits[kept], np.full(size - len(kept), _FAR)])
+        self.keep(kept, size)
+
+    def _take(self) -> None:
+        """Begin as many waiting lines as there are free places."""
+        free = [place for place, line in enumerate(self.lines) if line is None][: len(self._waiting)]
+        new = [self._waiting.pop() for _ in free]
+        which = None
+        if self.decoder.adapters:
+            which = torch.tensor([line.adapter for line in new], device=self.decoder.shape.device)
+        encoded = self.decoder.encode([line.ids for line in new], which)
+        places = np.array(free, dtype=np.int64)
+        self.cache.put(places, encoded.sources, encoded.lengths, self.rules.start, which)
+        for place, line in zip(free, new, strict=True):
+            self.lines[place], self._limits[place] = line, line.limit
+        self.begin(places)
+
+
+class _Greedy(_Search):
+    """The best token each time."""
+
+    def keep(self, kept: Ints, size: int) -> None:
+        before = getattr(self, "_logs", np.zeros(0))
+        self._logs = np.concatenate([before[kept], np.zeros(size - len(kept))])
+        """The log-probabilities so far, summed."""
+
+    def begin(self, places: Ints) -> None:
+        self._logs[places] = 0.0
+
+    def choose(self, best: Best, over: Ints) -> tuple[torch.Tensor, torch.Tensor | None]:
+        ids, logs = best.ids[:, 0].cpu().numpy(), best.logs[:, 0].double().cpu().numpy()
+        ends, at_limit = ids == self.rules.end, np.zeros(len(ids), dtype=bool)
+        at_limit[over] = True
+        self._logs += np.where(at_limit & ~ends, 0.0, logs)
+        for place in np.flatnonzero(ends | at_limit).tolist():
+            if self.lines[place] is not None:
+                told, total = self.told(place, 0), float(self._logs[place])
+                self.finish(place, [Hypothesis(told, total, total, len(told) + int(ends[place]), not ends[place])])
+        return best.ids, None
+
+
+class _Beams(_Search):
+    """As many hypotheses as beams, the best by their sums of log-probabilities."""
+
+    def keep(self, kept: Ints, size: int) -> None:
+        device, beams = self.decoder.shape.device, self.rules.beams
+        fresh = torch.zeros(2, size, beams, device=device)
+        before = getattr(self, "_sums", fresh[:, :0])
+        fresh[:, : len(kept)] = before[:, torch.from_numpy(kept).to(device)]
+        self._sums = fresh
+        """What beams are compared by, and the sums of the model's log-probabilities; shape (2, lines, beams)."""
+        ended: list[list[Hypothesis]] = getattr(self, "_ended", [])
+        self._ended = [ended[place] for place in kept] + [[] for _ in range(size - len(kept))]
+        """The hypotheses of each line that have ended, the best first."""
+
+    def begin(self, places: Ints) -> None:
+        index = torch.from_numpy(places).to(self._sums.device)
+        self._sums[:, index] = 0.0
+        self._sums[0, index, 1:] = _UNLIKELY  # all beams are the same at first: one alone may go on
+        for place in places:
+            self._ended[place] = []
+
+    def choose(self, best: Best, over: Ints) -> tuple[torch.Tensor, torch.Tensor | None]:
+        lines, beams, width = len(self.lines), self.rules.beams, best.ids.shape[1]
+        ids, scores, logs = (tensor.view(lines, beams, width) for tensor in best[:3])
+        would_end: dict[int, list[tuple[bool, float]]] = {}
+        if len(over):
+            index = torch.from_numpy(over).to(ids.device)
+            first = zip((ids[index, :, 0] == self.rules.end).tolist(), logs[index, :, 0].tolist(), strict=True)
+            would_end = {place: list(zip(*pair, strict=True)) for place, pair in zip(over.tolist(), first, strict=True)}
+            ids, scores, logs = ids.clone(), scores.clone(), logs.clone()
+            scores[index], ids[index, :, 0] = -torch.inf, self.rules.end
+            scores[index, :, 0], logs[index, :, 0] = best.ends.view(lines, beams)[index], 0.0
+        sums, places = (scores + self._sums[0, :, :, None]).flatten(1).topk(2 * beams)
+        parents, tokens = places // width, ids.flatten(1).gather(1, places)
+        logs = logs.flatten(1).gather(1, places) + self._sums[1].gather(1, parents)
+        ends = tokens == self.rules.end
+        if bool(ends[:, :beams].any()):
+            self._end(ends[:, :beams], sums, logs, parents, would_end)
+        sums, order = (sums + ends * _UNLIKELY).topk(beams)
+        self._sums = torch.stack([sums, logs.gather(1, order)])
+        for place in over.tolist():
+            if self.lines[place] is not None:  # every token was banned
+                self.finish(
+                    place, self._ended[place] or [Hypothesis(self.told(place, 0), _UNLIKELY, _UNLIKELY, 1, True)]
+                )
+        return tokens.gather(1, order), parents.gather(1, order)
+
+    def _end(
+        self,
+        ends: torch.Tensor,
+        sums: torch.Tensor,
+        logs: torch.Tensor,
+        parents: torch.Tensor,
+        would_end: dict[int, list[tuple[bool, float]]],
+    ) -> None:
+        """Keep the hypotheses that end with this token, and finish the lines that have as many as beams."""
+        lengths = torch.from_numpy((self.lengths() + 1).astype(np.float64))
+        scores = sums / lengths.pow(self.rules.length_penalty).to(sums)[:, None]
+        changed = set()
+        for place, rank in ends.nonzero().tolist():
+            if self.lines[place] is None:
+                continue
+            beam = int(parents[place, rank])
+            told, total, own = self.told(place, beam), float(logs[place, rank]), True
+            if place in would_end:
+                own, log = would_end[place][beam]
+                total += log if own else 0.0
+            self._ended[place].append(
+                Hypothesis(told, float(scores[place, rank]), total, len(told) + int(own), not own)
+            )
+            changed.add(place)
+        for place in changed:
+            ended = sorted(self._ended[place], key=lambda one: -one.score)[: self.rules.beams]
+            self._ended[place] = ended
+            if len(ended) == self.rules.beams:
+                self.finish(place, ended)
