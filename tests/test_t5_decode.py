@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig as PeftLoraConfig
 from transformers import GenerationConfig, LogitsProcessorList
 
-from test_fast_t5 import ARCHITECTURES, build, norms_in_full_precision  # noqa: F401  # a fixture of every test here
+from test_fast_t5 import ARCHITECTURES, build, wide_norms  # noqa: F401  # a fixture of every test here
 from translora.config import Config, DecodingConfig, SourceConfig
 from translora.data.readers.sources import read
 from translora.models.load import load
@@ -24,6 +24,8 @@ from translora.translation.choices import Rules, first_best, top
 from translora.translation.decode import decode
 from translora.translation.generate import OwnLimits, generation_config
 from translora.translation.search import Line, search
+
+pytestmark = pytest.mark.usefixtures("wide_norms")
 
 START = 0
 

@@ -86,6 +86,8 @@ def texts_of(rows: Iterable[Sequence[int]], tokenizer: PreTrainedTokenizerBase) 
     codes = getattr(tokenizer, "lang_code_to_id", {}).values()
     dropped = {*codes, *tokenizer.convert_tokens_to_ids(control_tokens(tokenizer))}
     kept = [[i for i in row if i not in dropped] for row in rows]
+    if not kept:
+        return []  # of no row transformers makes one text
     texts: list[str] = tokenizer.batch_decode(kept, skip_special_tokens=False)
     return texts
 
