@@ -77,11 +77,11 @@ def test_markup_never_counts_in_bleu(files, hypotheses, references):
 
 
 def test_sources_to_translate(files):
-    assert text_segments(files / "src.sgm", "src") == SOURCES
-    assert text_segments(files / "both.xml", "src") == SOURCES
-    assert text_segments(files / "ref.txt", "src") == REFERENCES
-    assert stream_segments(io.BytesIO((files / "src.sgm").read_bytes()), "standard input", "src") == SOURCES
-    assert stream_segments(io.BytesIO(b"eins\n<zwei>\n"), "standard input", "src") == ["eins", "<zwei>"]
+    assert list(text_segments(files / "src.sgm", "src")) == SOURCES
+    assert list(text_segments(files / "both.xml", "src")) == SOURCES
+    assert list(text_segments(files / "ref.txt", "src")) == REFERENCES
+    assert list(stream_segments(io.BytesIO((files / "src.sgm").read_bytes()), "standard input", "src")) == SOURCES
+    assert list(stream_segments(io.BytesIO(b"eins\n<zwei>\n"), "standard input", "src")) == ["eins", "<zwei>"]
 
 
 def test_several_references_and_systems(tmp_path, caplog):
@@ -89,11 +89,11 @@ def test_several_references_and_systems(tmp_path, caplog):
     path = tmp_path / "a.xml"
     other = {i: text + "!" for i, text in numbered(REFERENCES).items()}
     path.write_text(xml(src_de_=numbered(SOURCES), ref_en_A=numbered(REFERENCES), ref_en_B=other))
-    assert text_segments(path, "ref") == REFERENCES
+    assert list(text_segments(path, "ref")) == REFERENCES
     assert "references by A, B: those by A are taken" in caplog.text
     path.write_text(xml(hyp_en_S=numbered(OUTPUT), hyp_en_T=other))
     with pytest.raises(DataError, match="translations by S, T: leave one of them in the file"):
-        text_segments(path, "hyp")
+        list(text_segments(path, "hyp"))
     path.write_text(xml(src_de_=numbered(SOURCES), ref_en_A={2: REFERENCES[1]}))
     assert pairs_of(path) == [(SOURCES[1], REFERENCES[1])]
     assert "1 segments without a translation passed over" in caplog.text
@@ -108,7 +108,7 @@ def test_references_of_several_documents_by_several_hands_are_one_set(tmp_path):
         '<refset><doc sysid="a" docid="1"><seg id=1>eins</seg></doc><doc sysid="b" docid="2">'
         "<hl><seg id=1>\n  zwei\n  drei </seg></hl><seg id=2/></doc></refset>"
     )
-    assert text_segments(path, "ref") == ["eins", "zwei drei", ""]
+    assert list(text_segments(path, "ref")) == ["eins", "zwei drei", ""]
 
 
 @pytest.mark.parametrize(
@@ -128,13 +128,13 @@ def test_references_of_several_documents_by_several_hands_are_one_set(tmp_path):
 def test_what_cannot_be_read_is_refused(tmp_path, text, layer, message):
     (tmp_path / "x").write_text(text)
     with pytest.raises(DataError, match=message):
-        text_segments(tmp_path / "x", layer)
+        list(text_segments(tmp_path / "x", layer))
 
 
 def test_text_with_tags_is_text(tmp_path):
     lines = ["<b>Hallo</b> Welt", "a < b & c", "<seg id='1'>x</seg>"]
     (tmp_path / "x.txt").write_text("\n".join([*lines, ""]))
-    assert text_segments(tmp_path / "x.txt", "src") == lines
+    assert list(text_segments(tmp_path / "x.txt", "src")) == lines
 
 
 def test_files_of_other_segments_are_never_paired(tmp_path):

@@ -34,12 +34,14 @@ def training(folder: Path, config: Config, kill: Kill = None, copied: bool = Fal
     train_model(make_stepper(translator, examples, config, 450), splits, config, Run(folder))
 
 
-def whole(folder: Path, config: Config, copied: bool = False) -> None:
+def whole(folder: Path, config: Config, kill: Kill = None, copied: bool = False) -> None:
     """The whole of `translora train`, in `folder`; where `copied`, each state of it is copied beside it."""
     from translora.pipeline import train
 
     if copied:
         copy_before(WRITES, folder)
+    if kill:
+        kill_before(*kill)
     train(dataclasses.replace(config, output=str(folder)))
 
 

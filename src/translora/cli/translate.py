@@ -14,29 +14,41 @@ def add(commands: Commands[Parser]) -> None:
     add_model(parser)
     parser.add_argument("input", nargs="?", default="-", help="a text file; - or nothing reads standard input")
     parser.add_argument("-o", "--output", default="", help="write here instead of standard output")
+    parser.add_argument("--resume", action="store_true", help="go on with what an interrupted start left of the output")
 
 
 def run(arguments: argparse.Namespace, flags: list[str]) -> None:
     """Translate a file or standard input."""
     from pathlib import Path
 
+    from translora.data.readers.lines import open_binary
     from translora.data.readers.wmt import stream_segments, text_segments
-    from translora.io.files import write_lines
+    from translora.errors import ConfigError
+    from translora.io.files import atomic_file
 
-    if arguments.input == "-":
-        lines = stream_segments(sys.stdin.buffer, "standard input", "src")
-    else:
-        lines = text_segments(Path(arguments.input), "src")
+    piped = arguments.input == "-"
+    if arguments.resume and (piped or not arguments.output):
+        raise ConfigError("--resume: give an input file and --output, which are what it goes on with")
+    if not piped:
+        open_binary(Path(arguments.input)).close()  # says so where there is none, before the model is loaded
 
+    from translora.translation.stream import translate_file, translate_stream
     from translora.translation.translator import Translator
 
     translator = Translator.from_pretrained(
         arguments.model, source=arguments.source, target=arguments.target, max_tokens=arguments.max_tokens
     )
-    found = translator.decode(lines, beams=arguments.beams, progress="translate", flag="--max-tokens")
-    results = [one.text for one in found]
+    if arguments.output and not piped:
+        translate_file(translator, Path(arguments.input), Path(arguments.output), arguments.beams, arguments.resume)
+        return
+    lines = (
+        stream_segments(sys.stdin.buffer, "standard input", "src")
+        if piped
+        else text_segments(Path(arguments.input), "src")
+    )
     if arguments.output:
-        write_lines(Path(arguments.output), results)
+        with atomic_file(Path(arguments.output)) as file, open(file, "w", encoding="utf-8", newline="\n") as stream:
+            translate_stream(translator, lines, stream, arguments.beams)
         return
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
-    sys.stdout.writelines(line + "\n" for line in results)
+    translate_stream(translator, lines, sys.stdout, arguments.beams)

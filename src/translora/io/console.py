@@ -97,7 +97,7 @@ _LINE_SECONDS = 15.0
 class Meter:
     """Counts the parts of one long job and shows its rate, the time left and a note such as the loss."""
 
-    def __init__(self, label: str, total: int, unit: str, bar: Progress | None, done: int = 0) -> None:
+    def __init__(self, label: str, total: int | None, unit: str, bar: Progress | None, done: int = 0) -> None:
         self.label, self.total, self.unit, self.done = label, total, unit, done
         self._bar = bar
         self._task: TaskID | None = bar.add_task(label, total=total, completed=done, note="") if bar else None
@@ -115,13 +115,19 @@ class Meter:
             self._bar.update(self._task, completed=self.done, note=text)
         elif not _quiet and now - self._shown >= _LINE_SECONDS:
             self._shown = now
+            if self.total is None:
+                notices.print(f"{self.label}: {self.done}, {text}")
+                return
             left = (now - self._start) / max(1, self.done - self._first) * (self.total - self.done)
             notices.print(f"{self.label}: {self.done}/{self.total}, {text}, {left:.0f} s left")
 
 
 @contextmanager
-def meter(label: str, total: int, unit: str, done: int = 0) -> Iterator[Meter]:
-    """Show progress while the block runs; the bar is gone afterwards, and lines in a log stay."""
+def meter(label: str, total: int | None, unit: str, done: int = 0) -> Iterator[Meter]:
+    """Show progress while the block runs; the bar is gone afterwards, and lines in a log stay.
+
+    `total` is None where nobody knows how much there will be.
+    """
     if not notices.is_terminal or _quiet:
         yield Meter(label, total, unit, None, done)
         return

@@ -177,6 +177,24 @@ def only_process(folder: Path) -> Iterator[None]:
                 path.rmdir()
 
 
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Keep other processes from writing `path` meanwhile; raises `StorageError` where one does already."""
+    import filelock
+
+    lock = filelock.FileLock(path.with_name(f"{path.name}.lock"), timeout=0)
+    with storage_errors(path):
+        try:
+            lock.acquire()
+        except filelock.Timeout as error:  # an OSError too
+            raise StorageError(f"{path}: another process writes it: wait for it, or choose another --output") from error
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

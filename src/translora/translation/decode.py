@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -98,15 +98,29 @@ def cut_lines(translations: Sequence[Translation]) -> list[int]:
     return [number for number, one in enumerate(translations, 1) if one.cut]
 
 
+def cut_numbers(translations: Sequence[Translation]) -> dict[str, list[int]]:
+    """The numbers, from 1, of the translations that were cut, by the limit; of those whose source was, by `source`."""
+    found: dict[str, list[int]] = {}
+    for number, one in enumerate(translations, 1):
+        for kind in filter(None, (one.cut_by, "source" if one.source_cut else "")):
+            found.setdefault(kind, []).append(number)
+    return found
+
+
 def say_cut(translations: Sequence[Translation], decoding: DecodingConfig, label: str, flag: str) -> None:
     """Say in one line per kind how many of `translations` were cut, and which is the first; `flag` raises the limit."""
+    say_cuts(cut_numbers(translations), decoding, label, flag)
+
+
+def say_cuts(cuts: Mapping[str, list[int]], decoding: DecodingConfig, label: str, flag: str) -> None:
+    """Say what `cut_numbers` found, in one line per kind."""
     for kind, words, advice in (
         ("max_tokens", f"reached decoding.max_tokens ({decoding.max_tokens})", f"raise it with {flag}"),
         ("max_ratio", f"ran to {decoding.max_ratio:g} times the source's tokens and ten", "such output repeats itself"),
     ):
-        if found := [number for number, one in enumerate(translations, 1) if one.cut_by == kind]:
+        if found := cuts.get(kind):
             console.notice(f"{label}: the translation of {first_of(found)} {words} and is cut there: {advice}")
-    if long := [number for number, one in enumerate(translations, 1) if one.source_cut]:
+    if long := cuts.get("source"):
         console.notice(f"{label}: {first_of(long)} is longer than the model reads and is cut: split it")
 
 

@@ -119,7 +119,9 @@ def _texts(request: Request) -> tuple[list[str], list[str], list[list[str]], str
         )
         config = translator.config
         pairs = _pairs(request, config.source, config.target, config.data.train)
-        found = translator.decode(pairs.sources, beams=request.beams, progress="translate", flag="--max-tokens")
+        notes = translator.notes("translate", "--max-tokens")
+        found = translator.decode(pairs.sources, beams=request.beams, progress="translate", notes=notes)
+        notes.say()
         hypotheses = [one.text for one in found]
         sources, references, target = pairs.sources, [pairs.targets], config.target
     else:
@@ -165,7 +167,7 @@ def _read(file: str, layer: Layer, wanted: int | None = None, other: str = "") -
     """
     if kind := kind_of(Path(file)):
         raise DataError(f"{file}: a {kind} file, where one sentence per line is needed: give pairs as --data")
-    lines = text_segments(Path(file), layer)
+    lines = list(text_segments(Path(file), layer))
     if not lines:
         raise DataError(f"{file}: no lines in it: give one sentence per line")
     if wanted is not None:

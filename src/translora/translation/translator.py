@@ -6,8 +6,9 @@ import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Literal, overload
 
@@ -15,21 +16,22 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from translora.config import Config
-from translora.data.characters import ADVICE, shown, unknown_in_sources
 from translora.data.given import given_corpus
 from translora.data.pairs import Corpus
+from translora.data.tokens import encode
 from translora.errors import ConfigError, DataError, ModelError
-from translora.io import console
 from translora.io.console import meter
-from translora.io.files import storage_errors, write_text
+from translora.io.files import file_hash, storage_errors, write_text
 from translora.models.adapter import base_of, load_adapter
 from translora.models.load import LoadedModel, base_hash, check_lengths, check_rows, load, quiet_transformers
 from translora.models.lora import merged_copy
 from translora.runs.card import model_card
 from translora.runs.folder import Run, adapter_folder
 from translora.scoring.metrics import Scores, evaluate
-from translora.translation.decode import Translation, decode, first_of, say_cut
+from translora.translation.decode import Translation, decode
 from translora.translation.exported import ExportedModel, read_marker
+from translora.translation.notes import Notes
+from translora.translation.segments import joined, sentences
 
 _ADAPTER_FILES = (
     "adapter_config.json",
@@ -186,9 +188,16 @@ class Translator:
         max_tokens: int = 0,
         scores: bool = False,
         progress: str = "",
-        flag: str = "max_tokens=",
+        notes: Notes | None = None,
+        advance: Callable[[int], None] = lambda lines: None,
     ) -> list[Translation]:
-        """Translate `lines`; `flag` is what the notice on translations that were cut says to raise the limit with."""
+        """Translate `lines`, in order.
+
+        A line of more tokens than training took (`data.max_tokens`) is translated sentence by sentence, and put
+        together with the spaces that were between them. `notes`, for those who translate in parts, collects what there
+        is to say of the lines; without it that is said at the end. `advance` is called with the number of lines that
+        are done since the last call.
+        """
         decoding = dataclasses.replace(
             self.config.decoding,
             beams=beams or self.config.decoding.beams,
@@ -200,23 +209,55 @@ class Translator:
         else:
             check_lengths(self.loaded, config)
             work = partial(decode, self.loaded)
-        self._say_unknown(lines, progress or "translate")
-        if not progress:
-            found = work(lines, decoding, scores=scores)
+        pieces = [sentences(line, self.config.source, self._is_long) for line in lines]
+        flat = [piece for parts in pieces for piece in parts]
+        if progress:
+            with meter(progress, len(flat), "sentences") as shown:
+                found = work(flat, decoding, shown.advance, scores)
         else:
-            with meter(progress, len(lines), "sentences") as shown:
-                found = work(lines, decoding, shown.advance, scores)
-        say_cut(found, decoding, progress or "translate", flag)
-        return found
+            found = work(flat, decoding, advance, scores)
+        results = self._together(pieces, found)
+        own = notes or self.notes(progress or "translate", "max_tokens=")
+        own.add(lines, pieces, results, decoding)
+        if notes is None:
+            own.say()
+        return results
 
-    def _say_unknown(self, lines: Sequence[str], label: str) -> None:
-        """Say in one line which of `lines` have characters that the vocabulary lacks."""
-        numbers, letters = unknown_in_sources(lines, self.tokenizer)
-        if numbers:
-            console.notice(
-                f"{label}: {first_of(numbers)} has characters that the vocabulary of {self.loaded.name} lacks "
-                f"({shown(letters)}): the model reads them as <unk>: {ADVICE}"
-            )
+    def notes(self, label: str, flag: str, first: int = 0) -> Notes:
+        """An empty collection of what there is to say of lines; see `decode`."""
+        return Notes(label, flag, self.loaded.name, self.tokenizer, self.config.data.max_tokens, first)
+
+    def _is_long(self, line: str) -> bool:
+        """Whether a line has more tokens than training took."""
+        most = self.config.data.max_tokens
+        return len(line.encode()) >= most and len(next(encode([line], self.tokenizer, self.prompt))) > most
+
+    def _together(self, pieces: Sequence[Sequence[str]], found: Sequence[Translation]) -> list[Translation]:
+        """One translation a line: those of its sentences, put together."""
+        rest = iter(found)
+        groups = [list(islice(rest, len(parts))) for parts in pieces]
+        return [
+            group[0] if len(group) == 1 else self._one(parts, group)
+            for parts, group in zip(pieces, groups, strict=True)
+        ]
+
+    def _one(self, parts: Sequence[str], group: Sequence[Translation]) -> Translation:
+        text = joined(parts, (one.text for one in group))
+        scored = [(one.score, len(self.tokenizer(text_target=one.text)["input_ids"])) for one in group]
+        known = [(score, tokens) for score, tokens in scored if score is not None]
+        total = sum(tokens for _, tokens in known)
+        score = sum(score * tokens for score, tokens in known) / total if total else None
+        cut = next((one for one in group if one.cut), group[0]).cut_by
+        return Translation(text, score, cut, any(one.source_cut for one in group))
+
+    @property
+    def identity(self) -> str:
+        """A hash of the weights: of the adapter, which names its base, or of the model."""
+        if isinstance(self.loaded, ExportedModel):
+            return file_hash(Path(self.loaded.name) / "model.bin")
+        if self._adapter:
+            return file_hash(self._adapter / "adapter_model.safetensors")
+        return base_hash(self.config)
 
     def score(self, pairs: Corpus | Iterable[tuple[str, str]], *, beams: int = 0, max_tokens: int = 0) -> Scores:
         """Translate the sources of `pairs` and score the translations against their targets.

@@ -46,13 +46,13 @@ class Segment:
     line: int
 
 
-def text_segments(path: Path, layer: Layer) -> list[str]:
-    """The lines of a text file, or the segments of a WMT file; see `stream_segments`."""
+def text_segments(path: Path, layer: Layer) -> Iterator[str]:
+    """The lines of a text file, or the segments of a WMT file, one at a time; see `stream_segments`."""
     with open_binary(path) as stream:
-        return stream_segments(stream, str(path), layer)
+        yield from stream_segments(stream, str(path), layer)
 
 
-def stream_segments(stream: BinaryIO, name: str, layer: Layer) -> list[str]:
+def stream_segments(stream: BinaryIO, name: str, layer: Layer) -> Iterator[str]:
     """The lines of text, or where the stream is SGM or XML of WMT, its segments; `name` stands for it in messages.
 
     Raises `DataError` for markup of another kind, which is never taken for text.
@@ -60,8 +60,9 @@ def stream_segments(stream: BinaryIO, name: str, layer: Layer) -> list[str]:
     binary = stream if hasattr(stream, "peek") else io.BufferedReader(stream)  # type: ignore[type-var]
     root = root_at_start(binary)
     if not root:
-        return list(decode_lines(binary, name))
-    return [segment.text for segment in _of_layer(_segments(binary, name, root), layer, name)]
+        yield from decode_lines(binary, name)
+        return
+    yield from (segment.text for segment in _of_layer(_segments(binary, name, root), layer, name))
 
 
 def read_segments(path: Path) -> list[Segment]:

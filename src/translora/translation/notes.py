@@ -1,0 +1,59 @@
+"""What there is to say of lines that were translated, by line number, collected over parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedTokenizerBase
+
+from translora.config import DecodingConfig
+from translora.data.characters import ADVICE, shown, unknown_in_sources
+from translora.io import console
+from translora.translation.decode import Translation, cut_numbers, first_of, say_cuts
+
+
+class Notes:
+    """Lines with characters that the vocabulary lacks, lines that were split, and translations that were cut."""
+
+    def __init__(
+        self, label: str, flag: str, model: str, tokenizer: PreTrainedTokenizerBase, most: int, first: int = 0
+    ) -> None:
+        """Lines of more than `most` tokens are split; `first` lines were done before; `flag` raises the limit."""
+        self._label, self._flag, self._model, self._tokenizer, self._most = label, flag, model, tokenizer, most
+        self._lines = first
+        self._decoding = DecodingConfig()
+        self._unknown: list[int] = []
+        self._letters: dict[str, None] = {}
+        self._split: list[int] = []
+        self._cuts: dict[str, list[int]] = {}
+
+    def add(
+        self,
+        lines: Sequence[str],
+        pieces: Sequence[Sequence[str]],
+        found: Sequence[Translation],
+        decoding: DecodingConfig,
+    ) -> None:
+        """Note what happened to the next lines; `pieces` are the sentences that each was translated as."""
+        numbers, letters = unknown_in_sources(lines, self._tokenizer)
+        self._unknown += [self._lines + number for number in numbers]
+        self._letters |= dict.fromkeys(letters)
+        self._split += [self._lines + i for i, parts in enumerate(pieces, 1) if len(parts) > 1]
+        for kind, cut in cut_numbers(found).items():
+            self._cuts.setdefault(kind, []).extend(self._lines + number for number in cut)
+        self._decoding = decoding
+        self._lines += len(lines)
+
+    def say(self) -> None:
+        """Say it, in one line per kind."""
+        if self._unknown:
+            console.notice(
+                f"{self._label}: {first_of(self._unknown)} has characters that the vocabulary of {self._model} lacks "
+                f"({shown(list(self._letters))}): the model reads them as <unk>: {ADVICE}"
+            )
+        if self._split:
+            console.notice(
+                f"{self._label}: {first_of(self._split)} has more than {self._most} tokens, as many as training took: "
+                f"translated sentence by sentence"
+            )
+        say_cuts(self._cuts, self._decoding, self._label, self._flag)

@@ -1,0 +1,140 @@
+"""Files of any length: read, translated and written a chunk at a time, and taken up again after a kill.
+
+The translations lie in `OUTPUT.partial` until all are there, with `OUTPUT.partial.json` beside it, which says how many
+are whole. Knows files and chunks; how lines are translated is the `Translator`'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
+
+from translora.data.readers.wmt import text_segments
+from translora.errors import ConfigError, DataError
+from translora.io import console
+from translora.io.console import meter
+from translora.io.files import only_writer, read_json, storage_errors, write_json
+from translora.translation.translator import Translator
+
+CHUNK = 2_000
+"""Lines that are translated and written at a time."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a file is translated with; a file that was begun with something else is not gone on with."""
+
+    model: str
+    source: str
+    target: str
+    beams: int
+    max_tokens: int
+    input_sha256: str
+    lines: int
+
+
+def translate_stream(translator: Translator, lines: Iterable[str], output: TextIO, beams: int = 0) -> None:
+    """Translate `lines` to `output`, chunk by chunk, one line each."""
+    notes = translator.notes("translate", "--max-tokens")
+    with meter("translate", None, "sentences") as shown:
+        for chunk in _chunks(lines):
+            found = translator.decode(chunk, beams=beams, notes=notes, advance=shown.advance)
+            output.writelines(one.text + "\n" for one in found)
+            output.flush()
+    notes.say()
+
+
+def translate_file(translator: Translator, path: Path, output: Path, beams: int = 0, resume: bool = False) -> None:
+    """Translate the lines of the file `path` to the file `output`, which appears when all are there.
+
+    With `resume` the translations that an earlier, interrupted start left are kept.
+
+    Raises `DataError` for a line that cannot be read, before anything is translated, `ConfigError` where an earlier
+    start left something and `resume` is not asked for or something else was asked for then, and `StorageError` where
+    `output` cannot be written.
+    """
+    asked = asked_of(translator, path, beams)
+    partial, state = (output.with_name(f"{output.name}.partial{ending}") for ending in ("", ".json"))
+    with storage_errors(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+    done, size = _left_over(partial, state, asked, resume)
+    notes = translator.notes("translate", "--max-tokens", done)
+    with (
+        only_writer(partial),
+        storage_errors(partial),
+        open(partial, "r+b" if done else "wb") as stream,
+        meter("translate", asked.lines, "sentences", done) as shown,
+    ):
+        stream.truncate(size)
+        stream.seek(size)
+        try:
+            for chunk in _chunks(islice(text_segments(path, "src"), done, None)):
+                found = translator.decode(chunk, beams=beams, notes=notes, advance=shown.advance)
+                stream.write("".join(one.text + "\n" for one in found).encode())
+                stream.flush()
+                os.fsync(stream.fileno())
+                done += len(chunk)
+                write_json(state, {"asked": asdict(asked), "lines": done, "bytes": stream.tell()})
+        except KeyboardInterrupt:
+            if done:
+                console.notice(f"{done:,} of {asked.lines:,} lines are in {partial}: --resume goes on from there")
+            raise
+    with storage_errors(output):
+        os.replace(partial, output)
+        state.unlink(missing_ok=True)
+    notes.say()
+
+
+def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:
+    rest = iter(lines)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk
+
+
+def asked_of(translator: Translator, path: Path, beams: int) -> Asked:
+    """Reads the whole file once: a line that cannot be read is said before hours of work."""
+    digest, count = hashlib.sha256(), 0
+    for line in text_segments(path, "src"):
+        digest.update(line.encode())
+        digest.update(b"\n")
+        count += 1
+    config = translator.config
+    return Asked(
+        model=translator.identity,
+        source=config.source,
+        target=config.target,
+        beams=beams or config.decoding.beams,
+        max_tokens=config.decoding.max_tokens,
+        input_sha256=digest.hexdigest(),
+        lines=count,
+    )
+
+
+def _left_over(partial: Path, state: Path, asked: Asked, resume: bool) -> tuple[int, int]:
+    """How many lines and bytes of an earlier start are kept."""
+    if not state.exists():
+        return 0, 0
+    try:
+        found = read_json(state)
+        before, lines, size = Asked(**found["asked"]), int(found["lines"]), int(found["bytes"])
+        whole = partial.stat().st_size >= size
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise DataError(f"{state} is damaged ({error}): delete it and {partial} to start over") from error
+    if not resume:
+        raise ConfigError(
+            f"{partial} has {lines:,} translated lines of an earlier start: add --resume to go on, or delete {state}"
+        )
+    changed = [name for name, value in asdict(before).items() if value != getattr(asked, name)]
+    if changed:
+        raise ConfigError(
+            f"{partial} was begun with another {' and '.join(changed).replace('_', ' ')}: ask for the same, or delete "
+            f"{state} to start over"
+        )
+    if not whole:
+        raise DataError(f"{partial} is shorter than {state} says: delete both to start over")
+    return lines, size
