@@ -29,7 +29,7 @@ class Pair(NamedTuple):
 
 
 Item = Pair | DataError
-"""What a reader yields: a pair, or what is wrong with the line that should have been one."""
+"""An item of a reader: a pair, or the error of a line that should have been one."""
 
 _SCHEMA = pa.schema(
     [

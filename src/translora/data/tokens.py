@@ -37,7 +37,7 @@ _RESERVED = re.compile(r"▁?<extra_id_\d+>|</?s>|<(pad|unk|mask|bos|eos|cls|sep
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}_[A-Za-z]{2,4}")
 """A code of NLLB or mBART, such as deu_Latn or de_DE."""
 _LEADING_CODE = re.compile(r"^>>(?=.*<<)", re.DOTALL)
-"""What Marian's tokenizer takes for a language code, whatever it holds."""
+"""The beginning of a text that Marian's tokenizer takes for a language code, whatever it holds."""
 _controls: WeakKeyDictionary[Any, tuple[Any, list[str]]] = WeakKeyDictionary()
 """The control tokens of each tokenizer in use, found once: a vocabulary is large."""
 _ENCODING = "6"  # part of the cache's key: goes up when the rules of `encode` change

@@ -1,1 +1,1 @@
-"""Files, the terminal, signals and the network: what any program needs. Knows nothing of models or data."""
+"""Files, the terminal, signals and the network. Knows nothing of models or data."""

@@ -186,7 +186,7 @@ def _fit_rows(model: PreTrainedModel, folder: Path, shapes: dict[str, list[int]]
 
 
 def _check_ranks(folder: Path, config: PeftLoraConfig, shapes: dict[str, list[int]]) -> None:
-    """Raise `ModelError` for a rank that no weight in the file has: what is allocated goes by the rank."""
+    """Raise `ModelError` for a rank that no weight in the file has: allocation goes by the rank."""
     found = {size for name, shape in shapes.items() if ".lora_" in name for size in shape}
     for rank in (config.r, *(config.rank_pattern or {}).values()):
         if rank not in found:

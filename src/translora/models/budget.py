@@ -1,7 +1,7 @@
 """The memory of a training step: predicted from shapes before the run, given back by halves where it runs out.
 
-The prediction computes nothing: the step runs on tensors that have a shape and no data, and what lives at a time is
-added up. So it knows every model, adapter and option that a step can have.
+The prediction computes nothing: the step runs on tensors that have a shape and no data, and its living bytes are added
+up. So it knows every model, adapter and option that a step can have.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 _LEAST_TOKENS = 2
 _HEAP_HOLES = {False: 1.25, True: 2.0}
-"""How much larger a CPU's heap grows than what lives in it, without and with gradient checkpointing: measured at 1.0
+"""How much larger a CPU's heap grows than its living tensors, without and with gradient checkpointing: measured at 1.0
 to 1.4, and at 1.8 to 2.4."""
 
 

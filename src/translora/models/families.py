@@ -1,4 +1,4 @@
-"""What each model family needs: its prompt, the layers LoRA may adapt.
+"""The rules of each model family: its prompt, the layers LoRA may adapt.
 
 Knows names and rules; loads no model.
 """
@@ -37,7 +37,7 @@ class Family:
     name: str
     """The family's usual name."""
     prompt: Callable[[str, str], str]
-    """What precedes the source text, from the source and the target language code."""
+    """Gives the text before each source, from the source and the target language code."""
 
 
 _BY_MODEL_TYPE = {
@@ -48,7 +48,7 @@ _BYT5 = Family("byt5", _t5_prefix)
 
 
 def family_of(model_type: str, tokenizer_class: str, vocabulary: Collection[str], target: str) -> Family:
-    """Tell the family by what the checkpoint itself says.
+    """Find the family of a checkpoint by its own files.
 
     A vocabulary with a `<2xx>` token is prompted with it (MADLAD-400 and the embedded model), one with `>>xxx<<` with
     that (Marian of several target languages); ByT5 is known by its tokenizer; all others by `model_type`.
@@ -83,7 +83,7 @@ def model_language(language: str, known: Collection[str]) -> str:
 def lora_targets(targets: str, modules: Collection[str]) -> list[str]:
     """The layer names that `targets` selects, of those in `modules` (the last parts of the module names).
 
-    `embeddings` stands for the input embeddings and the output head: what a new vocabulary needs. T5's q, k, v and o
+    `embeddings` stands for the input embeddings and the output head, for a new vocabulary. T5's q, k, v and o
     are also understood of the models that call them q_proj, k_proj, v_proj and out_proj.
 
     Raises `ConfigError` where a name is not in the model.

@@ -1,4 +1,4 @@
-"""What this machine can compute: device and dtype. Asks the hardware, never trusts a flag."""
+"""The device and the dtype to compute with. Asks the hardware, never trusts a flag."""
 
 from __future__ import annotations
 
@@ -96,14 +96,14 @@ def peak_memory_bytes(device: torch.device) -> int:
 
 
 def used_memory_bytes(device: torch.device) -> int:
-    """What is in use now: of the GPU by this process where one is used, else by this process."""
+    """The memory in use now: this process's on the GPU where one is used, else its own."""
     if device.type == "cuda":
         return int(torch.cuda.memory_allocated(device))
     return int(psutil.Process().memory_info().rss)
 
 
 def free_memory_bytes(device: torch.device) -> int:
-    """What this process could still take: of the GPU where one is used, else of the machine or its container."""
+    """The memory that this process could still take: on the GPU, or of the machine or its container."""
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + cached
@@ -111,7 +111,7 @@ def free_memory_bytes(device: torch.device) -> int:
 
 
 def _free_in_containers() -> Iterator[int]:
-    """What the limits of a container leave. Files read lately count as its use, but go where memory is wanted."""
+    """The memory that a container's limits leave. Files read lately count as used, but go where memory is wanted."""
     for limit_file, used_file, listing, name in _CGROUP_FILES:
         with suppress(OSError, ValueError):
             limit, used, listed = ((_CGROUP / file).read_text() for file in (limit_file, used_file, listing))

@@ -14,13 +14,13 @@ from translora.models.files import missing_weights
 
 _MODEL_FILES = ["*.json", "*.safetensors", "*.model", "*.spm", "*.txt"]
 _PICKLED_FILES = "pytorch_model*.bin"
-"""What is taken of a model without safetensors."""
+"""The files to take of a model without safetensors."""
 _IN_FOLDERS = ["*/*"]
 """Other forms of a model, such as ONNX, lie in folders of their own."""
 
 
 def fetch_model(name: str, revision: str = "") -> Path:
-    """The folder of a hub model on disk; what is missing of it is downloaded, code never.
+    """The folder of a hub model on disk; missing files are downloaded, code never.
 
     Raises `ModelError` where the hub does not have it or cannot be reached.
     """
@@ -80,7 +80,7 @@ def _download(name: str, revision: str) -> Path:
 
 @contextmanager
 def _errors_named(name: str, revision: str) -> Iterator[None]:
-    """Turn what `huggingface_hub` and its HTTP client raise into one line."""
+    """Turn errors of `huggingface_hub` and its HTTP client into one line."""
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,

@@ -38,7 +38,7 @@ _BROKEN = (
     OSError, ValueError, LookupError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError,
     StrictDataclassError,
 )  # fmt: skip
-"""What transformers raises for a broken checkpoint: it checks little, and stumbles over what it finds."""
+"""The exceptions of transformers for a broken checkpoint, which it checks little before it reads it."""
 _LAYER_COUNTS = ("num_layers", "num_decoder_layers", "encoder_layers", "decoder_layers")
 
 
@@ -50,7 +50,7 @@ class LoadedModel:
     tokenizer: PreTrainedTokenizerBase
     family: Family
     prompt: str
-    """What precedes each source text."""
+    """The text before each source."""
     name: str
     """The model as the recipe named it."""
     device: torch.device
@@ -104,7 +104,7 @@ def load(config: Config, adapter: Path | None = None) -> LoadedModel:
     Weights are float32 where every weight is trained, else of the compute dtype. `adapter` is the folder of an adapter
     that will be put on the model: a tokenizer that lies there takes the place of the model's own.
 
-    Raises `ModelError` for what is not there, cannot be read or is not of the T5 architecture.
+    Raises `ModelError` where the model is missing, cannot be read or is of another architecture.
     """
     folder = model_folder(config.model, config.revision)
     check_languages(config)
@@ -233,7 +233,7 @@ def quiet_transformers() -> Iterator[None]:
 
 @contextmanager
 def _errors_named(name: str) -> Iterator[None]:
-    """Turn what transformers raises for a broken or foreign checkpoint into one line."""
+    """Turn errors of transformers for a broken or foreign checkpoint into one line."""
     try:
         yield
     except _BROKEN as error:

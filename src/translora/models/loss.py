@@ -27,9 +27,9 @@ class BatchLoss(NamedTuple):
     """Sums over the real target tokens of a batch."""
 
     objective: torch.Tensor
-    """What is minimised: smoothed cross-entropy in nats, with its graph."""
+    """The smoothed cross-entropy in nats that is minimised, with its graph."""
     cross_entropy: torch.Tensor
-    """Plain cross-entropy in nats, detached: what is reported, for training and validation alike."""
+    """The plain cross-entropy in nats that is reported, for training and validation alike; detached."""
 
 
 def batch_loss(
@@ -204,7 +204,7 @@ def _head_gradients(
     part: slice,
     grads: Sequence[torch.Tensor | None],
 ) -> None:
-    """Add to `grads` what the gradient `of_logits` (tokens, vocabulary) gives; `thin` is states A^T."""
+    """Add to `grads` the part of the gradient `of_logits` (tokens, vocabulary); `thin` is states A^T."""
     states, weight, a, b = tensors
     of_states, of_weight, of_a, of_b = grads
     if of_states is not None:

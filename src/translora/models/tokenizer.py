@@ -41,7 +41,7 @@ def load_tokenizer(folder: Path, shape: PretrainedConfig | None = None) -> PreTr
 
 
 def _check_files(folder: Path) -> None:
-    """Raise `ModelError` where transformers would make up a tokenizer, or read a vocabulary as what it is not."""
+    """Raise `ModelError` where transformers would make up a tokenizer, or read a vocabulary as one of another type."""
     if not has_tokenizer(folder):
         raise ModelError(
             f"no tokenizer in {folder}: copy {' or '.join(_VOCABULARIES[:2])} (for ByT5: tokenizer_config.json) of the "

@@ -110,7 +110,7 @@ def find_run(config: Config, overwrite: bool = False) -> Run:
 
 @contextmanager
 def at_work_in(run: Run) -> Iterator[None]:
-    """Keep other processes out of the run folder meanwhile; what killed ones have left unfinished is removed.
+    """Keep other processes out of the run folder meanwhile; unfinished files of killed ones are removed.
 
     Raises `StorageError` where another process is at work in it, and `ConfigError` where a link in it leads out of it.
     """

@@ -1,10 +1,10 @@
 """The canary: a few pairs through the whole model before any compute is spent; a broken rule is named at once.
 
-What it catches cost others days: heads tied that should not be, a target token that the vocabulary lacks, adapters
-that no gradient reaches, generation that does not start where the model expects.
+It catches faults that cost others days: heads tied that should not be, a target token that the vocabulary lacks,
+adapters that no gradient reaches, generation that does not start where the model expects.
 
 A model that has never seen the task (mT5, T5 1.1, ByT5) may have a loss on translations far above guessing, for it was
-trained to begin with a sentinel. Such a model is told from a broken one by what it was trained on, span corruption.
+trained to begin with a sentinel. Span corruption, which it was trained on, tells such a model from a broken one.
 `training.canary: skip` goes past all of it.
 """
 
@@ -30,7 +30,7 @@ _PAIRS = 4
 _MOST_SPAN_TOKENS = 256
 _NATS_ABOVE_GUESSING = 2.0
 _NATS_BELOW_GUESSING = 2.0
-"""By how much a sound model beats guessing at what it was trained on; real ones do by five and more."""
+"""By how much a sound model beats guessing at its pretraining task; real ones do by five and more."""
 _NATS_BY_SCALE = 1.0
 _NATS_FRESH = 1.5
 

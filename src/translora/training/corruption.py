@@ -1,6 +1,6 @@
-"""Span corruption, what T5, mT5, UMT5 and ByT5 learn before any task (Raffel et al. 2020, section 3.1.4).
+"""Span corruption, the task that T5, mT5, UMT5 and ByT5 learn before any other (Raffel et al. 2020, section 3.1.4).
 
-Spans of a text are replaced by sentinel tokens in the source; the target has each sentinel and what it replaces.
+Spans of a text are replaced by sentinel tokens in the source; the target has each sentinel and the text behind it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from translora.models.load import LoadedModel
 from translora.models.t5.forward import is_t5
 
 _SHARE = 0.15
-"""Of the tokens, what is replaced."""
+"""The share of tokens that is replaced."""
 _SPAN, _BYTE_SPAN = 3, 20
 """Tokens to a span, and bytes to one in ByT5."""
 _LAST_BYTE = 258

@@ -14,7 +14,7 @@ _B_MATRICES = (".lora_B.", ".lora_embedding_B.")
 
 
 def build_optimizer(model: torch.nn.Module, config: TrainingConfig, b_rate: float = 1.0) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019) or Adafactor (Shazeer & Stern 2018) over what `model` trains.
+    """AdamW (Loshchilov & Hutter 2019) or Adafactor (Shazeer & Stern 2018) over the trained weights of `model`.
 
     A group's `factor` multiplies its rate: `b_rate` for the B matrices of adapters (LoRA+), 1 for all else. With
     `scale_parameter` each tensor is a group of its own, so that `set_rate` can scale its rate.

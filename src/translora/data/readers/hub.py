@@ -77,7 +77,7 @@ def _rows_of(builder: Any, split: str, config: SourceConfig) -> int:
 
 @contextmanager
 def _errors_named(config: SourceConfig) -> Iterator[None]:
-    """Turn what `datasets` raises for a wrong name, configuration, split or file into one line."""
+    """Turn errors of `datasets` for a wrong name, configuration, split or file into one line."""
     try:
         yield
     except (ValueError, OSError, KeyError, RuntimeError) as error:
