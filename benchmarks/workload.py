@@ -1,9 +1,10 @@
-"""What the training benchmarks work on: a model of random weights, real sentences, and the arithmetic of a step."""
+"""What the benchmarks work on: a model of random weights, real sentences, and the arithmetic of a step."""
 
 from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -110,6 +111,23 @@ def step_flops(config: T5Config, source: Ints, target: Ints, method: str) -> flo
     scores = 2 * inner * (config.num_layers * per_encoder + config.num_decoder_layers * per_decoder)
     lowest = 3 * width * inner * (source_tokens + target_tokens)  # no gradient goes below the first adapters
     return 6 * (weights + scores) if method == "full" else 4 * weights + 6 * scores - 2 * lowest
+
+
+def translation_flops(config: T5Config, source: Sequence[int], target: Sequence[int], beams: int) -> float:
+    """The arithmetic of translating lines of these lengths, in floating point operations, padding left out.
+
+    Each of the `beams` of a line computes every target token and its logits.
+    """
+    inner, width = config.num_heads * config.d_kv, config.d_model
+    attend, feed = 4 * width * inner, (3 if config.is_gated_act else 2) * width * config.d_ff
+    total = 0.0
+    for source_tokens, target_tokens in zip(source, target, strict=True):
+        made = beams * target_tokens
+        total += source_tokens * (config.num_layers * (attend + feed) + config.num_decoder_layers * attend / 2)
+        total += made * (config.num_decoder_layers * (1.5 * attend + feed) + width * config.vocab_size)
+        seen = made * (target_tokens / 2 + source_tokens)
+        total += 2 * inner * (config.num_layers * source_tokens**2 + config.num_decoder_layers * seen)
+    return 2 * total
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:

@@ -1,0 +1,187 @@
+"""One side of `translate_throughput.py`: loads a model, translates the lines, prints one line of JSON."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+from workload import SHAPES, flan_t5, make_workload, matrix_rate, translation_flops
+
+from translora.config import Config, DecodingConfig, SourceConfig
+from translora.data.readers.sources import read
+from translora.data.tokens import encode
+from translora.models.hardware import peak_memory_bytes
+from translora.models.load import LoadedModel, load
+from translora.models.t5.decode import Decoder
+from translora.translation.choices import Rules
+from translora.translation.search import Line, search
+from translora.translation.translator import Translator
+
+SIDES = {
+    "generate": "generate, batches of 32 in order",
+    "generate_sorted": "generate, batches of 32 by length",
+    "ctranslate2": "CTranslate2, float32",
+    "ctranslate2_int8": "CTranslate2, int8",
+    "translora": "translora, float32",
+}
+_BATCH = 32
+_CT2_TOKENS = 2048
+"""CTranslate2's batches, in tokens."""
+_FORCED = 33
+"""Target tokens of every line where the weights are random: the mean of news."""
+_LIMIT = 256
+_SOURCE_COLUMN = "source"
+
+Rows = list[list[int]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What every side gets: token ids, a model, and how long translations are."""
+
+    loaded: LoadedModel
+    rows: Rows
+    beams: int
+    forced: bool
+    """Whether each translation has `_FORCED` tokens, none of them the end token."""
+
+    @property
+    def end(self) -> int:
+        """The end token; none where lengths are forced."""
+        return -1 if self.forced else int(self.loaded.tokenizer.eos_token_id)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("side", choices=SIDES)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--beams", type=int, required=True)
+    parser.add_argument("--lines", type=int, required=True)
+    parser.add_argument("--converted", default="", help="the folder of the model in CTranslate2's format")
+    options = parser.parse_args()
+    job = make_job(options.model, options.beams, options.lines)
+    translate = _PREPARE[options.side.split("_")[0]](job, options)
+    warm = sorted(range(len(job.rows)), key=lambda i: len(job.rows[i]))[-8:]
+    translate([job.rows[i] for i in warm])
+    started, computed = time.perf_counter(), time.process_time()
+    found = translate(job.rows)
+    job.loaded.tokenizer.batch_decode(found, skip_special_tokens=True)
+    seconds, computed = time.perf_counter() - started, time.process_time() - computed
+    rate = matrix_rate(torch.device("cpu"), torch.float32)
+    flops = translation_flops(
+        job.loaded.model.config, [len(row) for row in job.rows], [len(ids) for ids in found], job.beams
+    )
+    figures = {
+        "lines_per_second": len(job.rows) / seconds,
+        "peak_memory_bytes": peak_memory_bytes(torch.device("cpu")),
+        "share_of_matrix_rate": flops / seconds / rate,
+        "target_tokens": sum(map(len, found)),
+        "seconds": seconds,
+        "processor_seconds": computed,
+    }
+    print(json.dumps(figures))
+
+
+def make_job(model: str, beams: int, count: int) -> Job:
+    """The lines as token ids and the model; `flan-t5-SHAPE` is a shape with random weights, else a name to load."""
+    shape = model.removeprefix("flan-t5-")
+    if model.startswith("flan-t5-") and shape in SHAPES:
+        loaded = load(Config(model="mini"))
+        loaded = dataclasses.replace(loaded, model=flan_t5(shape, dropout=0.0).eval())
+        rows = make_workload("news").column(_SOURCE_COLUMN).to_pylist()[:count]
+        return Job(loaded, rows, beams, forced=True)
+    loaded = Translator.from_pretrained(model).loaded
+    test = read(SourceConfig(path="mini", split="test"), "de", "en")
+    texts = [pair.source for pair, _ in zip(test, range(count), strict=False)]
+    return Job(loaded, list(encode(texts, loaded.tokenizer, loaded.prompt)), beams, forced=False)
+
+
+def _transformers(job: Job, options: Any) -> Callable[[Rows], Rows]:
+    """`generate` as its users write it."""
+    pad = job.loaded.tokenizer.pad_token_id
+    config = GenerationConfig(
+        do_sample=False,
+        num_beams=job.beams,
+        max_new_tokens=_FORCED if job.forced else _LIMIT,
+        early_stopping=job.beams > 1,
+        pad_token_id=pad,
+        eos_token_id=None if job.forced else job.end,
+        decoder_start_token_id=pad,
+    )
+
+    @torch.inference_mode()
+    def translate(rows: Rows) -> Rows:
+        order = list(range(len(rows)))
+        if options.side == "generate_sorted":
+            order.sort(key=lambda i: -len(rows[i]))
+        found: dict[int, list[int]] = {}
+        for start in range(0, len(order), _BATCH):
+            part = order[start : start + _BATCH]
+            longest = max(len(rows[i]) for i in part)
+            ids = torch.tensor([rows[i] + [pad] * (longest - len(rows[i])) for i in part])
+            mask = torch.tensor([[1] * len(rows[i]) + [0] * (longest - len(rows[i])) for i in part])
+            made = job.loaded.model.generate(input_ids=ids, attention_mask=mask, generation_config=config).tolist()
+            found.update(zip(part, (_until(row[1:], job.end) for row in made), strict=True))
+        return [found[i] for i in range(len(rows))]
+
+    return translate
+
+
+def _ctranslate2(job: Job, options: Any) -> Callable[[Rows], Rows]:
+    import ctranslate2
+
+    kind = "int8" if options.side == "ctranslate2_int8" else "float32"
+    threads = torch.get_num_threads()
+    engine = ctranslate2.Translator(options.converted, compute_type=kind, inter_threads=1, intra_threads=threads)
+    tokenizer: Any = job.loaded.tokenizer
+    lengths = {"min_decoding_length": _FORCED, "max_decoding_length": _FORCED} if job.forced else {}
+
+    def translate(rows: Rows) -> Rows:
+        tokens = [tokenizer.convert_ids_to_tokens(row) for row in rows]
+        results = engine.translate_batch(
+            tokens,
+            beam_size=job.beams,
+            max_batch_size=_CT2_TOKENS,
+            batch_type="tokens",
+            **{"max_decoding_length": _LIMIT, **lengths},
+        )
+        return [tokenizer.convert_tokens_to_ids(result.hypotheses[0]) for result in results]
+
+    return translate
+
+
+def _translora(job: Job, options: Any) -> Callable[[Rows], Rows]:
+    decoder = Decoder(job.loaded.model, torch.float32)
+    wanted = Rules(int(job.loaded.tokenizer.pad_token_id), job.end, job.beams)
+    limit = _FORCED if job.forced else _LIMIT
+    budget = DecodingConfig().batch_tokens // job.beams
+
+    def translate(rows: Rows) -> Rows:
+        found: dict[int, list[int]] = {}
+        lines = [Line(i, row, limit) for i, row in enumerate(rows)]
+
+        def places(longest: int) -> int:
+            return max(1, min(budget // longest, 256 // job.beams))
+
+        search(decoder, lines, wanted, places, lambda number, best: found.update({number: best[0].ids}))
+        return [found[i] for i in range(len(rows))]
+
+    return translate
+
+
+_PREPARE = {"generate": _transformers, "ctranslate2": _ctranslate2, "translora": _translora}
+
+
+def _until(ids: Sequence[int], end: int) -> list[int]:
+    """`ids` up to the end token."""
+    return list(ids[: ids.index(end)]) if end in ids else list(ids)
+
+
+if __name__ == "__main__":
+    main()
