@@ -14,7 +14,7 @@ import torch
 from translora.models.t5.cache import NO_TOKEN, Cache
 from translora.models.t5.decode import Decoder
 
-_BLOCK_LOGITS = {"cpu": 2**19, "other": 2**26}
+_BLOCK_LOGITS = {"cpu": 2**20, "other": 2**26}
 """About this many logits are computed at a time; on a CPU so few that they stay in its cache."""
 _LEAST_ROWS = 16
 _LEAST_VOCABULARY = 1024

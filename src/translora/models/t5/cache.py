@@ -179,7 +179,7 @@ class Cache:
     def _moved(self, tensor: torch.Tensor, order: torch.Tensor | None, room: int) -> torch.Tensor:
         used = tensor[:, :, self.window]
         used = used if order is None else used[order]
-        moved = tensor.new_zeros((*used.shape[:2], room, *used.shape[3:]))
+        moved = tensor.new_empty((*used.shape[:2], room, *used.shape[3:]))
         moved[:, :, : used.shape[2]] = used
         return moved
 

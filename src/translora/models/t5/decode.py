@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from translora.data.batching import Ints
 from translora.models.t5.attention import attention
@@ -206,10 +205,11 @@ class _Layer:
         layer = block.layer[-1]
         dense = layer.DenseReluDense
         self._gated = hasattr(dense, "wi_0")
-        inner = (dense.wi_0, dense.wi_1) if self._gated else (dense.wi,)
         self._act = dense.act
-        self._inner, self._outer = Product(inner, making, layer.layer_norm), Product((dense.wo,), making)
-        self._products += [self._inner, self._outer]
+        inner = (dense.wi_0, dense.wi_1) if self._gated else (dense.wi,)
+        self._inner = [Product((module,), making, layer.layer_norm) for module in inner]
+        self._outer = Product((dense.wo,), making)
+        self._products += [*self._inner, self._outer]
         self._ages: torch.Tensor | None = None
 
     @property
@@ -219,14 +219,14 @@ class _Layer:
 
     def feed_forward(self, x: torch.Tensor, which: torch.Tensor | None) -> torch.Tensor:
         """`x` (rows, width) plus its feed-forward."""
-        inner = self._inner(x, which=which)
-        if not self._gated:
-            return self._outer(self._act(inner), x, which)
-        gate, inner = inner.chunk(2, 1)
+        first, *second = self._inner
+        y = first.normed(x)
         if type(self._act).__name__ == "NewGELUActivation":
-            made = functional.gelu(gate, approximate="tanh").mul_(inner)
+            made = first.gelu(y, which)
         else:
-            made = self._act(gate) * inner
+            made = self._act(first.of_normed(y, None, which))
+        for gated in second:
+            made = made * gated.of_normed(y, None, which)
         return self._outer(made, x, which)
 
     def age_bias(self, columns: int) -> torch.Tensor:

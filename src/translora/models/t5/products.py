@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from peft.tuners.lora import Embedding as LoraEmbedding
 from peft.tuners.lora import Linear as LoraLinear
+from torch.nn import functional
 from torch.nn.functional import pad
 
 from translora.models.hardware import computes_bfloat16
@@ -69,6 +70,12 @@ class Product:
         """The bytes of the copies."""
         return (self._matrix.nbytes if self._matrix else 0) + (self._sides.nbytes if self._sides else 0)
 
+    def normed(self, x: torch.Tensor) -> torch.Tensor:
+        """`x` (rows, in) as the matrix takes it: after the norm, whose weight is in the matrix."""
+        if self._matrix is None:
+            return x
+        return (x if self._norm is None else normed(x, self._epsilon)).to(self._making.dtype)
+
     def __call__(
         self, x: torch.Tensor, residual: torch.Tensor | None = None, which: torch.Tensor | None = None
     ) -> torch.Tensor:
@@ -76,14 +83,23 @@ class Product:
 
         `which` is the number of each row's adapter, shape (rows,), where adapters are kept apart; -1 is none.
         """
+        return self.of_normed(self.normed(x), residual, which)
+
+    def gelu(self, x: torch.Tensor, which: torch.Tensor | None = None) -> torch.Tensor:
+        """The tanh form of GELU of the product of `x` (rows, in), already normed."""
+        if self._matrix is None or (self._sides is not None and which is not None):
+            return functional.gelu(self.of_normed(x, None, which), approximate="tanh")
+        return self._matrix.gelu(x)
+
+    def of_normed(
+        self, x: torch.Tensor, residual: torch.Tensor | None = None, which: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The product of `x` (rows, in), already normed by `normed`."""
         if self._matrix is None:
             outputs = project(x, self._modules, self._making.dtype, self._norm)
             out = torch.cat(outputs, 1) if len(outputs) > 1 else outputs[0]
             out = out if self._scale == 1.0 else out * self._scale
             return out if residual is None else residual + out
-        if self._norm is not None:
-            x = normed(x, self._epsilon)
-        x = x.to(self._making.dtype)
         if self._sides is None or which is None:
             return self._matrix(x, residual)
         return self._sides.add(self._matrix(x, residual), x, which)
@@ -116,6 +132,13 @@ class _Matrix:
                 return cast(torch.Tensor, product.binary(x, residual, self._packed, None, "add"))
             out = cast(torch.Tensor, product(x, self._packed, None, "none", [], ""))
         return out if residual is None else residual + out
+
+    def gelu(self, x: torch.Tensor) -> torch.Tensor:
+        """The tanh form of GELU of the product."""
+        if self._packed is None:
+            return functional.gelu(self(x, None), approximate="tanh")
+        made = torch.ops.mkldnn._linear_pointwise(x, self._packed, None, "gelu", [], "tanh")
+        return cast(torch.Tensor, made)
 
 
 def _packed(weight: torch.Tensor) -> torch.Tensor | None:
