@@ -154,7 +154,7 @@ class _Search:
     def _take(self) -> None:
         """Begin as many waiting lines as there are free places."""
         free = [place for place, line in enumerate(self.lines) if line is None][: len(self._waiting)]
-        new = [self._waiting.pop() for _ in free]
+        new = sorted((self._waiting.pop() for _ in free), key=lambda line: line.adapter)  # side by side in products
         which = None
         if self.decoder.adapters:
             which = torch.tensor([line.adapter for line in new], device=self.decoder.shape.device)

@@ -20,7 +20,7 @@ from translora.models.t5.attention import attention
 from translora.models.t5.cache import Cache, Shape
 from translora.models.t5.forward import StackBias, scales_output
 from translora.models.t5.layout import Layout, pad_tokens
-from translora.models.t5.products import Embedding, Making, Product, UnknownLayerError
+from translora.models.t5.products import Embedding, Groups, Making, Product, UnknownLayerError
 
 __all__ = ["Decoder", "Encoded", "UnknownLayerError", "cache_shape", "copied_bytes"]
 
@@ -85,7 +85,9 @@ class Decoder:
         device = self.shape.device
         layout = Layout(lengths, int(lengths.max()), device)
         ids = torch.from_numpy(np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])).to(device)
-        per_token = None if which is None else which.repeat_interleave(torch.from_numpy(lengths).to(device))
+        per_token = None
+        if which is not None:
+            per_token = Groups(which.repeat_interleave(torch.from_numpy(lengths).to(device)))
         x = self._source_embedding(ids, per_token)
         bias = StackBias(layout, causal=False)
         for layer in self._encoder:
@@ -102,7 +104,7 @@ class Decoder:
     def step(self, cache: Cache) -> torch.Tensor:
         """Compute the column of the last tokens; returns the states for the head, shape (lines * beams, width)."""
         rows = cache.lines * cache.beams
-        which = cache.row_adapters() if self.adapters else None
+        which = cache.row_groups() if self.adapters else None
         x: torch.Tensor = self._embedding(cache.tokens[:, :, cache.column].reshape(rows).clamp(min=0), which)
         spans, biases = cache.spans(), None
         source_mask = cache.source_mask.expand(-1, self.shape.heads, -1, -1)
@@ -120,7 +122,7 @@ class Decoder:
         return x
 
     @torch.no_grad()
-    def logits(self, states: torch.Tensor, which: torch.Tensor | None = None) -> torch.Tensor:
+    def logits(self, states: torch.Tensor, which: Groups | None = None) -> torch.Tensor:
         """The logits of `states` (rows, width), shape (rows, vocabulary)."""
         return self._head(states, which=which)
 
@@ -217,7 +219,7 @@ class _Layer:
         """The bytes of the copies of weights."""
         return sum(product.nbytes for product in self._products)
 
-    def feed_forward(self, x: torch.Tensor, which: torch.Tensor | None) -> torch.Tensor:
+    def feed_forward(self, x: torch.Tensor, which: Groups | None) -> torch.Tensor:
         """`x` (rows, width) plus its feed-forward."""
         first, *second = self._inner
         y = first.normed(x)
