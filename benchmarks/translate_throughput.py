@@ -100,7 +100,8 @@ def _side(side: str, options: Any, beams: int, converted: str) -> dict[str, Any]
     command = [sys.executable, str(Path(__file__).with_name("translate_side.py")), side]
     command += [f"--model={options.model}", f"--beams={beams}", f"--lines={options.lines}", f"--converted={converted}"]
     threads = str(options.threads or os.cpu_count())
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"}
+    quiet = {"GOMP_SPINCOUNT": "1000", "TOKENIZERS_PARALLELISM": "false"}  # as the command line of translora sets it
+    environment = {**os.environ, **quiet, "OMP_NUM_THREADS": threads}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise SystemExit(f"{side} failed:\n{done.stderr[-3000:]}")

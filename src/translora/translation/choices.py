@@ -13,8 +13,9 @@ import torch
 
 from translora.models.t5.cache import NO_TOKEN, Cache
 from translora.models.t5.decode import Decoder
+from translora.models.t5.products import Groups
 
-_BLOCK_LOGITS = {"cpu": 2**19, "other": 2**26}
+_BLOCK_LOGITS = {"cpu": 2**20, "other": 2**26}
 """About this many logits are computed at a time; on a CPU so few that they stay in its cache."""
 _LEAST_ROWS = 16
 _LEAST_VOCABULARY = 1024
@@ -58,13 +59,17 @@ def best_tokens(decoder: Decoder, states: torch.Tensor, cache: Cache, rules: Rul
     limit = _BLOCK_LOGITS["cpu" if states.device.type == "cpu" else "other"]
     size = max(_LEAST_ROWS, limit // decoder.vocabulary)
     told = cache.tokens[:, :, cache.window].flatten(0, 1) if rules.guarded else None
-    which = cache.row_adapters() if decoder.adapters else None
+    groups = cache.row_groups() if decoder.adapters else None
+    if groups is not None:  # in the order of their adapters, so that the head's large result is added to in place
+        states, told = states[groups.order], None if told is None else told[groups.order]
     found = []
     for start in range(0, len(states), size):
         part = slice(start, start + size)
-        logits = decoder.logits(states[part], None if which is None else which[part]).float()
+        which = None if groups is None else Groups(groups.which[groups.order[part]])
+        logits = decoder.logits(states[part], which).float()
         found.append(_best(logits, None if told is None else told[part], rules))
-    return found[0] if len(found) == 1 else Best(*map(torch.cat, zip(*found, strict=True)))
+    best = found[0] if len(found) == 1 else Best(*map(torch.cat, zip(*found, strict=True)))
+    return best if groups is None else Best(*(tensor[groups.order.argsort()] for tensor in best))
 
 
 def _best(logits: torch.Tensor, told: torch.Tensor | None, rules: Rules) -> Best:

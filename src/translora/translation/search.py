@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -154,7 +154,7 @@ class _Search:
     def _take(self) -> None:
         """Begin as many waiting lines as there are free places."""
         free = [place for place, line in enumerate(self.lines) if line is None][: len(self._waiting)]
-        new = [self._waiting.pop() for _ in free]
+        new = sorted((self._waiting.pop() for _ in free), key=lambda line: line.adapter)  # side by side in products
         which = None
         if self.decoder.adapters:
             which = torch.tensor([line.adapter for line in new], device=self.decoder.shape.device)
@@ -169,10 +169,13 @@ class _Search:
 class _Greedy(_Search):
     """The best token each time."""
 
+    def __init__(self, *job: Any) -> None:
+        super().__init__(*job)
+        self._logs = np.zeros(0)
+        """The log-probabilities of each line so far, summed."""
+
     def keep(self, kept: Ints, size: int) -> None:
-        before = getattr(self, "_logs", np.zeros(0))
-        self._logs = np.concatenate([before[kept], np.zeros(size - len(kept))])
-        """The log-probabilities so far, summed."""
+        self._logs = np.concatenate([self._logs[kept], np.zeros(size - len(kept))])
 
     def begin(self, places: Ints) -> None:
         self._logs[places] = 0.0
@@ -192,16 +195,18 @@ class _Greedy(_Search):
 class _Beams(_Search):
     """As many hypotheses as beams, the best by their sums of log-probabilities."""
 
-    def keep(self, kept: Ints, size: int) -> None:
-        device, beams = self.decoder.shape.device, self.rules.beams
-        fresh = torch.zeros(2, size, beams, device=device)
-        before = getattr(self, "_sums", fresh[:, :0])
-        fresh[:, : len(kept)] = before[:, torch.from_numpy(kept).to(device)]
-        self._sums = fresh
+    def __init__(self, *job: Any) -> None:
+        super().__init__(*job)
+        self._sums = torch.zeros(2, 0, self.rules.beams, device=self.decoder.shape.device)
         """What beams are compared by, and the sums of the model's log-probabilities; shape (2, lines, beams)."""
-        ended: list[list[Hypothesis]] = getattr(self, "_ended", [])
-        self._ended = [ended[place] for place in kept] + [[] for _ in range(size - len(kept))]
+        self._ended: list[list[Hypothesis]] = []
         """The hypotheses of each line that have ended, the best first."""
+
+    def keep(self, kept: Ints, size: int) -> None:
+        before, index = self._sums, torch.from_numpy(kept).to(self._sums.device)
+        self._sums = before.new_zeros(2, size, self.rules.beams)
+        self._sums[:, : len(kept)] = before[:, index]
+        self._ended = [self._ended[place] for place in kept] + [[] for _ in range(size - len(kept))]
 
     def begin(self, places: Ints) -> None:
         index = torch.from_numpy(places).to(self._sums.device)

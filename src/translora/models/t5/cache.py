@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from translora.data.batching import Ints
+from translora.models.t5.products import Groups
 
 _BLOCK = 32
 """The least number of columns that the cache grows by."""
@@ -64,6 +65,7 @@ class Cache:
         """The column of each line's start token; far away where the place is free."""
         self.which = torch.full((lines,), -1, device=device)
         """The number of each line's adapter; -1 is none."""
+        self._groups: Groups | None = None
         self._apart = torch.full((beams, beams), -torch.inf, dtype=dtype, device=device).fill_diagonal_(0)
 
     @property
@@ -100,9 +102,11 @@ class Cache:
         """Nobody uses `place` any more."""
         self.starts[place] = _FREE
 
-    def row_adapters(self) -> torch.Tensor:
-        """The number of the adapter of each row, shape (lines * beams,)."""
-        return self.which.repeat_interleave(self.beams) if self.beams > 1 else self.which
+    def row_groups(self) -> Groups:
+        """Which adapter each row has."""
+        if self._groups is None:
+            self._groups = Groups(self.which.repeat_interleave(self.beams))
+        return self._groups
 
     def put(
         self,
@@ -131,7 +135,7 @@ class Cache:
         self.tokens[index, :, self.column] = start
         self.starts[places] = self.column
         if which is not None:
-            self.which[index] = which
+            self.which[index], self._groups = which, None
 
     def advance(self, tokens: torch.Tensor, parents: torch.Tensor | None = None) -> None:
         """Append `tokens` (lines, beams); beam i of a line goes on from its beam `parents[line, i]`."""
@@ -157,7 +161,7 @@ class Cache:
             for layer, tensor in enumerate(tensors):
                 tensors[layer] = _resized(tensor, 2, order, longest)
         self.source_mask = _resized(self.source_mask, 3, order, longest)
-        self.which = self.which[order]
+        self.which, self._groups = self.which[order], None
         self.starts, self.lines = np.concatenate([self.starts[places], np.full(lines - len(places), _FREE)]), lines
         self._move(order, self.column + 1 - self.first + _BLOCK)
 
@@ -179,7 +183,7 @@ class Cache:
     def _moved(self, tensor: torch.Tensor, order: torch.Tensor | None, room: int) -> torch.Tensor:
         used = tensor[:, :, self.window]
         used = used if order is None else used[order]
-        moved = tensor.new_zeros((*used.shape[:2], room, *used.shape[3:]))
+        moved = tensor.new_empty((*used.shape[:2], room, *used.shape[3:]))
         moved[:, :, : used.shape[2]] = used
         return moved
 

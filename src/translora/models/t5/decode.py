@@ -14,14 +14,13 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from translora.data.batching import Ints
 from translora.models.t5.attention import attention
 from translora.models.t5.cache import Cache, Shape
 from translora.models.t5.forward import StackBias, scales_output
 from translora.models.t5.layout import Layout, pad_tokens
-from translora.models.t5.products import Embedding, Making, Product, UnknownLayerError
+from translora.models.t5.products import Embedding, Groups, Making, Product, UnknownLayerError
 
 __all__ = ["Decoder", "Encoded", "UnknownLayerError", "cache_shape", "copied_bytes"]
 
@@ -86,7 +85,9 @@ class Decoder:
         device = self.shape.device
         layout = Layout(lengths, int(lengths.max()), device)
         ids = torch.from_numpy(np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])).to(device)
-        per_token = None if which is None else which.repeat_interleave(torch.from_numpy(lengths).to(device))
+        per_token = None
+        if which is not None:
+            per_token = Groups(which.repeat_interleave(torch.from_numpy(lengths).to(device)))
         x = self._source_embedding(ids, per_token)
         bias = StackBias(layout, causal=False)
         for layer in self._encoder:
@@ -103,7 +104,7 @@ class Decoder:
     def step(self, cache: Cache) -> torch.Tensor:
         """Compute the column of the last tokens; returns the states for the head, shape (lines * beams, width)."""
         rows = cache.lines * cache.beams
-        which = cache.row_adapters() if self.adapters else None
+        which = cache.row_groups() if self.adapters else None
         x: torch.Tensor = self._embedding(cache.tokens[:, :, cache.column].reshape(rows).clamp(min=0), which)
         spans, biases = cache.spans(), None
         source_mask = cache.source_mask.expand(-1, self.shape.heads, -1, -1)
@@ -121,7 +122,7 @@ class Decoder:
         return x
 
     @torch.no_grad()
-    def logits(self, states: torch.Tensor, which: torch.Tensor | None = None) -> torch.Tensor:
+    def logits(self, states: torch.Tensor, which: Groups | None = None) -> torch.Tensor:
         """The logits of `states` (rows, width), shape (rows, vocabulary)."""
         return self._head(states, which=which)
 
@@ -206,10 +207,11 @@ class _Layer:
         layer = block.layer[-1]
         dense = layer.DenseReluDense
         self._gated = hasattr(dense, "wi_0")
-        inner = (dense.wi_0, dense.wi_1) if self._gated else (dense.wi,)
         self._act = dense.act
-        self._inner, self._outer = Product(inner, making, layer.layer_norm), Product((dense.wo,), making)
-        self._products += [self._inner, self._outer]
+        inner = (dense.wi_0, dense.wi_1) if self._gated else (dense.wi,)
+        self._inner = [Product((module,), making, layer.layer_norm) for module in inner]
+        self._outer = Product((dense.wo,), making)
+        self._products += [*self._inner, self._outer]
         self._ages: torch.Tensor | None = None
 
     @property
@@ -217,16 +219,16 @@ class _Layer:
         """The bytes of the copies of weights."""
         return sum(product.nbytes for product in self._products)
 
-    def feed_forward(self, x: torch.Tensor, which: torch.Tensor | None) -> torch.Tensor:
+    def feed_forward(self, x: torch.Tensor, which: Groups | None) -> torch.Tensor:
         """`x` (rows, width) plus its feed-forward."""
-        inner = self._inner(x, which=which)
-        if not self._gated:
-            return self._outer(self._act(inner), x, which)
-        gate, inner = inner.chunk(2, 1)
+        first, *second = self._inner
+        y = first.normed(x)
         if type(self._act).__name__ == "NewGELUActivation":
-            made = functional.gelu(gate, approximate="tanh").mul_(inner)
+            made = first.gelu(y, which)
         else:
-            made = self._act(gate) * inner
+            made = self._act(first.of_normed(y, None, which))
+        for gated in second:
+            made = made * gated.of_normed(y, None, which)
         return self._outer(made, x, which)
 
     def age_bias(self, columns: int) -> torch.Tensor:

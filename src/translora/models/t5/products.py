@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from peft.tuners.lora import Embedding as LoraEmbedding
 from peft.tuners.lora import Linear as LoraLinear
+from torch.nn import functional
 from torch.nn.functional import pad
 
 from translora.models.hardware import computes_bfloat16
@@ -19,9 +20,6 @@ from translora.models.t5.layers import plain_layer, project
 
 _PROBED_ROWS = 256
 """Rows of the identity matrix that a layer of another kind is called with at a time."""
-_EVERY_ADAPTER = 64
-"""Up to this many ranks in all, each row is multiplied by every adapter and keeps its own; beyond, its own is
-gathered."""
 
 
 class UnknownLayerError(ValueError):
@@ -69,21 +67,36 @@ class Product:
         """The bytes of the copies."""
         return (self._matrix.nbytes if self._matrix else 0) + (self._sides.nbytes if self._sides else 0)
 
+    def normed(self, x: torch.Tensor) -> torch.Tensor:
+        """`x` (rows, in) as the matrix takes it: after the norm, whose weight is in the matrix."""
+        if self._matrix is None:
+            return x
+        return (x if self._norm is None else normed(x, self._epsilon)).to(self._making.dtype)
+
     def __call__(
-        self, x: torch.Tensor, residual: torch.Tensor | None = None, which: torch.Tensor | None = None
+        self, x: torch.Tensor, residual: torch.Tensor | None = None, which: Groups | None = None
     ) -> torch.Tensor:
         """`x` (rows, in) to (rows, out), added to `residual` where one is given.
 
-        `which` is the number of each row's adapter, shape (rows,), where adapters are kept apart; -1 is none.
+        `which` says which adapter each row has, where adapters are kept apart.
         """
+        return self.of_normed(self.normed(x), residual, which)
+
+    def gelu(self, x: torch.Tensor, which: Groups | None = None) -> torch.Tensor:
+        """The tanh form of GELU of the product of `x` (rows, in), already normed."""
+        if self._matrix is None or (self._sides is not None and which is not None):
+            return functional.gelu(self.of_normed(x, None, which), approximate="tanh")
+        return self._matrix.gelu(x)
+
+    def of_normed(
+        self, x: torch.Tensor, residual: torch.Tensor | None = None, which: Groups | None = None
+    ) -> torch.Tensor:
+        """The product of `x` (rows, in), already normed by `normed`."""
         if self._matrix is None:
             outputs = project(x, self._modules, self._making.dtype, self._norm)
             out = torch.cat(outputs, 1) if len(outputs) > 1 else outputs[0]
             out = out if self._scale == 1.0 else out * self._scale
             return out if residual is None else residual + out
-        if self._norm is not None:
-            x = normed(x, self._epsilon)
-        x = x.to(self._making.dtype)
         if self._sides is None or which is None:
             return self._matrix(x, residual)
         return self._sides.add(self._matrix(x, residual), x, which)
@@ -116,6 +129,13 @@ class _Matrix:
                 return cast(torch.Tensor, product.binary(x, residual, self._packed, None, "add"))
             out = cast(torch.Tensor, product(x, self._packed, None, "none", [], ""))
         return out if residual is None else residual + out
+
+    def gelu(self, x: torch.Tensor) -> torch.Tensor:
+        """The tanh form of GELU of the product."""
+        if self._packed is None:
+            return functional.gelu(self(x, None), approximate="tanh")
+        made = torch.ops.mkldnn._linear_pointwise(x, self._packed, None, "gelu", [], "tanh")
+        return cast(torch.Tensor, made)
 
 
 def _packed(weight: torch.Tensor) -> torch.Tensor | None:
@@ -175,53 +195,69 @@ class Embedding:
         if type(self._module) is not torch.nn.Embedding:
             raise UnknownLayerError(f"{type(self._module).__name__} cannot have an adapter for each row")
 
-    def __call__(self, ids: torch.Tensor, which: torch.Tensor | None = None) -> torch.Tensor:
-        """The vectors of `ids` (rows,), shape (rows, width); `which` is the number of each row's adapter."""
+    def __call__(self, ids: torch.Tensor, which: Groups | None = None) -> torch.Tensor:
+        """The vectors of `ids` (rows,), shape (rows, width); `which` says which adapter each row has."""
         x: torch.Tensor = self._module(ids)
         if which is not None:
             for number, (a, b) in self._sides.items():
-                rows = (which == number).nonzero()[:, 0]
+                rows = (which.which == number).nonzero()[:, 0]
                 x = x.index_add(0, rows, a[ids[rows]] @ b)
         return x
+
+
+class Groups:
+    """Rows by the number of their adapter: which adapter each row has, and where the rows of each are."""
+
+    def __init__(self, which: torch.Tensor) -> None:
+        """`which` is the number of each row's adapter, shape (rows,); -1 is none."""
+        self.which = which
+        ordered, self.order = which.sort(stable=True)
+        self.contiguous = torch.equal(ordered, which)
+        """Whether the rows of each adapter are next to each other, in the order of the adapters."""
+        numbers, counts = ordered.unique_consecutive(return_counts=True)
+        ends = counts.cumsum(0).tolist()
+        starts = [0, *ends[:-1]]
+        self._segments = list(zip(numbers.tolist(), starts, ends, strict=True))
+
+    def segments(self) -> list[tuple[int, int, int]]:
+        """The adapter, first row and end of each run of the ordered rows; rows without an adapter are left out."""
+        return [(number, start, end) for number, start, end in self._segments if number >= 0]
 
 
 class _Sides:
     """The low-rank parts of several adapters, for rows that each have their own."""
 
-    def __init__(self, a: torch.Tensor, b: torch.Tensor) -> None:
-        """`a` has the shape (adapters, rank, in), `b` (adapters, rank, out), the scale in it."""
-        self._a, self._b = a, b
-        self._every = a.shape[0] * a.shape[1] <= _EVERY_ADAPTER
-        self.nbytes = sum(t.numel() * t.element_size() for t in (a, b))
+    def __init__(self, parts: dict[int, tuple[torch.Tensor, torch.Tensor]]) -> None:
+        """`parts` are A (in, rank) and B (rank, out), the scale in it, by the number of the adapter."""
+        self._parts = parts
+        self.nbytes = sum(t.numel() * t.element_size() for part in parts.values() for t in part)
 
     @classmethod
     def of(
         cls, modules: Sequence[torch.nn.Module], making: Making, columns: torch.Tensor | None, scale: float
     ) -> _Sides | None:
         """The adapters of `modules`, whose input columns are scaled by `columns` and outputs by `scale`."""
-        sides = [_adapter_sides(modules, name) for name in making.adapters]
-        rank = max(a.shape[0] for a, _ in sides)
-        if not rank:
-            return None
         wide = torch.promote_types(making.dtype, torch.float32)
-        fills = [(0, 0, 0, rank - a.shape[0]) for a, _ in sides]
-        a_all = torch.stack([pad(a.to(wide), fill) for (a, _), fill in zip(sides, fills, strict=True)])
-        b_all = torch.stack([pad(b.to(wide), fill) for (_, b), fill in zip(sides, fills, strict=True)])
-        a_all = a_all if columns is None else a_all * columns
-        return cls(a_all.to(making.dtype), (b_all * scale).to(making.dtype))
+        parts = {}
+        for number, name in enumerate(making.adapters):
+            a, b = (tensor.to(wide) for tensor in _adapter_sides(modules, name))
+            if len(a):
+                a = a if columns is None else a * columns
+                parts[number] = a.t().to(making.dtype).contiguous(), (b * scale).to(making.dtype)
+        return cls(parts) if parts else None
 
-    def add(self, out: torch.Tensor, x: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
-        """`out` (rows, out) plus the parts of each row's adapter, in place where it can be."""
-        count, rank, width = self._a.shape
-        if self._every:
-            own = torch.arange(count, device=x.device).repeat_interleave(rank) == which[:, None]
-            narrow = torch.mm(x, self._a.view(count * rank, width).t()).mul_(own)
-            made = torch.mm(narrow, self._b.view(count * rank, -1))
-        else:
-            index = which.clamp(min=0)
-            narrow = torch.bmm(self._a[index], x.unsqueeze(2)).mul_((which >= 0).view(-1, 1, 1))
-            made = torch.bmm(narrow.transpose(1, 2), self._b[index]).squeeze(1)
-        return out.add_(made) if out.dtype == made.dtype else out + made
+    def add(self, out: torch.Tensor, x: torch.Tensor, groups: Groups) -> torch.Tensor:
+        """`out` (rows, out) plus the part of each row's adapter of `x` (rows, in)."""
+        mine = [(self._parts[number], start, end) for number, start, end in groups.segments() if number in self._parts]
+        if groups.contiguous and out.dtype == x.dtype:
+            for (a, b), start, end in mine:
+                out[start:end].addmm_(x[start:end] @ a, b)
+            return out
+        ordered = x.index_select(0, groups.order)
+        made = x.new_zeros(out.shape)
+        for (a, b), start, end in mine:
+            torch.mm(ordered[start:end] @ a, b, out=made[start:end])
+        return out.index_add_(0, groups.order, made.to(out.dtype))
 
 
 def _adapter_sides(modules: Sequence[torch.nn.Module], name: str) -> tuple[torch.Tensor, torch.Tensor]:
