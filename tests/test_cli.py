@@ -46,7 +46,7 @@ MISTAKES = [
     (["train", "demo", "--compare.seeds=2"], 2, "unknown argument --compare.seeds: see translora train --help"),
     (["compare", "demo", "--compare.seeds=0"], 2, "--compare.seeds: must be at least 1, not 0"),
     (["compare", "demo", "--seeds", "-1"], 2, "compare.seeds: must be at least 1, not -1"),
-    (["demo", "--source=xx"], 2, "mini translates German to English only (source de, target en), not xx to en"),
+    (["demo", "--source=xx"], 2, "(source de, target en or source en, target de), not xx to en"),
     (["demo", "--source=xx", "--init=random", "--method=full"], 1, "mini holds German and English (de, en), not xx to"),
     (["demo", "--data.train.path=gone.tsv"], 1, "gone.tsv"),
     (["translate", "mini", "gone.txt"], 1, "gone.txt: No such file"),

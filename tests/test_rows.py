@@ -33,14 +33,14 @@ def extended(base, folder, tokens):
 def test_tokens_without_a_row_are_one_line(base):
     extended(base, base, NEW)
     with pytest.raises(
-        ModelError, match=r"the token '\[NAME\]' with id 8000, and its embedding has 8000 rows: take"
+        ModelError, match=r"the token '\[NAME\]' with id 10000, and its embedding has 10000 rows: take"
     ) as e:
         load(Config(model=str(base)))
-    assert "resize_token_embeddings(8003)" in str(e.value)
+    assert "resize_token_embeddings(10003)" in str(e.value)
     model = transformers.AutoModelForSeq2SeqLM.from_pretrained(base)
-    model.resize_token_embeddings(8003)
+    model.resize_token_embeddings(10003)
     model.save_pretrained(base)
-    assert load(Config(model=str(base))).model.shared.weight.shape[0] == 8003
+    assert load(Config(model=str(base))).model.shared.weight.shape[0] == 10003
 
 
 def test_sentinels_need_no_row(base):
@@ -77,11 +77,11 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_an_adapter_on_a_resized_base_brings_its_rows_and_tokenizer(base, tmp_path, way):
     folder = tmp_path / "adapter"
-    adapted = stock_adapter(base, folder, 8003, **WAYS[way])
+    adapted = stock_adapter(base, folder, 10003, **WAYS[way])
     tokenizer = extended(base, folder, NEW)
     translator = translora.Translator.from_pretrained(folder, source="de", target="en")
-    assert translator.tokenizer.convert_tokens_to_ids("[NAME]") == 8000
-    assert translator.model.get_input_embeddings().weight.shape[0] == 8003
+    assert translator.tokenizer.convert_tokens_to_ids("[NAME]") == 10000
+    assert translator.model.get_input_embeddings().weight.shape[0] == 10003
     inputs = tokenizer("<2en> [NAME] wohnt in [PLACE].", return_tensors="pt")
     labels = tokenizer("[NAME] lives in [PLACE].", return_tensors="pt")["input_ids"]
     with torch.no_grad():
@@ -98,23 +98,23 @@ def test_an_adapter_may_have_cut_unused_rows(base, tmp_path):
     model = transformers.AutoModelForSeq2SeqLM.from_pretrained(base)
     model.resize_token_embeddings(8128)
     model.save_pretrained(base)
-    stock_adapter(base, tmp_path / "adapter", 8000)
+    stock_adapter(base, tmp_path / "adapter", 10000)
     translator = translora.Translator.from_pretrained(tmp_path / "adapter", source="de", target="en")
-    assert translator.model.get_input_embeddings().weight.shape[0] == 8000
+    assert translator.model.get_input_embeddings().weight.shape[0] == 10000
 
 
 def test_new_rows_without_a_head_are_one_line(base, tmp_path):
-    stock_adapter(base, tmp_path / "adapter", 8003)
+    stock_adapter(base, tmp_path / "adapter", 10003)
     file = tmp_path / "adapter" / "adapter_model.safetensors"
     save_file({name: w for name, w in load_file(file).items() if "lm_head" not in name}, file)
-    with pytest.raises(ModelError, match="an embedding of 8003 rows for the 8000 of its base, and no head of as many"):
+    with pytest.raises(ModelError, match="an embedding of 10003 rows for the 10000 of its base, and no head of as many"):
         translora.Translator.from_pretrained(tmp_path / "adapter", source="de", target="en")
 
 
 def test_a_tokenizer_that_outgrows_the_adapters_rows_is_one_line(base, tmp_path):
     """Its owner added tokens, and neither resized the model nor saved the embedding."""
     folder = tmp_path / "adapter"
-    stock_adapter(base, folder, 8000)
+    stock_adapter(base, folder, 10000)
     extended(base, folder, NEW)
-    with pytest.raises(ModelError, match=r"the token '\[NAME\]' with id 8000, and its embedding has 8000 rows"):
+    with pytest.raises(ModelError, match=r"the token '\[NAME\]' with id 10000, and its embedding has 10000 rows"):
         translora.Translator.from_pretrained(folder, source="de", target="en")

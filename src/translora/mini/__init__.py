@@ -8,7 +8,10 @@ from translora.errors import ConfigError
 from translora.languages import language_name, same_language
 
 MODEL = Path(__file__).parent / "model"
-"""A T5-shaped model of everyday German and English and of interface strings, in transformers' format (README.md beside it is its card)."""
+"""A T5-shaped model of everyday German and English and of interface strings, in transformers' format.
+
+README.md beside it is its card.
+"""
 
 CORPUS = Path(__file__).parent / "corpus"
 """The LibreOffice help pairs, German and English (MPL-2.0: see NOTICE.md beside them)."""

@@ -28,7 +28,7 @@ from translora.translation.generate import Generated, generate, start_token
 from translora.translation.search import Hypothesis, Line, search
 
 _SPARE_TOKENS = 10
-_MOST_ROWS = 256
+_MOST_ROWS = 128
 """Lines times beams that are under way at a time on a CPU: more fill no more of it."""
 _COPIES = 0.5
 """The largest share of the free memory that copies of the weights may take."""
