@@ -30,6 +30,8 @@ from translora.translation.search import Hypothesis, Line, search
 _SPARE_TOKENS = 10
 _MOST_ROWS = 128
 """Lines times beams that are under way at a time on a CPU: more fill no more of it."""
+_GROWTH = 2
+"""A cache that grows is there twice for a moment."""
 _COPIES = 0.5
 """The largest share of the free memory that copies of the weights may take."""
 
@@ -89,7 +91,8 @@ def decoding_bytes(translator: LoadedModel, decoding: DecodingConfig, longest: i
         return sum(p.numel() * p.element_size() for p in model.parameters()) if merges else 0
     lines = _places(translator, decoding, longest, _budget(decoding).tokens)
     copies = copied_bytes(model, translator.dtype) if copies_fit(translator, taken) else 0
-    return copies + lines * cache_shape(model, translator.dtype).line_bytes(decoding.beams, longest, longest)
+    line = cache_shape(model, translator.dtype).line_bytes(decoding.beams, longest, limit_of(longest, decoding))
+    return copies + _GROWTH * lines * line
 
 
 def translate(
