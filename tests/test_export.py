@@ -8,19 +8,10 @@ import sys
 import pytest
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import (
-    AutoModelForSeq2SeqLM,
-    ByT5Tokenizer,
-    MT5Config,
-    MT5ForConditionalGeneration,
-    PreTrainedTokenizerFast,
-    T5Config,
-    T5ForConditionalGeneration,
-    UMT5Config,
-    UMT5ForConditionalGeneration,
-)
+from transformers import AutoModelForSeq2SeqLM, ByT5Tokenizer, PreTrainedTokenizerFast
 
 import translora
+from test_fast_t5 import ARCHITECTURES, SHAPE
 from translora.config import Config, DecodingConfig, LoraConfig, SourceConfig
 from translora.data.pairs import Corpus, Pair
 from translora.errors import ConfigError, DataError, ModelError
@@ -32,19 +23,6 @@ from translora.models.lora import attach, merged_copy
 from translora.translation.decode import decode
 from translora.translation.exported import MARKER, ExportedModel
 
-SHAPE = {
-    "d_model": 24, "d_kv": 8, "d_ff": 40, "num_heads": 4, "num_layers": 2, "num_decoder_layers": 2,
-    "decoder_start_token_id": 0, "dropout_rate": 0.0,
-}  # fmt: skip
-GATED = {"feed_forward_proj": "gated-gelu"}
-ARCHITECTURES = {
-    "t5": (T5ForConditionalGeneration, T5Config, {}),
-    "flan-t5": (T5ForConditionalGeneration, T5Config, GATED),
-    "byt5": (T5ForConditionalGeneration, T5Config, {**GATED, "num_layers": 3, "num_decoder_layers": 1}),
-    "madlad": (T5ForConditionalGeneration, T5Config, GATED),
-    "mt5": (MT5ForConditionalGeneration, MT5Config, GATED),
-    "umt5": (UMT5ForConditionalGeneration, UMT5Config, GATED),
-}
 SEEDS = {"flan-t5": 0, "madlad": 0, "mt5": 0, "byt5": 6}
 SENTENCE = "der Typ einer Datei wird hier nicht angezeigt und kann auch nie mehr offen sein"
 LINES = [" ".join(SENTENCE.split()[start : start + length]) for start in range(8) for length in (1, 3, 6)]

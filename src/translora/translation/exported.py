@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,11 @@ class ExportedModel:
             tokens = tuple(json.loads((folder / _VOCABULARY).read_text(encoding="utf-8")))
         return cls(engine, tokenizer, tokens, prompt, str(folder))
 
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        """The id of each token; the first, where a name comes twice."""
+        return {token: i for i, token in reversed(list(enumerate(self.tokens)))}
+
     def decode(
         self,
         lines: Sequence[str],
@@ -170,11 +176,10 @@ class ExportedModel:
             return_scores=scores,
             return_end_token=True,
         )
-        ids = {token: i for i, token in reversed(list(enumerate(self.tokens)))}  # the first, where a name comes twice
         end = self.tokenizer.eos_token_id
         outputs = []
         for result in results:
-            row = [ids[token] for token in result.hypotheses[0]]
+            row = [self._ids[token] for token in result.hypotheses[0]]
             score = result.scores[0] if scores and row else None
             if score is not None:  # it is ranked by the sum over a power of the length
                 score *= len(row) ** (decoding.length_penalty - 1)
