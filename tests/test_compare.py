@@ -13,7 +13,7 @@ import pytest
 import translora
 from translora.comparison import results, runner
 from translora.comparison.folder import delete_comparison, mark
-from translora.comparison.jobs import Outcome, run_equal_time
+from translora.comparison.jobs import SAME_TIME, Outcome, run_equal_time
 from translora.comparison.variants import read_variants
 from translora.config import CompareConfig, Config
 from translora.config.load import load_comparison
@@ -241,11 +241,11 @@ def test_a_comparison_stopped_and_taken_up_with_one_variant_that_fails(tmp_path,
     process = compare(tmp_path)
     while not list(tmp_path.glob("out/lora/*/*/checkpoints/step-*")):
         assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
+        time.sleep(0.005)
     os.kill(process.pid, signal.SIGTERM)
     _, printed = process.communicate()
     assert process.returncode == 143
-    assert printed.splitlines()[-1].startswith("translora: stopped in lora, rate 0.001, seed 1")
+    assert printed.splitlines()[-1].startswith("translora: stopped in lora, rate ")
     assert not (tmp_path / "out" / "compare.json").exists()
 
     out, printed = compare(tmp_path).communicate()
@@ -280,10 +280,11 @@ def test_a_comparison_stopped_and_taken_up_with_one_variant_that_fails(tmp_path,
     slower, quicker = sorted(figures, key=lambda name: figures[name].train_seconds, reverse=True)
     share = figures[quicker].train_seconds / figures[slower].train_seconds
     again = Run(tmp_path / "out" / slower / "equal-time")
-    assert again.config.training.max_steps == max(1, round(share * figures[slower].steps))
+    if abs(share - 1) >= SAME_TIME:
+        assert again.config.training.max_steps == max(1, round(share * figures[slower].steps))
     kept = [name for name, time in times_written(tmp_path).items() if written.get(name) == time]
     assert {name for name in written if name.startswith("lora/rate")} <= set(kept)
-    assert not any(name.startswith("full") for name in kept)
+    assert not any(name.startswith("full/rate") for name in kept)
 
     _, printed = compare(tmp_path, "--training.max_steps=5").communicate()
     assert printed.splitlines()[-1].endswith("choose another --output, or add --overwrite")

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from translora.data.splits import read_splits
 from translora.data.tokens import tokenise
-from translora.errors import InterruptedRunError, NotFiniteError, TrainingError
+from translora.errors import InterruptedRunError, NotFiniteError, Terminated, TrainingError
 from translora.models.load import load
 from translora.pipeline import make_stepper, make_trainable
 from translora.training.checkpoint import Checkpoints, trained_weights
@@ -157,6 +157,37 @@ def test_a_signal_during_validation_leaves_it_and_it_is_done_again(tiny_config, 
     rest.fit()
     assert_same(rest.weights, whole.weights)
     assert cut.records + rest.records == whole.records
+
+
+def test_a_signal_between_looking_and_saving_is_kept_for_the_next_step(tiny_config, tmp_path):
+    job = Job(with_training(tiny_config, save_every=0), tmp_path)
+    due = job.checkpoints.due
+
+    def signalled(step):
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return due(step)
+
+    job.checkpoints.due = signalled
+    with pytest.raises(InterruptedRunError, match="after step 3 of 8"):
+        job.fit()
+    assert job.saved == ["step-00000003"]
+
+
+def test_a_signal_after_the_last_step_is_not_lost(tiny_config, tmp_path):
+    job = Job(tiny_config, tmp_path)
+    save = job.checkpoints.save
+
+    def signalled(model, optimizer, state):
+        save(model, optimizer, state)
+        if state.step == 8:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    job.checkpoints.save = signalled
+    with pytest.raises(Terminated):
+        job.fit()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert "step-00000008" in job.saved
 
 
 def test_a_second_signal_leaves_at_once(tiny_config, tmp_path):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 from pathlib import Path
 
-from process import WRITES, copy_before, kill_before
+from process import WRITES, copy_before, signal_before
 
 from translora.config import Config
 
 Kill = tuple[list[str], int] | None
-"""Where the process is to be killed: see `kill_before`."""
+"""Where the process is to be killed: see `signal_before`."""
 
 
 def training(folder: Path, config: Config, kill: Kill = None, copied: bool = False) -> None:
@@ -30,7 +31,7 @@ def training(folder: Path, config: Config, kill: Kill = None, copied: bool = Fal
     if copied:
         copy_before(WRITES, folder)
     if kill:
-        kill_before(*kill)
+        signal_before(*kill, [signal.SIGKILL])
     train_model(make_stepper(translator, examples, config, 450), splits, config, Run(folder))
 
 
@@ -41,12 +42,14 @@ def whole(folder: Path, config: Config, kill: Kill = None, copied: bool = False)
     if copied:
         copy_before(WRITES, folder)
     if kill:
-        kill_before(*kill)
+        signal_before(*kill, [signal.SIGKILL])
     train(dataclasses.replace(config, output=str(folder)))
 
 
-def command(*arguments: str) -> None:
-    """A command of `translora`, signals and exit codes included."""
+def command(*arguments: str, call: str = "", number: int = 1, signals: tuple[int, ...] = ()) -> None:
+    """A command of `translora`, signals and exit codes included; `signals` come before the `number`-th `call`."""
     from translora.cli import main
 
+    if call:
+        signal_before([call], number, list(signals))
     main(arguments)

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import pkgutil
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -74,14 +73,18 @@ WRITES = [
 """All that changes what is on disk."""
 
 
-def kill_before(calls: list[str], number: int) -> None:
-    """Have this process killed just before the `number`-th call of any of `calls`, each as `module:attribute`."""
+def signal_before(calls: list[str], number: int, signals: list[int]) -> None:
+    """Have this process send itself `signals` just before the `number`-th call of any of `calls`.
+
+    Each call is given as `module:attribute`.
+    """
     left = [number]
 
     def count_down() -> None:
         left[0] -= 1
         if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            for sent in signals:
+                os.kill(os.getpid(), sent)
 
     _before(calls, count_down)
 

@@ -24,7 +24,7 @@ from translora.io.interrupt import stop_between_steps
 from translora.runs.folder import Run
 from translora.runs.lifecycle import SAFE_TO_CHANGE, find_run
 
-_SAME_TIME = 0.03
+SAME_TIME = 0.03
 """Times that differ by less are the same: the run is not done again."""
 _POLL_SECONDS = 0.2
 
@@ -108,7 +108,7 @@ def run_equal_time(variant: Variant, outcome: Outcome, folder: Path, seconds: fl
     assert outcome.rate is not None
     figures = outcome.runs[0].summary
     share = seconds / figures.train_seconds
-    if abs(share - 1) < _SAME_TIME:
+    if abs(share - 1) < SAME_TIME:
         outcome.equal_time = outcome.runs[0]
         return
     config = variant.run_config(folder / variant.name / "equal-time", outcome.rate, variant.config.seed)
@@ -183,9 +183,9 @@ def _in_process(label: str, config: Config, stage: Literal["train", "score"]) ->
         finally:
             process.kill()  # at a second Ctrl-C; a process that has ended stays so
             process.wait()
+        if stop:
+            raise InterruptedRunError(f"stopped in {label}: the same command goes on from there", stop.signal_number)
         result = json.loads(outcome.read_text()) if outcome.exists() else _without_outcome(process.returncode)
-    if stop:
-        raise InterruptedRunError(f"stopped in {label}: the same command goes on from there", stop.signal_number)
     if result["exit_code"]:
         raise TrainingError(result["message"])
 

@@ -37,10 +37,15 @@ class StopRequest:
         finally:
             self._inside = False
 
+    def leave(self) -> None:
+        """Raise what the signal raises where nobody turns it into a request."""
+        raise KeyboardInterrupt if self.signal_number == signal.SIGINT else Terminated
+
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal."""
         if self:
-            raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+            self.signal_number = number
+            self.leave()
         self.signal_number = number
         if self._inside:
             raise _LeaveWork
@@ -50,7 +55,8 @@ class StopRequest:
 def stop_between_steps() -> Iterator[StopRequest]:
     """Turn the first Ctrl-C or SIGTERM into a request; a second one raises `KeyboardInterrupt` (`Terminated`) at once.
 
-    Outside the main thread, where Python allows no handlers, the request is never set.
+    A request that comes after the work last looked for one is raised at the end. Outside the main thread, where Python
+    allows no handlers, the request is never set.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
@@ -62,3 +68,5 @@ def stop_between_steps() -> Iterator[StopRequest]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if request:
+        request.leave()

@@ -86,9 +86,10 @@ class _Loop:
         result = stop.unless_stopped(self.validate) if self._validation_is_due else None
         if result:
             self._keep(result)
-        if result or stop or self.checkpoints.due(self.state.step):
+        stopping = bool(stop)  # asked once: a signal that comes during the save waits for the next pause
+        if result or stopping or self.checkpoints.due(self.state.step):
             self._save()
-        if stop:
+        if stopping:
             done = f"stopped after step {self.state.step} of {self.plan.total_steps}"
             raise InterruptedRunError(
                 f"{done}; a checkpoint is kept: the same command goes on from it", stop.signal_number
