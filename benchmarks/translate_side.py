@@ -7,6 +7,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from translora.models.hardware import peak_memory_bytes
 from translora.models.load import LoadedModel, load
 from translora.models.t5.decode import Decoder
 from translora.translation.choices import Rules
+from translora.translation.exported import ExportedModel
 from translora.translation.search import Line, search
 from translora.translation.translator import Translator
 
@@ -29,6 +31,7 @@ SIDES = {
     "ctranslate2": "CTranslate2, float32",
     "ctranslate2_int8": "CTranslate2, int8",
     "translora": "translora, float32",
+    "translora_int8": "translora, int8 export",
 }
 _BATCH = 32
 _CT2_TOKENS = 2048
@@ -66,7 +69,7 @@ def main() -> None:
     parser.add_argument("--converted", default="", help="the folder of the model in CTranslate2's format")
     options = parser.parse_args()
     job = make_job(options.model, options.beams, options.lines)
-    translate = _PREPARE[options.side.split("_")[0]](job, options)
+    translate = _PREPARE[options.side](job, options)
     warm = sorted(range(len(job.rows)), key=lambda i: len(job.rows[i]))[-8:]
     translate([job.rows[i] for i in warm])
     started, computed = time.perf_counter(), time.process_time()
@@ -175,7 +178,30 @@ def _translora(job: Job, options: Any) -> Callable[[Rows], Rows]:
     return translate
 
 
-_PREPARE = {"generate": _transformers, "ctranslate2": _ctranslate2, "translora": _translora}
+def _translora_int8(job: Job, options: Any) -> Callable[[Rows], Rows]:
+    import ctranslate2
+
+    engine = ctranslate2.Translator(options.converted, compute_type="int8", intra_threads=torch.get_num_threads())
+    tokenizer: Any = job.loaded.tokenizer
+    tokens = json.loads((Path(options.converted) / "shared_vocabulary.json").read_text(encoding="utf-8"))
+    model = ExportedModel(engine, tokenizer, tuple(tokens), job.loaded.prompt, options.converted)
+    decoding = DecodingConfig(beams=job.beams, max_tokens=_LIMIT)
+
+    def translate(rows: Rows) -> Rows:
+        found = {number: one.ids for number, one in model.outputs(rows, decoding)}
+        return [found[i] for i in range(len(rows))]
+
+    return translate
+
+
+_PREPARE = {
+    "generate": _transformers,
+    "generate_sorted": _transformers,
+    "ctranslate2": _ctranslate2,
+    "ctranslate2_int8": _ctranslate2,
+    "translora": _translora,
+    "translora_int8": _translora_int8,
+}
 
 
 def _until(ids: Sequence[int], end: int) -> list[int]:

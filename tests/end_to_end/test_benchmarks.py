@@ -65,3 +65,20 @@ def test_checkpoints_are_a_part_of_the_training(tmp_path):
     assert figures["checkpoint_bytes"] > 1e6
     assert figures["checkpoint_seconds"] > 0
     assert figures["train_seconds"] > 0
+
+
+@pytest.mark.slow
+def test_translating_measures_every_side(tmp_path):
+    file = tmp_path / "figures.json"
+    quick = ["--model", "mini", "--lines", "8", "--rounds", "1", "--beams", "2"]
+    assert "lines/s" in run("translate_throughput.py", *quick, "--json", str(file))
+    (report,) = json.loads(file.read_text())
+    assert report["beams"] == 2
+    sides = ["generate", "generate_sorted", "ctranslate2", "ctranslate2_int8", "translora", "translora_int8"]
+    assert list(report["sides"]) == sides
+    for figures in report["sides"].values():
+        assert figures["lines_per_second"] > 0
+        assert figures["peak_memory_bytes"] > 1e8
+        assert figures["share_of_matrix_rate"] > 0
+    tokens = {side: figures["rounds"][0]["target_tokens"] for side, figures in report["sides"].items()}
+    assert tokens["translora"] == tokens["generate"] == tokens["generate_sorted"]

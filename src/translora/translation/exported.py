@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,17 @@ def compute_types(device: str) -> set[str]:
 
 
 @dataclass(frozen=True)
+class Output:
+    """What the engine made of one row."""
+
+    ids: list[int]
+    ended: bool
+    """Whether the model ended it."""
+    score: float | None
+    """The mean log-probability of its tokens."""
+
+
+@dataclass(frozen=True)
 class ExportedModel:
     """A CTranslate2 model with all that is needed to translate with it."""
 
@@ -141,16 +152,23 @@ class ExportedModel:
         results = [Translation("")] * len(lines)
         filled = [i for i, line in enumerate(lines) if line.strip()]
         rows = list(encode([lines[i] for i in filled], self.tokenizer, self.prompt))
-        lengths = np.array([len(row) for row in rows], dtype=np.int64)
-        for batch in sorted_batches(lengths, np.zeros_like(lengths), max(1, decoding.batch_tokens // decoding.beams)):
-            found = self._translated([rows[i] for i in batch], decoding, scores)
-            for i, one in zip(batch, found, strict=True):
-                results[filled[i]] = one
-            progress(len(batch))
+        for number, one in self.outputs(rows, decoding, scores):
+            text = one_line(texts_of([one.ids], self.tokenizer)[0])
+            cut_by = "" if one.ended else limit_name(len(rows[number]), decoding)
+            results[filled[number]] = Translation(text, one.score, cut_by)
+            progress(1)
         progress(len(lines) - len(filled))
         return results
 
-    def _translated(self, rows: Sequence[list[int]], decoding: DecodingConfig, scores: bool) -> list[Translation]:
+    def outputs(
+        self, rows: Sequence[Sequence[int]], decoding: DecodingConfig, scores: bool = False
+    ) -> Iterator[tuple[int, Output]]:
+        """Translate `rows` of token ids in batches by length: the number of each row and what the engine made of it."""
+        lengths = np.array([len(row) for row in rows], dtype=np.int64)
+        for batch in sorted_batches(lengths, np.zeros_like(lengths), max(1, decoding.batch_tokens // decoding.beams)):
+            yield from zip(batch.tolist(), self._translated([rows[i] for i in batch], decoding, scores), strict=True)
+
+    def _translated(self, rows: Sequence[Sequence[int]], decoding: DecodingConfig, scores: bool) -> list[Output]:
         """One batch; the engine has one limit for all, so a row that runs past its own is done again with its own."""
         limits = [limit_of(len(row), decoding) for row in rows]
         found = self._run(rows, max(limits) + 1, decoding, scores)
@@ -159,12 +177,9 @@ class ExportedModel:
             again = [i for i in over if limits[i] == limit]
             for i, one in zip(again, self._run([rows[i] for i in again], limit, decoding, scores), strict=True):
                 found[i] = one
-        return [
-            replace(self._translation(one), cut_by="" if one.ended else limit_name(len(row), decoding))
-            for one, row in zip(found, rows, strict=True)
-        ]
+        return found
 
-    def _run(self, rows: Sequence[list[int]], limit: int, decoding: DecodingConfig, scores: bool) -> list[_Output]:
+    def _run(self, rows: Sequence[Sequence[int]], limit: int, decoding: DecodingConfig, scores: bool) -> list[Output]:
         """Let the engine translate `rows`, at most `limit` tokens each, the end token included."""
         results = self.engine.translate_batch(
             [[self.tokens[i] for i in row] for row in rows],
@@ -183,23 +198,8 @@ class ExportedModel:
             score = result.scores[0] if scores and row else None
             if score is not None:  # it is ranked by the sum over a power of the length
                 score *= len(row) ** (decoding.length_penalty - 1)
-            outputs.append(_Output(row, bool(row) and row[-1] == end, score))
+            outputs.append(Output(row, bool(row) and row[-1] == end, score))
         return outputs
-
-    def _translation(self, one: _Output) -> Translation:
-        (text,) = texts_of([one.ids], self.tokenizer)
-        return Translation(one_line(text), one.score)
-
-
-@dataclass(frozen=True)
-class _Output:
-    """What the engine made of one row."""
-
-    ids: list[int]
-    ended: bool
-    """Whether the model ended it."""
-    score: float | None
-    """The mean log-probability of its tokens."""
 
 
 @contextmanager
