@@ -210,7 +210,7 @@ class DecodingConfig:
     """How translations are made."""
 
     beams: Positive = 1
-    """Beam size; 1 is greedy."""
+    """Beam size of translations and of test scores; 1 is greedy. Validations during training are always greedy."""
     batch_tokens: Positive = 8192
     """Padded source tokens times beams that are translated at a time, at most."""
     max_tokens: Positive = 256
@@ -223,6 +223,11 @@ class DecodingConfig:
     """Sequences of this many tokens occur at most once in a translation; 0 allows all."""
     repetition_penalty: Rate = 1.0
     """Tokens that a translation has already become less likely by this factor (Keskar et al. 2019); 1 is none."""
+
+    @property
+    def search(self) -> str:
+        """How translations are searched for, in words: `greedy`, or `beam 4`."""
+        return "greedy" if self.beams == 1 else f"beam {self.beams}"
 
 
 @section()

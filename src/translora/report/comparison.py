@@ -27,6 +27,7 @@ def write_comparison(path: Path, result: dict[str, Any], runs: Mapping[str, Run]
         "title": _title(runs),
         "verdict": result["verdict"],
         "result": result,
+        "search": " or ".join(sorted({run.config.decoding.search for run in runs.values()})),
         "done": done,
         "timed": [variant for variant in done if variant["equal_time"]],
         "tried": tried,

@@ -27,6 +27,7 @@ def _content(run: Run) -> dict[str, Any]:
         "title": f"{figures.base_model}: {' to '.join(map(language_name, languages))}, {figures.method}",
         "verdict": figures.verdict,
         "figures": figures,
+        "search": run.config.decoding.search,
         "plots": _plots(run),
         "config": run.config_file.read_text(encoding="utf-8"),
         "command": f"translora train {run.config_file} --output {run.folder}-again",

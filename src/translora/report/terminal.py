@@ -80,7 +80,7 @@ def show_end(run: Run) -> None:
     summary = run.summary
     if summary.table:
         console.show_table(
-            "Training (loss: nats per target token; seconds: training alone)",
+            "Training (loss: nats per target token; validation BLEU: greedy; seconds: training alone)",
             ["epoch", "step", "training loss", "validation loss", "validation BLEU", "seconds"],
             [
                 [f"{row.epoch:.2f}", str(row.step), f"{row.training_loss:.3f}", f"{row.validation_loss:.3f}",
@@ -93,12 +93,12 @@ def show_end(run: Run) -> None:
             f"{summary.train_seconds:.0f} s of training, "
             f"peak memory {summary.peak_memory_bytes / 2**30:.2f} GiB\n"
         )
-    _show_scores(summary)
+    _show_scores(summary, run.config.decoding.search)
     _show_examples(run)
     console.results.print(f"run folder: {run.folder}, report: {run.report}", soft_wrap=True)
 
 
-def _show_scores(summary: Summary) -> None:
+def _show_scores(summary: Summary, search: str) -> None:
     rows = []
     for key, name in METRICS.items():
         before = getattr(summary.scores_before, key) if summary.scores_before else None
@@ -107,7 +107,7 @@ def _show_scores(summary: Summary) -> None:
         change = f"{after.score - before.score:+.1f}" if before else "-"
         p_value = f"{summary.p_values[key]:.3f}" if summary.p_values else "-"
         rows.append([f"{name} (lower is better)" if key == "ter" else name, *words, change, p_value])
-    title = f"Scores on {summary.test_pairs:,} test pairs (±: 95% confidence)"
+    title = f"Scores on {summary.test_pairs:,} test pairs, {search} (±: 95% confidence)"
     console.show_table(title, ["", "before", "after", "change", "p"], rows)
     for key, name in METRICS.items():
         console.results.print(f"{name}: {getattr(summary.scores_after, key).signature}", soft_wrap=True)

@@ -40,8 +40,8 @@ def model_card(config: Config, adapter: bool, run: Run | None = None) -> str:
         _LICENCE,
         f"## Use\n\n{_use(config, adapter)}",
     ]
-    if summary is not None:
-        parts.append(f"## Scores\n\n{_scores(summary)}")
+    if run is not None and summary is not None:
+        parts.append(f"## Scores\n\n{_scores(summary, run.config.decoding.search)}")
     if run is not None:
         parts.append(f"## Data\n\n{_data(run, summary)}")
         if summary is not None and summary.hardware:
@@ -93,10 +93,11 @@ def _use(config: Config, adapter: bool) -> str:
     return "\n".join(lines)
 
 
-def _scores(summary: Summary) -> str:
+def _scores(summary: Summary, search: str) -> str:
     """A table by sacreBLEU, with the signatures."""
     lines = [
-        f"On {summary.test_pairs:,} test pairs (±: 95% confidence, by resampling the pairs). {summary.verdict}",
+        f"On {summary.test_pairs:,} test pairs, {search} (±: 95% confidence, by resampling the pairs). "
+        f"{summary.verdict}",
         "",
         "| metric | before | after | signature |",
         "|---|---|---|---|",

@@ -53,7 +53,11 @@ def validate(
     target: str,
     batch_tokens: int,
 ) -> Validation:
-    """The loss of `tokens`, `batch_tokens` padded ones at a time, and BLEU of `scored` in the language `target`."""
-    hypotheses = [one.text for one in translate_merged(translator, scored.sources, decoding, "validate")]
+    """The loss of `tokens`, `batch_tokens` padded ones at a time, and BLEU of `scored` in the language `target`.
+
+    The translations are greedy, whatever `decoding` has for the test: they rank checkpoints, and beams cost twice.
+    """
+    greedy = dataclasses.replace(decoding, beams=1)
+    hypotheses = [one.text for one in translate_merged(translator, scored.sources, greedy, "validate")]
     loss = corpus_loss(translator, tokens, batch_tokens)
     return Validation(loss, bleu(hypotheses, scored.targets, target))
