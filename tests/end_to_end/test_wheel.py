@@ -46,7 +46,8 @@ def test_the_wheel_ships_what_the_program_reads(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for wanted in [
         "py.typed", "recipes/demo.yaml", "mini/model/model.safetensors", "mini/model/README.md",
-        "mini/corpus/test.tsv.gz", "mini/corpus/LICENSE", "mini/corpus/NOTICE.md", "report/templates/run.html",
+        "mini/corpus/test.tsv.gz", "mini/corpus/LICENSE", "mini/corpus/NOTICE.md",
+        "mini/model/NOTICE.md", "report/templates/run.html",
     ]:  # fmt: skip
         assert f"translora/{wanted}" in names, wanted
 
