@@ -176,7 +176,7 @@ def test_a_signal_between_looking_and_saving_is_kept_for_the_next_step(tiny_conf
 
 def test_a_signal_after_the_last_step_is_not_lost(tiny_config, tmp_path):
     job = Job(tiny_config, tmp_path)
-    save = job.checkpoints.save
+    save, handler = job.checkpoints.save, signal.getsignal(signal.SIGTERM)
 
     def signalled(model, optimizer, state):
         save(model, optimizer, state)
@@ -186,7 +186,7 @@ def test_a_signal_after_the_last_step_is_not_lost(tiny_config, tmp_path):
     job.checkpoints.save = signalled
     with pytest.raises(Terminated):
         job.fit()
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is handler
     assert "step-00000008" in job.saved
 
 

@@ -66,7 +66,7 @@ def test_peft_and_transformers_alone_give_the_same_translations(demo):
     for source, expected in zip(sources, lines(run, "after"), strict=False):
         inputs = tokenizer("<2en> " + source, return_tensors="pt")
         most = min(256, 3 * inputs["input_ids"].shape[1] + 10)  # `decoding.max_tokens`, `decoding.max_ratio`
-        output = model.generate(**inputs, max_new_tokens=most, do_sample=False)
+        output = model.generate(**inputs, max_new_tokens=most, do_sample=False, num_beams=4, early_stopping=True)
         assert " ".join(tokenizer.decode(output[0], skip_special_tokens=True).split()) == expected
 
 
