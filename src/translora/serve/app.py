@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import time
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -28,6 +29,7 @@ _BODY_SECONDS = 60.0
 """A body that is not here after this time is given up."""
 
 access_log = logging.getLogger("translora.access")
+access_log.setLevel(logging.WARNING)  # until somebody asks for it
 """One JSON object per request; no addresses' parameters, texts or keys."""
 log = logging.getLogger("translora.serve")
 
@@ -62,6 +64,7 @@ def create_app(models: Models, settings: Settings | None = None) -> ASGIApp:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(TransloraError, _user_error)
+    app.add_exception_handler(Exception, _defect)
     if service.settings.origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=service.settings.origins, allow_methods=["*"], allow_headers=["*"]
@@ -95,6 +98,10 @@ async def _user_error(request: Request, error: Any) -> Response:
     return error_answer(request.url.path, 400, str(error))
 
 
+async def _defect(request: Request, error: Any) -> Response:
+    return error_answer(request.url.path, 500, "internal error")
+
+
 class Outside:
     """Around the application: reads bodies within their limit, logs and counts, and lets no traceback out."""
 
@@ -120,7 +127,7 @@ class Outside:
         try:
             await self._answer(scope, receive, sending)
         except Exception:
-            log.exception("a request to %s failed", scope["path"])
+            log.error("a request to %s failed:\n%s", scope["path"], traceback.format_exc())
             if not started:
                 await error_answer(scope["path"], 500, "internal error")(scope, receive, sending)
         finally:

@@ -10,6 +10,7 @@ import concurrent.futures
 import logging
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -183,7 +184,7 @@ class Batcher:
                 try:
                     release(served)
                 except Exception:
-                    log.exception("the memory of %s could not be given back", served.name)
+                    log.error("the memory of %s is not given back:\n%s", served.name, traceback.format_exc())
             if batch:
                 self._translate(batch)
 
@@ -224,7 +225,7 @@ class Batcher:
                     self._translate([request])
                 return
             if not isinstance(error, OutOfMemoryError):
-                log.exception("a request to %s failed", batch[0].served.name)
+                log.error("a request to %s failed:\n%s", batch[0].served.name, traceback.format_exc())
             batch[0].future.set_exception(error)
             return
         if self._watcher:

@@ -51,7 +51,8 @@ async def status(request: Request) -> str:
     return f"model {served.name} is ready"
 
 
-@router.api_route("/preorderbatch", methods=["GET", "POST"])
+@router.get("/preorderbatch")
+@router.post("/preorderbatch", include_in_schema=False)
 async def preorder(request: Request) -> str:
     """Take note of texts that will be asked for, as the plug-ins expect; nothing is computed ahead."""
     _begin(request)
