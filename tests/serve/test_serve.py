@@ -1,5 +1,6 @@
 """translora's own interface: which model translates, adapters on one base, added and removed while requests go on."""
 
+import dataclasses
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -8,9 +9,13 @@ import pytest
 from servers import LINES, make_adapter, serving
 
 import translora
+from translora.config import Config
 from translora.errors import ConfigError, ModelError
+from translora.export import ctranslate2
+from translora.models.load import load
 from translora.serve.engines import Alone, SharedBase
 from translora.serve.models import Loading, Models, split_name
+from translora.translation.exported import MARKER
 
 
 @pytest.fixture(scope="module")
@@ -213,3 +218,33 @@ def test_a_base_that_nobody_uses_is_given_back(adapters):
         models.release(models.remove(name))
     assert not models._bases
     assert models.remove("a0") is None
+
+
+def test_an_export_and_an_adapter_are_served_together(adapters, tmp_path):
+    config = Config(model="mini")
+    loaded = load(config)
+    folder = tmp_path / "converted"
+    folder.mkdir()
+    ctranslate2.convert(loaded, folder, "float32")
+    marker = {
+        "format": "ctranslate2", "compute": "float32", "source": "de", "target": "en", "prompt": loaded.prompt,
+        "base": "mini", "decoding": dataclasses.asdict(config.decoding),
+    }  # fmt: skip
+    (folder / MARKER).write_text(json.dumps(marker))
+    expected = translora.Translator.from_pretrained(folder).translate(LINES)
+    with serving([folder, adapters / "a0"]) as server:
+        assert server.texts(LINES, adapter="converted") == expected
+        assert [one["kind"] for one in server.get("/v1/models").json()["models"]] == ["export", "adapter"]
+        chosen = server.post("/v1/translate", json={"texts": LINES, "source": "de", "target": "en"}).json()
+        assert chosen["adapter"] == "a0"
+
+
+def test_a_run_that_learnt_both_directions_serves_both(tiny_config):
+    both = dataclasses.replace(tiny_config, data=dataclasses.replace(tiny_config.data, both_directions=True))
+    run = translora.train(both, quiet=True)
+    with serving([run.folder]) as server:
+        (shown,) = server.get("/v1/models").json()["models"]
+        assert shown["languages"] == [{"source": "de", "target": "en"}, {"source": "en", "target": "de"}]
+        back = translora.Translator.from_pretrained(run.folder, source="en", target="de").translate(LINES)
+        assert server.texts(LINES, source="en", target="de") == back
+        assert server.texts(LINES) == run.translator().translate(LINES)
