@@ -27,5 +27,5 @@ def server(adapters):
 @pytest.fixture(scope="session")
 def mini_server():
     """A server of the embedded model."""
-    with serving(["mini"], limits=Limits(characters=500, texts=5, beams=4, body_bytes=5000)) as running:
+    with serving(["mini"], limits=Limits(characters=250, texts=5, beams=4, body_bytes=5000)) as running:
         yield running

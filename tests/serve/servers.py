@@ -43,14 +43,19 @@ class Server:
     url: str
     service: Service
 
+    client: httpx.Client
+
+    def request(self, method, path, **options):
+        return self.client.request(method, self.url + path, **options)
+
     def post(self, path, **options):
-        return httpx.post(self.url + path, timeout=60, **options)
+        return self.request("POST", path, **options)
 
     def get(self, path, **options):
-        return httpx.get(self.url + path, timeout=60, **options)
+        return self.request("GET", path, **options)
 
     def delete(self, path):
-        return httpx.delete(self.url + path, timeout=60)
+        return self.request("DELETE", path)
 
     def wait_for(self, lines):
         """Until so many lines wait in the queue."""
@@ -93,11 +98,11 @@ def serving(paths, **settings):
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:
-        running = Server(f"http://127.0.0.1:{listening.getsockname()[1]}", app.service)
         while not app.service.batcher.alive:
             thread.join(0.01)
             assert thread.is_alive()
-        yield running
+        with httpx.Client(timeout=60) as client:
+            yield Server(f"http://127.0.0.1:{listening.getsockname()[1]}", app.service, client)
     finally:
         server.should_exit = True
         thread.join()

@@ -143,7 +143,7 @@ def test_json_that_is_none(mini_server, body):
 
 def test_what_else_libretranslates_clients_ask_for(mini_server):
     settings = mini_server.get("/frontend/settings").json()
-    assert settings["charLimit"] == 500
+    assert settings["charLimit"] == 250
     assert settings["language"]["source"] == {"code": "de", "name": "German"}
     assert mini_server.post("/suggest", data={"q": "a", "s": "b", "source": "de", "target": "en"}).json() == {
         "success": True

@@ -44,6 +44,7 @@ def run(*arguments, code=""):
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 def test_sigterm_drops_no_request_that_is_in_flight(tiny_model, adapters):
     """New connections are refused meanwhile, and the process exits with 0."""
     count = 16
@@ -73,6 +74,7 @@ def seen_requests(url):
             yield float(line.split()[1])
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_too_and_keys_are_in_no_log(adapters, tmp_path):
     keys = tmp_path / "keys"
     keys.write_text("2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\n")  # of "secret"
@@ -134,6 +136,7 @@ def test_a_port_in_use_is_one_line():
             bind(Address(port=port))
 
 
+@pytest.mark.slow
 def test_loading_the_server_loads_neither_training_nor_plots():
     unwanted = ("translora.training", "translora.report", "translora.pipeline", "matplotlib", "pandas")
     check = f"import translora.serve.server, sys; sys.exit(any(m in sys.modules for m in {unwanted}))"

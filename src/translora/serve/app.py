@@ -113,7 +113,7 @@ class Outside:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begun, status, started = time.perf_counter(), 500, False
+        begun, status, started = time.perf_counter(), GONE, False
 
         async def sending(message: Message) -> None:
             nonlocal status, started
@@ -129,6 +129,7 @@ class Outside:
         except Exception:
             log.error("a request to %s failed:\n%s", scope["path"], traceback.format_exc())
             if not started:
+                status = 500
                 await error_answer(scope["path"], 500, "internal error")(scope, receive, sending)
         finally:
             self.service.metrics.under_way.dec()

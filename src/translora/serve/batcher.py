@@ -58,9 +58,9 @@ class Room:
         except BaseException:
             if turn.done() and not turn.cancelled():
                 self.give(places)
-            else:
+            elif entry in self._waiters:
                 self._waiters.remove(entry)
-                self._wake()
+            self._wake()
             raise
 
     def give(self, places: int) -> None:
