@@ -39,8 +39,12 @@ ORDER = [
     "export.parity", "export.merged", "export.ctranslate2", "export.job",
     "comparison.folder", "comparison.variants", "comparison.jobs", "comparison.results", "comparison.runner",
     "comparison.process",
+    "serve.refusals", "serve.limits", "serve.parameters", "serve.texts", "serve.codes", "serve.detection",
+    "serve.metrics", "serve.engines", "serve.models", "serve.batcher", "serve.service",
+    "serve.protocols.own", "serve.protocols.libretranslate", "serve.protocols.deepl", "serve.protocols.opuscat",
+    "serve.protocols.operation", "serve.app", "serve.server",
     "cli.arguments", "cli.train", "cli.compare", "cli.evaluate", "cli.export", "cli.report", "cli.translate",
-    "cli.data", "cli.program", "cli",
+    "cli.serve", "cli.data", "cli.program", "cli",
     "__main__",
 ]  # fmt: skip
 """Every module, each below those that may import it. Packages that only hold a docstring are left out."""

@@ -328,3 +328,57 @@ def test_adapters_mixed_in_a_batch_are_each_as_alone(architecture, beams):
 def test_an_adapter_that_is_no_plain_lora_cannot_be_mixed():
     with pytest.raises(UnknownLayerError, match="the adapter default is more than a plain LoRA"):
         Decoder(lively("flan-t5", "q,v", dora=True), torch.float64, adapters=("default",))
+
+
+def test_adapters_that_come_and_go_are_as_if_they_were_there_from_the_start():
+    model, rows, names = several_adapters("flan-t5"), sources(12), ("default", "b", "c")
+    wanted = rules(model, 2)
+
+    def found(decoder, numbers):
+        got = {}
+        lines = [Line(i, row, 7, numbers[i % len(numbers)]) for i, row in enumerate(rows)]
+        search(decoder, lines, wanted, lambda longest: 6, lambda number, best: got.update({number: best}))
+        return [got[i][0].ids for i in range(len(rows))]
+
+    with model.disable_adapter():
+        decoder = Decoder(model, torch.float64, adapters=("default",))
+    decoder.drop(0)
+    assert decoder.adapters == ()
+    base = found(decoder, [-1])
+    assert [decoder.take(model, name, name) for name in names] == [0, 1, 2]
+    whole = Decoder(model, torch.float64, adapters=names)
+    assert found(decoder, [-1, 0, 1, 2]) == found(whole, [-1, 0, 1, 2])
+    assert decoder.nbytes == whole.nbytes
+    decoder.drop(1)
+    assert decoder.adapters == ("default", "", "c")
+    assert found(decoder, [2, 0]) == found(whole, [2, 0])
+    assert decoder.take(model, "b", "again") == 1
+    assert found(decoder, [1, 2]) == found(whole, [1, 2])
+    with pytest.raises(UnknownLayerError):
+        decoder.take(lively("flan-t5", "q,v", dora=True), "default", "dora")
+    for number in range(3):
+        decoder.drop(number)
+    assert found(decoder, [-1]) == base
+
+
+def test_alternatives_are_the_next_best_hypotheses(tiny_model):
+    """Each line of a batch of several parts has as many as its part asks for."""
+    from translora.translation.decode import Part, decode_parts, make_decoder
+
+    translator = load(Config(model=str(tiny_model)))
+    decoding = DecodingConfig(beams=3, max_tokens=8)
+    lines = ["Guten Morgen!", "", "Ja"]
+    first, second = decode_parts(
+        [Part(translator, lines, decoding, alternatives=2), Part(translator, lines, replace(decoding, max_tokens=5))],
+        make_decoder(translator),
+        scores=True,
+    )
+    alone = decode(translator, lines, decoding, scores=True)
+    assert [one.text for one in first] == [one.text for one in alone]
+    assert [len(one.alternatives) for one in first] == [2, 0, 2]
+    assert not any(one.alternatives for one in second)
+    assert [one.text for one in second] == [
+        one.text for one in decode(translator, lines, replace(decoding, max_tokens=5))
+    ]
+    texts = [one.text for one in (first[0], *first[0].alternatives)]
+    assert len(set(texts)) == 3

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from translora import __version__
-from translora.cli import compare, data, evaluate, export, report, train, translate
+from translora.cli import compare, data, evaluate, export, report, serve, train, translate
 from translora.cli.arguments import Parser
 from translora.errors import ConfigError, Terminated, TransloraError
 
@@ -64,6 +64,6 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
     train.add_demo(commands)
     train.add_train(commands)
-    for module in (compare, evaluate, report, translate, export, data):
+    for module in (compare, evaluate, report, translate, export, serve, data):
         module.add(commands)
     return parser

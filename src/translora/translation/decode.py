@@ -6,8 +6,8 @@ Models of the T5 architecture are translated by translora's own decoder and sear
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -48,6 +48,8 @@ class Translation:
     """The limit that ended the translation before the model did; empty where none did."""
     source_cut: bool = False
     """Whether the source was longer than the model's positions reach, and was cut there."""
+    alternatives: tuple[Translation, ...] = ()
+    """The next best translations, the best first, where they were asked for."""
 
     @property
     def cut(self) -> bool:
@@ -89,7 +91,7 @@ def decoding_bytes(translator: LoadedModel, decoding: DecodingConfig, longest: i
     if translator.path != "fast":  # `generate` needs the adapter merged, into a copy
         merges = isinstance(model, PeftModel)
         return sum(p.numel() * p.element_size() for p in model.parameters()) if merges else 0
-    lines = _places(translator, decoding, longest, _budget(decoding).tokens)
+    lines = _places(translator, decoding, longest, first_budget(decoding).tokens)
     copies = copied_bytes(model, translator.dtype) if copies_fit(translator, taken) else 0
     line = cache_shape(model, translator.dtype).line_bytes(decoding.beams, longest, limit_of(longest, decoding))
     return copies + _GROWTH * lines * line
@@ -120,19 +122,79 @@ def decode(
     `decoding.max_ratio` times its source's tokens (plus ten) at the latest, and within `decoding.max_tokens`. With
     `scores` each translation is also scored. `decoder` is that of `make_decoder`, for those who translate often.
     """
-    results = [Translation("")] * len(lines)
-    filled = [i for i, line in enumerate(lines) if line.strip()]
-    whole = list(encode([lines[i] for i in filled], translator.tokenizer, translator.prompt))
-    rows = [_within_limit(translator, row) for row in whole]
-    decoder = decoder or make_decoder(translator)
-    job = _Job(translator, rows, [limit_of(len(row), decoding) for row in rows], decoding, scores, progress)
+    (found,) = decode_parts([Part(translator, lines, decoding)], decoder or make_decoder(translator), progress, scores)
+    return found
+
+
+@dataclass(frozen=True)
+class Part:
+    """Lines that are translated by one adapter, in a batch with those of others on the same base."""
+
+    translator: LoadedModel
+    """The base, with the adapter's tokenizer and prompt."""
+    lines: Sequence[str]
+    decoding: DecodingConfig
+    """Of several parts, all but the limits must be equal."""
+    adapter: int = -1
+    """The number of the adapter among the decoder's; -1 is none."""
+    alternatives: int = 0
+    """How many of the next best translations to give; there are at most as many as beams less one."""
+
+
+def decode_parts(
+    parts: Sequence[Part],
+    decoder: Decoder | None,
+    progress: Callable[[int], None] = lambda done: None,
+    scores: bool = False,
+    budget: Budget | None = None,
+) -> list[list[Translation]]:
+    """Translate the lines of all `parts` together, as `decode` does those of one; several parts need a `decoder`.
+
+    `budget`, for those who translate often, remembers that memory ran out. Alternatives need a `decoder` too.
+    """
+    first = parts[0]
+    lines = [_Todo(part, i, ids, _within_limit(part.translator, ids)) for part in parts for i, ids in _encoded(part)]
+    job = _Job(first.translator, lines, first.decoding, scores, progress, budget or first_budget(first.decoding))
     found = job.generated() if decoder is None else job.searched(decoder)
-    texts = texts_of([one.ids for one in found], translator.tokenizer)
-    for i, row, full, text, one in zip(filled, rows, whole, texts, found, strict=True):
-        limit = limit_name(len(row), decoding) if one.cut else ""
-        results[i] = Translation(one_line(text), one.score, limit, len(row) < len(full))
-    progress(len(lines) - len(filled))
+    results = [[Translation("")] * len(part.lines) for part in parts]
+    made = iter(found)
+    for part, into in zip(parts, results, strict=True):
+        mine = [line for line in lines if line.part is part]
+        own = [next(made) for _ in mine]
+        texts = iter(texts_of([h.ids for one in own for h in one[: 1 + part.alternatives]], part.translator.tokenizer))
+        for line, one in zip(mine, own, strict=True):
+            best, *others = (line.translation(next(texts), h) for h in one[: 1 + part.alternatives])
+            into[line.number] = replace(best, alternatives=tuple(others))
+    progress(sum(len(part.lines) for part in parts) - len(lines))
     return results
+
+
+def _encoded(part: Part) -> Iterator[tuple[int, list[int]]]:
+    """The number and the source token ids of each line that is not empty."""
+    filled = [i for i, line in enumerate(part.lines) if line.strip()]
+    ids = encode([part.lines[i] for i in filled], part.translator.tokenizer, part.translator.prompt)
+    return zip(filled, ids, strict=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Todo:
+    """A line to translate."""
+
+    part: Part
+    number: int
+    """Its place in the part."""
+    whole: list[int]
+    """Its token ids."""
+    row: list[int]
+    """Those that the model reads."""
+
+    @property
+    def limit(self) -> int:
+        return limit_of(len(self.row), self.part.decoding)
+
+    def translation(self, text: str, one: Generated) -> Translation:
+        limit = limit_name(len(self.row), self.part.decoding) if one.cut else ""
+        return Translation(one_line(text), one.score, limit, len(self.row) < len(self.whole))
 
 
 @dataclass(frozen=True)
@@ -140,50 +202,50 @@ class _Job:
     """Lines to translate."""
 
     translator: LoadedModel
-    rows: list[list[int]]
-    """Source token ids."""
-    limits: list[int]
+    lines: list[_Todo]
     decoding: DecodingConfig
     scores: bool
     progress: Callable[[int], None]
+    budget: Budget
 
-    def searched(self, decoder: Decoder) -> list[Generated]:
-        """Translate by the decoder; what is finished stays so where memory runs out in between."""
-        done: dict[int, Generated] = {}
-        rules, budget = self._rules(), _budget(self.decoding)
+    def searched(self, decoder: Decoder) -> list[list[Generated]]:
+        """The hypotheses of each line, by the decoder; what is finished stays so where memory runs out in between."""
+        done: dict[int, list[Generated]] = {}
+        rules = self._rules()
 
         def found(number: int, hypotheses: list[Hypothesis]) -> None:
-            best = hypotheses[0]
-            score = best.log_probability / best.chosen if self.scores and best.chosen else None
-            done[number] = Generated(best.ids, score, best.cut)
+            done[number] = [self._kept(one) for one in hypotheses[: 1 + self.lines[number].part.alternatives]]
             self.progress(1)
 
         def work(most: int) -> None:
-            rows = enumerate(zip(self.rows, self.limits, strict=True))
-            left = [Line(i, ids, limit) for i, (ids, limit) in rows if i not in done]
+            rows = [(i, line) for i, line in enumerate(self.lines) if i not in done]
+            left = [Line(i, line.row, line.limit, line.part.adapter) for i, line in rows]
             search(decoder, left, rules, lambda longest: _places(self.translator, self.decoding, longest, most), found)
 
-        budget.run(work)
-        return [done[i] for i in range(len(self.rows))]
+        self.budget.run(work)
+        return [done[i] for i in range(len(self.lines))]
 
-    def generated(self) -> list[Generated]:
-        """Translate by transformers' `generate`, in batches sorted by length."""
-        lengths = np.array([len(row) for row in self.rows], dtype=np.int64)
+    def _kept(self, one: Hypothesis) -> Generated:
+        score = one.log_probability / one.chosen if self.scores and one.chosen else None
+        return Generated(one.ids, score, one.cut)
+
+    def generated(self) -> list[list[Generated]]:
+        """Translate by transformers' `generate`, in batches sorted by length: one hypothesis of each line."""
+        lengths = np.array([len(line.row) for line in self.lines], dtype=np.int64)
         alone = lengths, np.zeros_like(lengths)
         done: dict[int, Generated] = {}
-        budget = _budget(self.decoding)
-        for batch in sorted_batches(*alone, budget.tokens):
+        for batch in sorted_batches(*alone, self.budget.tokens):
 
             def work(most: int, batch: Ints = batch) -> list[Generated]:
                 parts = batches_within(batch, *alone, most)
                 return [one for part in parts for one in self._generated(part)]
 
-            done.update(zip(batch.tolist(), budget.run(work), strict=True))
+            done.update(zip(batch.tolist(), self.budget.run(work), strict=True))
             self.progress(len(batch))
-        return [done[i] for i in range(len(self.rows))]
+        return [[done[i]] for i in range(len(self.lines))]
 
     def _generated(self, part: Ints) -> list[Generated]:
-        rows, limits = [self.rows[i] for i in part], [self.limits[i] for i in part]
+        rows, limits = [self.lines[i].row for i in part], [self.lines[i].limit for i in part]
         return generate(self.translator, rows, limits, self.decoding, self.scores)
 
     def _rules(self) -> Rules:
@@ -199,7 +261,7 @@ class _Job:
         )
 
 
-def _budget(decoding: DecodingConfig) -> Budget:
+def first_budget(decoding: DecodingConfig) -> Budget:
     """How many padded source tokens to translate at a time."""
     return Budget(max(1, decoding.batch_tokens // decoding.beams))
 

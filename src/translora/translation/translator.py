@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal, overload
@@ -15,7 +14,7 @@ from typing import Literal, overload
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from translora.config import Config
+from translora.config import Config, DecodingConfig
 from translora.data.given import given_corpus
 from translora.data.pairs import Corpus
 from translora.data.tokens import encode
@@ -88,18 +87,7 @@ class Translator:
         """
         path = Path(name)
         adapter = adapter_folder(path)
-        config = model_config(name)
-        decoding = dataclasses.replace(config.decoding, max_tokens=max_tokens or config.decoding.max_tokens)
-        config = dataclasses.replace(
-            config,
-            method="none",
-            init="pretrained",
-            source=source or config.source,
-            target=target or config.target,
-            device=device or config.device,
-            dtype=dtype or config.dtype,
-            decoding=decoding,
-        )
+        config = translating_config(name, source, target, device, dtype, max_tokens)
         marker = read_marker(path)
         if marker and marker.format == "ctranslate2":
             marker.require_languages(path, config.source, config.target)
@@ -203,31 +191,48 @@ class Translator:
         is to say of the lines; without it that is said at the end. `advance` is called with the number of lines that
         are done since the last call.
         """
-        decoding = dataclasses.replace(
-            self.config.decoding,
-            beams=beams or self.config.decoding.beams,
-            max_tokens=max_tokens or self.config.decoding.max_tokens,
-        )
-        config = dataclasses.replace(self.config, decoding=decoding)
-        if isinstance(self.loaded, ExportedModel):
-            work = self.loaded.decode
-        else:
-            check_lengths(self.loaded, config)
-            self._decoder = self._decoder or make_decoder(self.loaded)
-            work = partial(decode, self.loaded, decoder=self._decoder)
-        pieces = [sentences(line, self.config.source, self._is_long) for line in lines]
+        decoding = self.decoding(beams, max_tokens)
+        pieces = self.split(lines)
         flat = [piece for parts in pieces for piece in parts]
         if progress:
             with meter(progress, len(flat), "sentences") as shown:
-                found = work(flat, decoding, shown.advance, scores)
+                found = self.decode_sentences(flat, decoding, shown.advance, scores)
         else:
-            found = work(flat, decoding, advance, scores)
-        results = self._together(pieces, found)
+            found = self.decode_sentences(flat, decoding, advance, scores)
+        results = self.together(pieces, found)
         own = notes or self.notes(progress or "translate", "max_tokens=")
         own.add(lines, pieces, results, decoding)
         if notes is None:
             own.say()
         return results
+
+    def decoding(self, beams: int = 0, max_tokens: int = 0) -> DecodingConfig:
+        """How lines are translated: the configuration's, but for what is given.
+
+        Raises `ConfigError` for a limit that the model cannot reach.
+        """
+        own = self.config.decoding
+        found = dataclasses.replace(own, beams=beams or own.beams, max_tokens=max_tokens or own.max_tokens)
+        if isinstance(self.loaded, LoadedModel):
+            check_lengths(self.loaded, dataclasses.replace(self.config, decoding=found))
+        return found
+
+    def split(self, lines: Sequence[str]) -> list[list[str]]:
+        """Each of `lines` alone, or the sentences of one that has more tokens than training took."""
+        return [sentences(line, self.config.source, self._is_long) for line in lines]
+
+    def decode_sentences(
+        self,
+        texts: Sequence[str],
+        decoding: DecodingConfig,
+        advance: Callable[[int], None] = lambda texts: None,
+        scores: bool = False,
+    ) -> list[Translation]:
+        """Translate `texts`, however long each is, in order."""
+        if isinstance(self.loaded, ExportedModel):
+            return self.loaded.decode(texts, decoding, advance, scores)
+        self._decoder = self._decoder or make_decoder(self.loaded)
+        return decode(self.loaded, texts, decoding, advance, scores, self._decoder)
 
     def notes(self, label: str, flag: str, first: int = 0) -> Notes:
         """An empty collection of what there is to say of lines; see `decode`."""
@@ -238,8 +243,8 @@ class Translator:
         most = self.config.data.max_tokens
         return len(line.encode()) >= most and len(next(encode([line], self.tokenizer, self.prompt))) > most
 
-    def _together(self, pieces: Sequence[Sequence[str]], found: Sequence[Translation]) -> list[Translation]:
-        """One translation a line: those of its sentences, put together."""
+    def together(self, pieces: Sequence[Sequence[str]], found: Sequence[Translation]) -> list[Translation]:
+        """One translation per line: those of its `pieces`, as `split` made them, put together."""
         rest = iter(found)
         groups = [list(islice(rest, len(parts))) for parts in pieces]
         return [
@@ -336,6 +341,29 @@ class Translator:
                     f"{name}: not uploaded ({reason}): check the network, the name, and that `hf auth login` was done"
                 ) from error
         return str(address)
+
+
+def translating_config(
+    name: str | Path,
+    source: str = "",
+    target: str = "",
+    device: str = "",
+    dtype: Dtype | None = None,
+    max_tokens: int = 0,
+) -> Config:
+    """The configuration by which `name` translates: that of `model_config`, but for what is given."""
+    config = model_config(name)
+    decoding = dataclasses.replace(config.decoding, max_tokens=max_tokens or config.decoding.max_tokens)
+    return dataclasses.replace(
+        config,
+        method="none",
+        init="pretrained",
+        source=source or config.source,
+        target=target or config.target,
+        device=device or config.device,
+        dtype=dtype or config.dtype,
+        decoding=decoding,
+    )
 
 
 def model_config(name: str | Path) -> Config:

@@ -59,7 +59,48 @@ class Decoder:
                 module.training = training
         self.shape = cache_shape(base, dtype)
         self.vocabulary = int(base.lm_head.out_features)
-        self.adapters = tuple(adapters)
+        self.adapters: tuple[str, ...] = tuple(adapters)
+        """The adapters by number; an empty name is a free number."""
+
+    def take(self, model: torch.nn.Module, adapter: str, name: str) -> int:
+        """Add `adapter` of `model`, a PEFT model on this decoder's base, as `name`; returns its number.
+
+        Not to be called while a search is under way. Raises `UnknownLayerError` for an adapter that is more than a
+        plain LoRA.
+        """
+        number = self.adapters.index("") if "" in self.adapters else len(self.adapters)
+        other = Decoder(model, self.shape.dtype, own=False)
+        try:
+            for mine, theirs in zip(self._embeddings(), other._embeddings(), strict=True):
+                mine.take(number, theirs, adapter)
+            for own, their in zip(self._products(), other._products(), strict=True):
+                own.take(number, their, adapter)
+        except UnknownLayerError:
+            self._drop(number)
+            raise
+        self.adapters = (*self.adapters[:number], name, *self.adapters[number + 1 :])
+        return number
+
+    def drop(self, number: int) -> None:
+        """Forget the adapter of that number; not to be called while a search is under way."""
+        self._drop(number)
+        names = [*self.adapters[:number], "", *self.adapters[number + 1 :]]
+        while names and not names[-1]:
+            names.pop()
+        self.adapters = tuple(names)
+
+    def _drop(self, number: int) -> None:
+        for embedding in self._embeddings():
+            embedding.drop(number)
+        for product in self._products():
+            product.drop(number)
+
+    def _embeddings(self) -> list[Embedding]:
+        return [self._source_embedding, self._embedding]
+
+    def _products(self) -> list[Product]:
+        layers = [product for layer in (*self._encoder, *self._layers) for product in layer.products]
+        return [*layers, self._source, self._head]
 
     def _read(self, base: Any, making: Making) -> None:
         self._source_embedding = Embedding(base.encoder.embed_tokens, making)
@@ -75,8 +116,7 @@ class Decoder:
     @property
     def nbytes(self) -> int:
         """The bytes of the copies of weights."""
-        layers = sum(layer.nbytes for layer in (*self._encoder, *self._layers))
-        return layers + self._source.nbytes + self._head.nbytes
+        return sum(product.nbytes for product in self._products())
 
     @torch.no_grad()
     def encode(self, rows: Sequence[Sequence[int]], which: torch.Tensor | None = None) -> Encoded:
@@ -197,13 +237,14 @@ class _Layer:
         self.attend = layer.SelfAttention
         self.qkv = Product((self.attend.q, self.attend.k, self.attend.v), making, layer.layer_norm)
         self.out = Product((self.attend.o,), making)
-        self._products = [self.qkv, self.out]
+        self.products = [self.qkv, self.out]
+        """All its products, always in the same order."""
         if len(block.layer) > 2:
             layer = block.layer[1]
             across = layer.EncDecAttention
             self.source_q = Product((across.q,), making, layer.layer_norm)
             self.source_out = Product((across.o,), making)
-            self._products += [self.source_q, self.source_out]
+            self.products += [self.source_q, self.source_out]
         layer = block.layer[-1]
         dense = layer.DenseReluDense
         self._gated = hasattr(dense, "wi_0")
@@ -211,13 +252,13 @@ class _Layer:
         inner = (dense.wi_0, dense.wi_1) if self._gated else (dense.wi,)
         self._inner = [Product((module,), making, layer.layer_norm) for module in inner]
         self._outer = Product((dense.wo,), making)
-        self._products += [*self._inner, self._outer]
+        self.products += [*self._inner, self._outer]
         self._ages: torch.Tensor | None = None
 
     @property
     def nbytes(self) -> int:
         """The bytes of the copies of weights."""
-        return sum(product.nbytes for product in self._products)
+        return sum(product.nbytes for product in self.products)
 
     def feed_forward(self, x: torch.Tensor, which: Groups | None) -> torch.Tensor:
         """`x` (rows, width) plus its feed-forward."""

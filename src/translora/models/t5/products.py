@@ -62,6 +62,23 @@ class Product:
             if making.adapters:
                 self._sides = _Sides.of(modules, making, columns, scale)
 
+    def take(self, number: int, other: Product, name: str) -> None:
+        """Keep the adapter `name` of the same layers, which `other` has, as number `number`.
+
+        Raises `UnknownLayerError` for an adapter that is more than a plain LoRA.
+        """
+        wide = torch.promote_types(self._making.dtype, torch.float32)
+        columns = None if self._norm is None else self._norm.weight.detach().to(wide)
+        making = Making(self._making.dtype, adapters=(name,))
+        found = _Sides.of(other._modules, making, columns, self._scale)
+        self.drop(number)
+        if found:
+            self._sides = found.numbered(number, self._sides)
+
+    def drop(self, number: int) -> None:
+        """Forget the adapter of that number."""
+        self._sides = self._sides.without(number) if self._sides else None
+
     @property
     def nbytes(self) -> int:
         """The bytes of the copies."""
@@ -190,10 +207,20 @@ class Embedding:
             self._module = module.get_base_layer()
             for number, name in enumerate(making.adapters):
                 if name in module.lora_embedding_A:
-                    a, b = module.lora_embedding_A[name].detach(), module.lora_embedding_B[name].detach()
-                    self._sides[number] = a.t(), b.t() * float(module.scaling[name])
+                    self._sides[number] = _embedding_sides(module, name)
         if type(self._module) is not torch.nn.Embedding:
             raise UnknownLayerError(f"{type(self._module).__name__} cannot have an adapter for each row")
+
+    def take(self, number: int, other: Embedding, name: str) -> None:
+        """Keep the adapter `name` of the same embedding, which `other` has, as number `number`."""
+        self.drop(number)
+        module = other._module
+        if isinstance(module, LoraEmbedding) and name in module.lora_embedding_A:
+            self._sides = {**self._sides, number: _embedding_sides(module, name)}
+
+    def drop(self, number: int) -> None:
+        """Forget the adapter of that number."""
+        self._sides = {other: part for other, part in self._sides.items() if other != number}
 
     def __call__(self, ids: torch.Tensor, which: Groups | None = None) -> torch.Tensor:
         """The vectors of `ids` (rows,), shape (rows, width); `which` says which adapter each row has."""
@@ -203,6 +230,12 @@ class Embedding:
                 rows = (which.which == number).nonzero()[:, 0]
                 x = x.index_add(0, rows, a[ids[rows]] @ b)
         return x
+
+
+def _embedding_sides(module: Any, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """A (vocabulary, rank) and B (rank, width), the scale in it, of the adapter `name`."""
+    a, b = module.lora_embedding_A[name].detach(), module.lora_embedding_B[name].detach()
+    return a.t(), b.t() * float(module.scaling[name])
 
 
 class Groups:
@@ -245,6 +278,16 @@ class _Sides:
                 a = a if columns is None else a * columns
                 parts[number] = a.t().to(making.dtype).contiguous(), (b * scale).to(making.dtype)
         return cls(parts) if parts else None
+
+    def numbered(self, number: int, others: _Sides | None) -> _Sides:
+        """These parts, of one adapter, as number `number`, with those of `others`."""
+        (part,) = self._parts.values()
+        return _Sides({**(others._parts if others else {}), number: part})
+
+    def without(self, number: int) -> _Sides | None:
+        """The parts of the other adapters; None where there are none."""
+        parts = {other: part for other, part in self._parts.items() if other != number}
+        return _Sides(parts) if parts else None
 
     def add(self, out: torch.Tensor, x: torch.Tensor, groups: Groups) -> torch.Tensor:
         """`out` (rows, out) plus the part of each row's adapter of `x` (rows, in)."""

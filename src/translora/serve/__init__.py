@@ -1,0 +1,1 @@
+"""The server: many adapters on one base, behind the interfaces that translation clients speak. Trains nothing."""

@@ -1,0 +1,45 @@
+"""What an operator measures, in Prometheus' format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_LINES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Metrics:
+    """The counters of one server."""
+
+    def __init__(self, waiting: Callable[[], float]) -> None:
+        """`waiting` tells how many lines wait in the queue."""
+        self.registry = CollectorRegistry()
+        made: dict[str, Any] = {"registry": self.registry, "namespace": "translora"}
+        self.requests = Counter("requests", "Requests, by route and status", ["route", "status"], **made)
+        self.latency = Histogram("request_seconds", "Time to the answer", ["route"], buckets=_SECONDS, **made)
+        self.under_way = Gauge("requests_under_way", "Requests that are being answered", **made)
+        self.lines = Counter("lines", "Lines translated, by model", ["model"], **made)
+        self.characters = Counter("characters", "Characters of the sources, by model", ["model"], **made)
+        self.batch_lines = Histogram("batch_lines", "Lines translated together", buckets=_LINES, **made)
+        self.batch_seconds = Histogram("batch_seconds", "Time of a batch", buckets=_SECONDS, **made)
+        Gauge("queue_lines", "Lines that wait for the worker", **made).set_function(waiting)
+
+    def batch(self, lines: int, seconds: float) -> None:
+        """A batch of so many lines took so long."""
+        self.batch_lines.observe(lines)
+        self.batch_seconds.observe(seconds)
+
+    def forget(self, model: str) -> None:
+        """Drop the figures of a removed model."""
+        for counter in (self.lines, self.characters):
+            try:
+                counter.remove(model)
+            except KeyError:
+                continue
+
+    def text(self) -> bytes:
+        """All of it."""
+        return generate_latest(self.registry)

@@ -1,0 +1,118 @@
+"""translora's own routes: `/v1/translate`, `/v1/models`, `/v1/adapters`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from translora.serve.engines import Options
+from translora.serve.models import Served
+from translora.serve.refusals import RefusalError
+from translora.serve.service import Service
+
+router = APIRouter(prefix="/v1", tags=["translora"])
+
+
+class TranslateRequest(BaseModel):
+    """Texts to translate."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    texts: str | list[str] = Field(description="A text or several.")
+    adapter: str = Field("", description="The model, by name; without it one is chosen by the languages.")
+    source: str = Field("", description="The source language.")
+    target: str = Field("", description="The target language.")
+    beams: int = Field(0, ge=0, description="The beam size; 0 is the server's.")
+    scores: bool = Field(False, description="Whether to give the mean log-probability per token of each text.")
+    alternatives: int = Field(0, ge=0, description="How many next best translations to give; beams are raised to it.")
+    format: Literal["text", "html"] = Field("text", description="Whether to translate the text between tags alone.")
+
+
+class Translated(BaseModel):
+    """A translated text."""
+
+    text: str
+    score: float | None = Field(None, description="Null where it was not asked for, or the text is several lines.")
+    cut: bool = Field(description="Whether the translation reached its limit and is cut there.")
+    alternatives: list[str] = []
+
+
+class TranslateAnswer(BaseModel):
+    """The translations, in order."""
+
+    adapter: str = Field(description="The model that translated.")
+    source: str
+    target: str
+    translations: list[Translated]
+
+
+class AdapterRequest(BaseModel):
+    """An adapter to serve."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str = Field(min_length=1, description="A run or adapter folder, relative to the root of adapters.")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+
+
+def service_of(request: Request) -> Service:
+    """The service behind the request's application."""
+    found: Service = request.app.state.service
+    return found
+
+
+def header_key(request: Request, scheme: str) -> str | None:
+    """The key of an `Authorization` header of that scheme; None without one."""
+    given, _, key = request.headers.get("authorization", "").partition(" ")
+    if given.lower() != scheme.lower():
+        return None
+    return key.strip().encode("latin-1").decode("utf-8", "replace")
+
+
+def _check(request: Request) -> Service:
+    service = service_of(request)
+    service.settings.keys.check(header_key(request, "Bearer"))
+    return service
+
+
+@router.post("/translate")
+async def translate(request: Request, asked: TranslateRequest) -> TranslateAnswer:
+    """Translate texts by the adapter of a name, or by the first that knows the languages."""
+    service = _check(request)
+    if not (asked.adapter or asked.source or asked.target) and len(service.models) > 1:
+        raise RefusalError(400, "name an adapter or the languages: several models are served")
+    served, pair = service.choose(asked.source, asked.target, asked.adapter)
+    texts = [asked.texts] if isinstance(asked.texts, str) else asked.texts
+    options = Options(asked.beams, asked.scores, asked.alternatives)
+    found = await service.translate(request, (served, pair), texts, options, asked.format == "html")
+    translations = [
+        Translated(text=one.text, score=one.score, cut=one.cut, alternatives=list(one.alternatives)) for one in found
+    ]
+    return TranslateAnswer(adapter=served.name, source=pair[0], target=pair[1], translations=translations)
+
+
+@router.get("/models")
+async def models(request: Request) -> dict[str, Any]:
+    """The models that are served, and the names of those that could not be loaded."""
+    service = _check(request)
+    return {"models": [_shown(one) for one in service.models], "failed": sorted(service.models.failed)}
+
+
+@router.post("/adapters", status_code=201)
+async def add_adapter(request: Request, asked: AdapterRequest) -> dict[str, Any]:
+    """Load an adapter from below the root of adapters, while requests go on."""
+    return _shown(await _check(request).add(asked.name, asked.path))
+
+
+@router.delete("/adapters/{name}")
+async def remove_adapter(request: Request, name: str) -> dict[str, str]:
+    """Serve an adapter no more; requests that wait for it are still answered."""
+    _check(request).remove(name)
+    return {"removed": name}
+
+
+def _shown(served: Served) -> dict[str, Any]:
+    pairs = [{"source": source, "target": target} for source, target in served.pairs]
+    return {"name": served.name, "kind": served.kind, "languages": pairs, "shares_base": served.shared}

@@ -1,0 +1,208 @@
+"""What all protocols call: texts in, translations out, with the limits, the queue and the figures in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+
+from translora.errors import OutOfMemoryError, TransloraError
+from translora.runs.folder import adapter_folder
+from translora.serve.batcher import Batcher
+from translora.serve.detection import Detector
+from translora.serve.engines import Options
+from translora.serve.limits import ApiKeys, Limits
+from translora.serve.metrics import Metrics
+from translora.serve.models import Models, Pair, Served
+from translora.serve.refusals import GONE, RefusalError
+from translora.serve.texts import Piece, lines_of, nodes_of, restored
+from translora.translation.decode import Translation
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Translated:
+    """A text of a client, translated."""
+
+    text: str
+    score: float | None = None
+    """The mean log-probability per token, where asked for and the text is one line."""
+    cut: bool = False
+    """Whether part of it reached its limit."""
+    alternatives: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the server behaves."""
+
+    limits: Limits = field(default_factory=Limits)
+    keys: ApiKeys = field(default_factory=ApiKeys)
+    beams: int = 0
+    """The beams of requests that do not ask for a number; 0 stands for each model's own."""
+    adapters_root: Path | None = None
+    """The folder below which adapters may be added; without it none may."""
+    origins: tuple[str, ...] = ()
+    """The web pages that browsers may call the server from."""
+
+
+class Service:
+    """The models, the queue and the figures of one server."""
+
+    def __init__(self, models: Models, settings: Settings) -> None:
+        self.models, self.settings = models, settings
+        self.metrics = Metrics(lambda: self.batcher.room.used)
+        self.batcher = Batcher(settings.limits.queue_lines, settings.limits.patience, self.metrics)
+        self.detector = Detector()
+        models.exclusive = self.batcher.exclusive
+        self.characters = 0
+        """How many characters were translated."""
+        self.draining = False
+        """Whether the server is about to end."""
+
+    def choose(self, source: str = "", target: str = "", name: str = "") -> tuple[Served, Pair]:
+        """The model of that name, or for these languages; empty codes mean any where there is a name.
+
+        Raises `RefusalError` where there is none.
+        """
+        if not name:
+            found = self.models.find(source, target)
+            if found is None:
+                raise RefusalError(400, f"{source} to {target} is not supported")
+            return found
+        served = self.models.get(name)
+        if served is None:
+            raise RefusalError(404, f"no model named {name} is served")
+        pair = served.pair(source, target)
+        if pair is None:
+            raise RefusalError(
+                400, f"{name} does not translate {source or 'any language'} to {target or 'any language'}"
+            )
+        return served, pair
+
+    async def translate(
+        self,
+        request: Request,
+        chosen: tuple[Served, Pair],
+        texts: Sequence[str],
+        options: Options,
+        markup: bool = False,
+    ) -> list[Translated]:
+        """Translate `texts`, line by line; with `markup` the text between the tags alone.
+
+        Raises `RefusalError` for too much of anything, where the server is too busy, or the client is gone.
+        """
+        limits = self.settings.limits
+        limits.check_texts(texts)
+        limits.check_beams(options.beams)
+        beams = max(options.beams or self.settings.beams, options.alternatives + 1 if options.alternatives else 0)
+        limits.check_beams(beams)
+        options = Options(beams, options.scores, options.alternatives)
+        pieces = [nodes_of(text) if markup else lines_of(text) for text in texts]
+        lines = [piece.text for parts in pieces for piece in parts if piece.translated]
+        found = iter(await self._lines(request, chosen, lines, options))
+        served = chosen[0]
+        self.metrics.lines.labels(served.name).inc(len(lines))
+        characters = sum(map(len, lines))
+        self.metrics.characters.labels(served.name).inc(characters)
+        self.characters += characters
+        return [_translated(parts, [next(found) for piece in parts if piece.translated], options) for parts in pieces]
+
+    async def _lines(
+        self, request: Request, chosen: tuple[Served, Pair], lines: list[str], options: Options
+    ) -> list[Translation]:
+        if not lines:
+            return []
+        if self.draining and not self.batcher.alive:
+            raise RefusalError(503, "the server is going down", 1)
+        work = self.batcher.translate(*chosen, lines, options)
+        try:
+            return await unless_gone(request, asyncio.wait_for(work, self.settings.limits.seconds))
+        except TimeoutError as error:
+            raise RefusalError(503, f"not done within {self.settings.limits.seconds:g} seconds", 1) from error
+        except OutOfMemoryError as error:
+            raise RefusalError(503, "the server has no memory left for this request") from error
+
+    async def add(self, name: str, folder: str) -> Served:
+        """Serve the adapter in `folder`, which lies below the root of adapters.
+
+        Raises `RefusalError` for another folder, a name that is taken, and what cannot be loaded.
+        """
+        path = self._below_root(folder)
+        if self.models.get(name):
+            raise RefusalError(409, f"a model named {name} is served already")
+        try:
+            return await asyncio.to_thread(self.models.add, name, str(path))
+        except TransloraError as error:
+            raise RefusalError(400, str(error)) from error
+
+    def remove(self, name: str) -> None:
+        """Serve that adapter no more; requests that wait for it are answered. Raises `RefusalError` without one."""
+        found = self.models.get(name)
+        if found is not None and found.kind != "adapter":
+            raise RefusalError(400, f"{name} is not an adapter: only adapters can be removed")
+        served = self.models.remove(name)
+        if served is None:
+            raise RefusalError(404, f"no adapter named {name} is served")
+        self.batcher.retire(served, self._release)
+
+    def _release(self, served: Served) -> None:
+        self.models.release(served)
+        if self.models.get(served.name) is None:
+            self.metrics.forget(served.name)
+
+    def _below_root(self, folder: str) -> Path:
+        root = self.settings.adapters_root
+        if root is None:
+            raise RefusalError(403, "this server takes no adapters: it was started without --adapters-root")
+        missing = RefusalError(400, "there is no adapter of that path below the root of adapters")
+        try:
+            root = root.resolve(strict=True)
+            path = (root / folder).resolve(strict=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise missing from error
+        if path == root or not path.is_relative_to(root):
+            raise missing
+        found = adapter_folder(path)
+        if found is None or not found.resolve().is_relative_to(root):
+            raise missing
+        for file in found.iterdir():
+            if not file.resolve().is_relative_to(root):
+                raise missing
+        return path
+
+
+def _translated(pieces: Sequence[Piece], lines: Sequence[Translation], options: Options) -> Translated:
+    """A text of its translated lines."""
+    text = restored(pieces, iter([line.text for line in lines]))
+    score = lines[0].score if options.scores and len(lines) == 1 else None
+    most = max((len(line.alternatives) for line in lines), default=0)
+    others = []
+    for number in range(most):
+        chosen = [[line, *line.alternatives][min(number + 1, len(line.alternatives))].text for line in lines]
+        others.append(restored(pieces, iter(chosen)))
+    return Translated(text, score, any(line.cut for line in lines), tuple(others))
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of `work`, which is cancelled where the client goes away; the request's body must have been read."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_disconnected(request.receive))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise RefusalError(GONE, "the client is gone")
+        return task.result()
+    finally:
+        task.cancel()
+        gone.cancel()
+
+
+async def _disconnected(receive: Callable[[], Any]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue

@@ -1,0 +1,258 @@
+"""Limits at n-1, n and n+1, API keys, the bounded queue, clients that go away, and memory that runs out."""
+
+import hashlib
+import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import deepl
+import pytest
+from servers import LINES, serving
+
+import translora
+from translora.errors import ConfigError
+from translora.serve.limits import ApiKeys, Limits
+from translora.translation import decode
+
+KEYS = ("secret", "schlüssel-ß", "k" * 200)
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory):
+    """A server that needs a key."""
+    file = tmp_path_factory.mktemp("keys") / "keys"
+    hashes = [hashlib.sha256(key.encode()).hexdigest() for key in KEYS]
+    file.write_text(f"# who may\nweblate {hashes[0]}\n{hashes[1].upper()} # bare\n\n{hashes[2]}\n", encoding="utf-8")
+    with serving(["mini"], keys=ApiKeys.read(file)) as server:
+        yield server
+
+
+def asked_by(server, key):
+    """The statuses of LibreTranslate's, DeepL's, OPUS-CAT's and our own interface for a key."""
+    pair = {"source": "de", "target": "en"}
+    bytes_key = key.encode()
+    return [
+        server.post("/translate", json={"q": "Ja", **pair, "api_key": key}).status_code,
+        server.post("/translate", data={"q": "Ja", **pair, "api_key": key}).status_code,
+        server.post("/translate", data={"q": "Ja", **pair}, params={"api_key": key}).status_code,
+        server.post(
+            "/v2/translate",
+            data={"text": "Ja", "source_lang": "de", "target_lang": "en"},
+            headers={b"authorization": b"DeepL-Auth-Key " + bytes_key},
+        ).status_code,
+        server.get(
+            "/MtRestService/TranslateJson",
+            params={"input": "Ja", "srcLangCode": "de", "trgLangCode": "en", "tokenCode": key},
+        ).status_code,
+        server.post(
+            "/v1/translate", json={"texts": "Ja", **pair}, headers={b"authorization": b"Bearer " + bytes_key}
+        ).status_code,
+    ]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_right_key(locked, key):
+    assert asked_by(locked, key) == [200] * 6
+
+
+@pytest.mark.parametrize("key", ["secre", "secrett", "Secret", " x", "schlussel-ß", "k" * 199, "k" * 201, "\x00", "🔑"])
+def test_a_wrong_key(locked, key):
+    if key == "\x00":  # no header can hold it
+        asked = {"q": "Ja", "source": "de", "target": "en", "api_key": key}
+        assert locked.post("/translate", json=asked).status_code == 403
+        return
+    assert asked_by(locked, key) == [403] * 6
+
+
+def test_no_key(locked):
+    pair = {"source": "de", "target": "en"}
+    assert locked.post("/translate", json={"q": "Ja", **pair}).status_code == 400
+    assert locked.post("/translate", json={"q": "Ja", **pair, "api_key": ""}).status_code == 400
+    assert locked.post("/v1/translate", json={"texts": "Ja", **pair}).status_code == 401
+    assert locked.post("/v1/adapters", json={"name": "a", "path": "a"}).status_code == 401
+    assert locked.delete("/v1/adapters/mini").status_code == 401
+    assert locked.get("/v2/usage").status_code == 403
+    assert locked.get("/health").status_code == locked.get("/languages").status_code == 200
+    assert locked.get("/frontend/settings").json()["keyRequired"] is True
+    client = deepl.Translator("wrong", server_url=locked.url)
+    with pytest.raises(deepl.AuthorizationException):
+        client.translate_text("a", target_lang="EN-US")
+    client.close()
+
+
+@pytest.mark.parametrize("text", ["", "# none", "secret", "x" * 64, "name " + "a" * 63])
+def test_a_file_of_keys_that_is_none(tmp_path, text):
+    file = tmp_path / "keys"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match="keys"):
+        ApiKeys.read(file)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        ApiKeys.read(tmp_path / "none")
+
+
+@pytest.mark.parametrize(("count", "status"), [(249, 200), (250, 200), (251, 400)])
+def test_characters(mini_server, count, status):
+    text = "a " * (count // 2) + "." * (count % 2)
+    pair = {"source": "de", "target": "en"}
+    half = [text[: count // 2], text[count // 2 :]]
+    assert mini_server.post("/v1/translate", json={"texts": half, **pair}).status_code == status
+    assert mini_server.post("/translate", json={"q": text, **pair}).status_code == status
+    answer = mini_server.post("/translate", data={"q": text, **pair, "source": "auto"})
+    assert answer.status_code == status
+    assert status == 200 or "exceed the limit of 250" in answer.json()["error"]
+    asked = {"text": half, "source_lang": "de", "target_lang": "en"}
+    assert mini_server.post("/v2/translate", json=asked).status_code == status
+
+
+@pytest.mark.parametrize(("count", "status"), [(4, 200), (5, 200), (6, 400)])
+def test_texts(mini_server, count, status):
+    pair = {"source": "de", "target": "en"}
+    assert mini_server.post("/v1/translate", json={"texts": ["Ja"] * count, **pair}).status_code == status
+    assert mini_server.post("/translate", json={"q": ["Ja"] * count, **pair}).status_code == status
+
+
+@pytest.mark.parametrize(("beams", "status"), [(3, 200), (4, 200), (5, 400)])
+def test_beams(mini_server, beams, status):
+    asked = {"texts": ["Ja"], "source": "de", "target": "en", "beams": beams}
+    assert mini_server.post("/v1/translate", json=asked).status_code == status
+
+
+@pytest.mark.parametrize(("size", "status"), [(4999, 200), (5000, 200), (5001, 413)])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_bytes(mini_server, size, status, chunked):
+    body = json.dumps({"q": "Ja", "source": "de", "target": "en"}).encode().ljust(size)
+    content = iter([body[:100], body[100:]]) if chunked else body
+    answer = mini_server.post("/translate", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == status
+    assert status == 200 or "5000 bytes" in answer.json()["error"]
+
+
+def test_a_full_queue_waits_before_it_says_so(adapters):
+    limits = Limits(queue_lines=2 * len(LINES), patience=0.3)
+    with serving([adapters / "a0"], limits=limits) as server, ThreadPoolExecutor(3) as pool:
+        with server.busy():
+            waiting = [pool.submit(server.texts, LINES, adapter="a0") for _ in range(2)]
+            server.wait_for(2 * len(LINES))
+            begun = time.monotonic()
+            refused = server.post("/v1/translate", json={"texts": LINES})
+            assert time.monotonic() - begun >= 0.3
+            assert refused.status_code == 429
+            assert int(refused.headers["retry-after"]) >= 1
+            assert server.get("/health").status_code == 200
+        expected = translora.Translator.from_pretrained(adapters / "a0").translate(LINES)
+        assert [one.result() for one in waiting] == [expected] * 2
+        assert server.texts(LINES, adapter="a0") == expected
+        server.wait_for(0)
+
+
+def test_a_place_in_the_queue_is_waited_for(adapters):
+    limits = Limits(queue_lines=len(LINES), patience=60)
+    with serving([adapters / "a0"], limits=limits) as server, ThreadPoolExecutor(4) as pool:
+        with server.busy():
+            waiting = [pool.submit(server.texts, LINES, adapter="a0") for _ in range(4)]
+            while server.service.metrics.under_way._value.get() < 4:
+                time.sleep(0.01)
+        assert len({tuple(one.result()) for one in waiting}) == 1
+        assert server.texts(LINES * 3, adapter="a0")  # more than the queue holds: alone
+        server.wait_for(0)
+
+
+def test_a_client_that_goes_away_gives_its_place_back(server):
+    address = urlsplit(server.url)
+    body = json.dumps({"texts": LINES, "adapter": "a0"}).encode()
+    head = "POST /v1/translate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    head += f"content-length: {len(body)}\r\n\r\n"
+    with server.busy():
+        with socket.create_connection((address.hostname, address.port)) as client:
+            client.sendall(head.encode() + body)
+            server.wait_for(len(LINES))
+        server.wait_for(0)
+    assert server.texts(LINES, adapter="a0")
+
+
+def test_a_request_that_takes_too_long_is_refused(adapters):
+    with serving([adapters / "a0"], limits=Limits(seconds=0.2)) as server:
+        with server.busy():
+            answer = server.post("/v1/translate", json={"texts": LINES})
+            assert answer.status_code == 503
+            assert "not done within 0.2 seconds" in answer.json()["error"]
+            server.wait_for(0)
+        assert server.texts(LINES[:1]) is not None
+
+
+def test_out_of_memory_halves_the_batch_for_good(adapters, monkeypatch):
+    search, asked = decode.search, []
+
+    def short(decoder, lines, rules, places, found):
+        asked.append(places(1))
+        if places(1) > 100:
+            raise MemoryError
+        search(decoder, lines, rules, places, found)
+
+    with serving([adapters / "a0"]) as server:
+        expected = server.texts(LINES)
+        monkeypatch.setattr(decode, "search", short)
+        assert server.texts(LINES) == expected
+        assert len(asked) > 1
+        assert server.texts(LINES) == expected
+        assert asked[-1] == asked[-2] <= 100
+        monkeypatch.setattr(decode, "search", lambda *_: (_ for _ in ()).throw(MemoryError))
+        assert server.post("/v1/translate", json={"texts": LINES}).status_code == 503
+        monkeypatch.setattr(decode, "search", search)
+        assert server.texts(LINES) == expected
+
+
+def test_a_request_that_fails_leaves_the_others(adapters, monkeypatch, caplog):
+    search = decode.search
+
+    def picky(decoder, lines, *rest):
+        if any(len(line.ids) > 100 for line in lines):
+            raise RuntimeError("a defect")
+        search(decoder, lines, *rest)
+
+    with serving([adapters / "a0"]) as server, ThreadPoolExecutor(2) as pool:
+        expected = server.texts(LINES)
+        monkeypatch.setattr(decode, "search", picky)
+        with server.busy():
+            good = pool.submit(server.texts, LINES)
+            server.wait_for(len(LINES))
+            bad = pool.submit(server.post, "/v1/translate", json={"texts": "Wort " * 120})
+            server.wait_for(len(LINES) + 1)
+        assert good.result() == expected
+        assert bad.result().status_code == 500
+        assert bad.result().json() == {"error": "internal error"}
+    assert "a defect" in caplog.text
+
+
+def test_cors_is_off_unless_it_is_on(mini_server, adapters):
+    origin = {"origin": "https://page.example"}
+    assert "access-control-allow-origin" not in mini_server.get("/languages", headers=origin).headers
+    with serving([adapters / "a0"], origins=("https://page.example",)) as server:
+        answer = server.get("/languages", headers=origin)
+        assert answer.headers["access-control-allow-origin"] == "https://page.example"
+        other = server.get("/languages", headers={"origin": "https://other.example"})
+        assert "access-control-allow-origin" not in other.headers
+
+
+def test_metrics(server):
+    server.texts(LINES, adapter="a4")
+    server.get("/nothing/a/b")
+    lines = server.get("/metrics").text.splitlines()
+    names = {line.split("{")[0].split(" ")[0] for line in lines if not line.startswith("#")}
+    assert names >= {
+        "translora_requests_total", "translora_request_seconds_count", "translora_queue_lines",
+        "translora_batch_lines_sum", "translora_lines_total", "translora_characters_total",
+    }  # fmt: skip
+    assert any(line.startswith('translora_lines_total{model="a4"}') for line in lines)
+    assert not any("/nothing" in line for line in lines)
+
+
+def test_a_web_page_cannot_add_adapters_by_a_simple_request(server):
+    """Browsers send other types than JSON across origins without asking first."""
+    body = json.dumps({"name": "evil", "path": "a0"})
+    for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
+        answer = server.post("/v1/adapters", content=body, headers={"content-type": kind})
+        assert answer.status_code == 400
+    assert server.service.models.get("evil") is None

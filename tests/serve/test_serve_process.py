@@ -1,0 +1,143 @@
+"""The command itself, as a process: what it says, mistakes in one line, and SIGTERM with requests in flight."""
+
+import errno
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from translora.errors import ConfigError
+from translora.serve.server import Address, bind
+
+TEXTS = [f"Wo ist der Bahnhof {number}, und wie komme ich heute dorthin?" for number in range(8)]
+
+
+@contextmanager
+def process(*arguments):
+    """`translora serve` with any free port; gives the process and its address."""
+    command = [sys.executable, "-m", "translora", "serve", *map(str, arguments), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            said = []
+            for line in running.stderr:
+                said.append(line)
+                if found := re.search(r"serving (.*) at (http://\S+)", line):
+                    yield running, found[2]
+                    break
+            else:
+                pytest.fail("".join(said))
+        finally:
+            running.kill()
+
+
+def run(*arguments, code=""):
+    """The exit code and the standard error of `translora serve`."""
+    script = f"{code}\nfrom translora.cli import main\nmain({['serve', *map(str, arguments)]!r})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.slow
+def test_sigterm_drops_no_request_that_is_in_flight(tiny_model, adapters):
+    """New connections are refused meanwhile, and the process exits with 0."""
+    count = 16
+    with process("mini", adapters / "a0", "--no-access-log") as (running, url), ThreadPoolExecutor(count) as pool:
+        asked = {"texts": TEXTS, "adapter": "mini", "beams": 2}
+        answers = [pool.submit(httpx.post, f"{url}/v1/translate", json=asked, timeout=120) for _ in range(count)]
+        while sum(seen_requests(url)) < count:
+            assert running.poll() is None
+        running.send_signal(signal.SIGTERM)
+        found = [answer.result() for answer in answers]
+        rest = running.stderr.read()
+        assert running.wait() == 0
+    assert [one.status_code for one in found] == [200] * count
+    assert len({one.text for one in found}) == 1
+    assert "Traceback" not in rest
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/health")
+
+
+def seen_requests(url):
+    """How many translating requests are being answered, and how many were."""
+    lines = httpx.get(f"{url}/metrics", timeout=60).text.splitlines()
+    for line in lines:
+        if line.startswith("translora_requests_under_way "):
+            yield float(line.split()[1]) - 1  # this one
+        if line.startswith('translora_requests_total{route="/v1/translate"'):
+            yield float(line.split()[1])
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_it_too_and_keys_are_in_no_log(adapters, tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text("2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\n")  # of "secret"
+    with process(adapters / "a0", "--api-keys", keys) as (running, url):
+        pair = {"q": "Ja", "source": "de", "target": "en"}
+        assert httpx.post(f"{url}/translate", params={"api_key": "secret"}, data=pair).status_code == 200
+        assert httpx.post(f"{url}/translate", data={**pair, "api_key": "wr0ng"}).status_code == 403
+        running.send_signal(signal.SIGINT)
+        rest = running.stderr.read()
+        assert running.wait() == 0
+    assert '"path": "/translate", "status": 200' in rest
+    assert '"status": 403' in rest
+    assert "secret" not in rest
+    assert "wr0ng" not in rest
+    assert "Ja" not in rest
+
+
+def test_without_the_extra_one_line_says_how_to_install_it():
+    code, said = run("mini", code="import sys; sys.modules['uvicorn'] = sys.modules['fastapi'] = None")
+    assert code == 2
+    assert said == 'translora: fastapi, uvicorn is not installed: pip install "translora[serve]"\n'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mini", "--port", "70000"], "--port 70000: use 0 to 65535"),
+        (["mini", "--beams", "11"], "--beams 11: use 1 to 10"),
+        (["mini", "--max-chars", "0"], "--max-chars 0: must be more than 0"),
+        (["mini", "--queue-seconds", "-1"], "--queue-seconds -1.0: must not be negative"),
+        (["mini", "--api-keys", "none"], "none: the API keys cannot be read"),
+        (["mini", "--adapters-root", "none"], "--adapters-root none: no such folder"),
+        (["mini", "--host", "no.such.host.invalid", "--port", "0"], "--host no.such.host.invalid: no address"),
+        (["./nothing", "--port", "0"], "./nothing: no such model folder"),
+        (["mini", "mini", "--port", "0"], "two models are named mini"),
+        (["--port", "0"], "RUN"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, message, tmp_path, monkeypatch, capsys):
+    from translora.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", *arguments])
+    said = capsys.readouterr().err
+    assert ended.value.code in (1, 2)
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_a_port_in_use_is_one_line():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(
+            ConfigError, match=rf"port {port} on 127.0.0.1: {os.strerror(errno.EADDRINUSE)}: choose another"
+        ):
+            bind(Address(port=port))
+
+
+@pytest.mark.slow
+def test_loading_the_server_loads_neither_training_nor_plots():
+    unwanted = ("translora.training", "translora.report", "translora.pipeline", "matplotlib", "pandas")
+    check = f"import translora.serve.server, sys; sys.exit(any(m in sys.modules for m in {unwanted}))"
+    assert subprocess.run([sys.executable, "-c", check]).returncode == 0
