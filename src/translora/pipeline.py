@@ -270,7 +270,7 @@ def _save_model(translator: LoadedModel, run: Run, base: str) -> None:
         else:
             with quiet_transformers():
                 model.save_pretrained(folder)
-        if not isinstance(model, PeftModel) or text_tokens(translator.tokenizer):  # text tokens make it differ from the base's
+        if not isinstance(model, PeftModel) or text_tokens(translator.tokenizer):  # not the base's own
             translator.tokenizer.save_pretrained(folder)
         write_text(folder / "README.md", model_card(run.config, isinstance(model, PeftModel), run))
         keep_others(run, place, folder)
