@@ -100,7 +100,7 @@ def train(
 
 @dataclass(frozen=True)
 class _Job:
-    """What `train` was asked for."""
+    """The arguments of `train`."""
 
     config: Config
     run: Run
@@ -112,7 +112,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Ready:
-    """What is there before the first step."""
+    """The model, the data and the checks' results before the first step."""
 
     model: LoadedModel
     splits: Splits
@@ -123,7 +123,7 @@ class _Ready:
 
 
 def _with_given(config: Config, given: Mapping[str, Any]) -> tuple[Config, dict[str, Corpus]]:
-    """The configuration with the pairs that were given in place of its own, and those that are no paths."""
+    """The configuration with the given pairs in place of its own, and the given pairs that are not paths."""
     corpora: dict[str, Corpus] = {}
     sources: dict[str, Any] = {}
     for name, pairs in given.items():
@@ -137,7 +137,7 @@ def _with_given(config: Config, given: Mapping[str, Any]) -> tuple[Config, dict[
 
 @contextmanager
 def _own_randomness(config: Config) -> Iterator[None]:
-    """Put the global random state of torch back afterwards."""
+    """Restore the global random state of torch afterwards."""
     device = choose_device(config.device)
     devices = [torch.cuda.current_device() if device.index is None else device.index] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
@@ -145,7 +145,7 @@ def _own_randomness(config: Config) -> Iterator[None]:
 
 
 def _train(job: _Job) -> None:
-    """Do the parts of the job that are not done yet."""
+    """Do the unfinished parts of the job."""
     config, run = job.config, job.run
     trackers = [*job.trackers, *([TensorBoard(run.tensorboard)] if config.training.tensorboard else [])]
     ready = _prepared(job)
@@ -173,7 +173,7 @@ def _train(job: _Job) -> None:
 
 
 def _prepared(job: _Job) -> _Ready:
-    """Read the pairs, load the model, and check both before any compute is spent."""
+    """Read the pairs, load the model, and check both before training."""
     config = job.config
     check_languages(config)
     splits = read_splits(config, job.given)
@@ -201,7 +201,10 @@ def _run_canary(model: LoadedModel, splits: Splits, config: Config) -> None:
 
 
 def make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
-    """Insert the adapter or free every weight, as the method says; count what is trained."""
+    """Choose the weights to train by `config.method`, inserting an adapter for `lora`; count the parameters.
+
+    Raises `ConfigError` for an adapter that the model cannot take.
+    """
     if config.method == "lora":
         translator.model = attach(translator.model, config.lora, config.model, config.seed, config.training.freeze)
     elif config.method == "none":  # in full, what is frozen already (Marian's positions) stays so
@@ -214,12 +217,12 @@ def make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
 
 
 def tokenised(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
-    """The examples that `corpus` becomes for a model."""
+    """The pairs of `corpus` as token ids for the model, each side at most `data.max_tokens` long."""
     return tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
 
 
 def training_examples(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
-    """The examples to learn from: those of `corpus`, and after them, with `data.both_directions`, their reverse."""
+    """The training examples of `corpus`, followed by their reverse with `data.both_directions`."""
     examples = tokenised(translator, corpus, config)
     if config.data.both_directions:
         with translator.reversed(config.source, config.target) as prompt:
@@ -228,7 +231,7 @@ def training_examples(translator: LoadedModel, corpus: Corpus, config: Config) -
 
 
 def make_stepper(translator: LoadedModel, examples: TokenisedCorpus, config: Config, batch_tokens: int) -> Stepper:
-    """The steps of a training on `examples`, at most `batch_tokens` padded tokens at a time."""
+    """A stepper over `examples` that computes at most `batch_tokens` padded tokens at a time."""
     optimizer = build_optimizer(translator.model, config.training, config.lora.b_rate)
     return Stepper(translator, examples, optimizer, config.training, config.seed, Budget(batch_tokens))
 
@@ -236,7 +239,10 @@ def make_stepper(translator: LoadedModel, examples: TokenisedCorpus, config: Con
 def train_model(
     stepper: Stepper, splits: Splits, config: Config, run: Run, trackers: Sequence[Tracker] = ()
 ) -> TrainingState:
-    """Train the stepper's model in the folder of `run`, which has the checkpoints and the figures."""
+    """Train the stepper's model; checkpoints and metrics go to the folder of `run`.
+
+    Raises `NotFiniteError`, naming the pairs, and `OutOfMemoryError`.
+    """
     training, examples, batch_tokens = config.training, stepper.examples, stepper.budget.tokens
     held_out = tokenised(stepper.translator, splits.validation, config)
     scored = splits.validation.head(training.validation_pairs or len(splits.validation))
@@ -264,7 +270,7 @@ def _save_model(translator: LoadedModel, run: Run, base: str) -> None:
         else:
             with quiet_transformers():
                 model.save_pretrained(folder)
-        if not isinstance(model, PeftModel) or text_tokens(translator.tokenizer):  # which is not quite the base's
+        if not isinstance(model, PeftModel) or text_tokens(translator.tokenizer):  # not the base's own
             translator.tokenizer.save_pretrained(folder)
         write_text(folder / "README.md", model_card(run.config, isinstance(model, PeftModel), run))
         keep_others(run, place, folder)
@@ -279,12 +285,12 @@ def _write_pages(run: Run) -> None:
 
 
 def _has_initial(config: Config) -> bool:
-    """Whether the adapter has to be kept as it was before training."""
+    """Whether the adapter must also be saved as it is before training."""
     return config.method == "lora" and config.lora.init == "pissa"
 
 
 def _translate_test(translator: LoadedModel, test: Corpus, config: Config, run: Run, label: str) -> None:
-    """Translate the test pairs into `translations/LABEL.txt`, where it is not there already, and whole."""
+    """Translate the test pairs into `translations/LABEL.txt`, unless a complete file is there already."""
     with suppress(DataError):
         if len(run.translated(label)) == len(test):
             return

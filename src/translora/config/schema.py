@@ -185,11 +185,11 @@ class TrainingConfig:
     clip_norm: Amount = 1.0
     """Clip the gradient's norm to this; 0 leaves it."""
     dropout: Share = 0.0
-    """Dropout inside the model itself; 0 by default, for dropout in a frozen base costs time and adds noise."""
+    """Dropout inside the model itself; 0 by default: in a frozen base it costs time and adds noise."""
     freeze: tuple[Literal["embeddings", "encoder", "decoder"], ...] = ()
     """Parts of the model that stay as they are: `embeddings` (and the head), `encoder`, `decoder`."""
     canary: Literal["check", "skip"] = "check"
-    """Whether a few pairs go through the whole model before any compute is spent, so that a broken one is refused."""
+    """Whether to try a few pairs on the whole model before the run, so that a broken model is refused."""
     gradient_checkpointing: Switch = False
     """Compute activations twice to save memory."""
     evaluate_every: Count = 0

@@ -1,8 +1,8 @@
 """A merged model in CTranslate2's format, converted from memory, with its tokenizer beside it.
 
-CTranslate2's converter for T5 takes `tie_word_embeddings` for the question whether the logits are scaled by
-width**-0.5. transformers 5 sets that flag on every T5; what decides there is `scale_decoder_outputs`. The converter is
-told what the model does.
+CTranslate2's converter for T5 scales the logits by width**-0.5 where `tie_word_embeddings` is set. transformers 5 sets
+that flag on every T5, and decides by `scale_decoder_outputs` instead. `convert` therefore gives the converter a
+configuration whose flag says what the model does.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def require_compute(compute: str, device: str) -> None:
 
 
 def convert(loaded: LoadedModel, folder: Path, compute: str) -> None:
-    """Write the model as CTranslate2 reads it, its weights of the type `compute`, and the tokenizer, into `folder`.
+    """Write the model in CTranslate2's format, with weights of type `compute`, and its tokenizer into `folder`.
 
     Raises `ConfigError` for a model that is not of the T5 architecture.
     """

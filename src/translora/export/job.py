@@ -1,6 +1,6 @@
-"""The whole of `translora export`: merge, write or convert, and hold each step against the one before it.
+"""The `translora export` job: merge, write or convert, and compare each step with the one before it.
 
-Nothing is left behind of an export that fails a gate.
+An export that fails a check leaves no files.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from translora.translation.exported import MARKER, ExportedModel, Marker, read_m
 from translora.translation.translator import model_config
 
 _BEAMS = 4
-"""The beams that texts and scores are compared with: more than greedy's, for whose texts a wrong scale is no matter."""
+"""The beam size for comparing texts and scores; greedy texts would not show a wrong scale of the logits."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Request:
 
 
 def export(request: Request) -> Path:
-    """Export the model into the folder `request.output`, which is returned.
+    """Export the model into the folder `request.output`, and return that folder.
 
-    Raises `ConfigError` for what cannot be exported so, and `ModelError` where a gate is not passed.
+    Raises `ConfigError` for a request that cannot be met, and `ModelError` where a check fails.
     """
     output = Path(request.output)
     _check(request, output)
@@ -78,7 +78,7 @@ def export(request: Request) -> Path:
 
 
 def _check(request: Request, output: Path) -> None:
-    """Refuse early what would fail late."""
+    """Raise `ConfigError` for a request that cannot succeed, before any work."""
     if read_marker(Path(request.model)):
         raise ConfigError(f"{request.model} is an export: export the run or the adapter that it was made from")
     if output.exists() and not (output.is_dir() and is_empty(output)):
@@ -120,7 +120,7 @@ def _pairs(request: Request, config: Config) -> Corpus:
 
 
 def _merged(path: Path, config: Config, pairs: Corpus) -> tuple[LoadedModel, list[str]]:
-    """The model with its adapter merged in, and a line on the gate that it passed."""
+    """The model with its adapter merged in, and a line for the card on the check that it passed."""
     loaded = load(config)
     adapter = adapter_folder(path)
     if adapter is None:
@@ -210,7 +210,7 @@ def _marker(request: Request, config: Config, loaded: LoadedModel) -> Marker:
 
 
 def _card(request: Request, config: Config, said: list[str]) -> str:
-    """The run's card, with how the export was made and what it was held against."""
+    """The run's card, with the export's format and its checks."""
     run = Run(Path(request.model))
     text = model_card(config, False, run if run.config_file.exists() else None)
     form = "merged" if request.format == "merged" else f"CTranslate2, {request.compute}"
@@ -219,5 +219,5 @@ def _card(request: Request, config: Config, said: list[str]) -> str:
 
 
 def _size(folder: Path) -> float:
-    """Megabytes."""
+    """The size of `folder` in megabytes (10^6 bytes)."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6

@@ -15,8 +15,8 @@ from translora.models.t5.forward import scales_output
 def save_merged(loaded: LoadedModel, folder: Path) -> None:
     """Write the model and its tokenizer into `folder`.
 
-    Raises `ModelError` where transformers has no way to load it: T5's classes know one embedding for both sides, and
-    an adapter of the embeddings gives each its own.
+    Raises `ModelError` where transformers could not load it: its T5 classes have one embedding for encoder and
+    decoder, and an adapter of the embeddings gives each its own.
     """
     model = loaded.model
     sides = [side.get_input_embeddings().weight for side in (model.get_encoder(), model.get_decoder())]
@@ -31,10 +31,10 @@ def save_merged(loaded: LoadedModel, folder: Path) -> None:
 
 
 def scale_by_transformers(model: PreTrainedModel, plain: PreTrainedModel) -> float:
-    """By how much transformers scales the logits of `plain`, which it loaded itself, against those of `model`.
+    """The factor by which the logits of `plain`, as transformers loaded it, differ from those of `model`.
 
-    Releases before 5.24 take every UMT5 for one whose head is tied, and scale its logits by width**-0.5: the texts of
-    greedy decoding are the same, the scores of beams are not. 1 for all others.
+    Releases before 5.24 treat the head of every UMT5 as tied and scale its logits by width**-0.5. Greedy texts stay
+    the same, but beam scores change. The factor is 1 for all other models.
     """
     wrong = scales_output(plain.config) and not scales_output(model.config)
     return float(plain.config.d_model**-0.5) if wrong else 1.0

@@ -1,4 +1,4 @@
-"""The gates that an export passes: the same logits, the same texts and scores, and not more than so much BLEU lost."""
+"""The checks of an export: it must give the same logits, or the same texts and scores."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ class SameTexts:
     lines: int
     """Lines that were compared."""
     cut: int
-    """Lines left out, which run to the limit on both sides: a search that is cut short ranks differently."""
+    """Lines that reached the limit on both sides, which are not compared: a search cut short ranks differently."""
     ties: int
-    """Lines whose texts differ and whose scores do not: two translations that the model finds equally good."""
+    """Lines whose texts differ while their scores are equal, up to rounding."""
     largest: float
     """The largest difference of scores."""
 
 
 def require_same_texts(ours: Sequence[Translation], theirs: Sequence[Translation], step: str) -> SameTexts:
-    """Hold texts and scores against each other; raises `ModelError` for the first line that differs."""
+    """Compare texts and scores line by line; raises `ModelError` for the first line that differs."""
     compared = ties = 0
     largest = 0.0
     for number, (one, other) in enumerate(zip(ours, theirs, strict=True), 1):

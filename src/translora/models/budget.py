@@ -1,7 +1,7 @@
-"""The memory of a training step: predicted from shapes before the run, given back by halves where it runs out.
+"""The memory of a training step: a prediction before the run, and a retry with half the tokens where it runs out.
 
-The prediction computes nothing: the step runs on tensors that have a shape and no data, and its living bytes are added
-up. So it knows every model, adapter and option that a step can have.
+The prediction runs the step on tensors that have a shape but no data, and counts the bytes alive. It therefore covers
+every model, adapter and option of a step.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ to 1.4, and at 1.8 to 2.4."""
 
 
 def step_bytes(translator: LoadedModel, pairs: int, source: int, target: int) -> int:
-    """The most bytes that live at a time in one forward and backward pass over a batch, beside the model itself.
+    """The peak bytes of the tensors of one forward and backward pass over a batch, without the model itself.
 
     The batch has `pairs` pairs of `source` and `target` tokens each, without padding.
     """
@@ -56,7 +56,7 @@ def step_bytes(translator: LoadedModel, pairs: int, source: int, target: int) ->
 
 
 class _Living(TorchDispatchMode):
-    """Adds up the bytes of the tensors that live, and remembers the most."""
+    """Counts the bytes of the tensors alive, and keeps the peak."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,15 +92,15 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class Budget:
-    """How many padded tokens to compute at a time: half as many after each lack of memory."""
+    """The number of padded tokens to compute at a time, halved each time memory runs out."""
 
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens
 
     def run(self, work: Callable[[int], Result]) -> Result:
-        """`work(tokens)`, begun anew with half the tokens where memory runs out.
+        """Return `work(tokens)`; run it again with half the tokens where memory runs out.
 
-        Raises `OutOfMemoryError` where it does even with single pairs.
+        Raises `OutOfMemoryError` where memory runs out even with single pairs.
         """
         while True:
             try:

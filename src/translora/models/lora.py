@@ -1,4 +1,4 @@
-"""LoRA through PEFT: put adapters in, count them, merge a copy."""
+"""LoRA through PEFT: insert an adapter, count parameters, freeze parts, merge."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _PARTS = {
 
 
 def freeze(model: torch.nn.Module, parts: Collection[str]) -> None:
-    """Train nothing in `parts` (`embeddings`, with the head, `encoder`, `decoder`) of `model`."""
+    """Freeze `parts` of `model`: `embeddings` (and the head), `encoder` or `decoder`."""
     for name, parameter in model.named_parameters():
         if any(_PARTS[part].fullmatch(name) for part in parts):
             parameter.requires_grad_(False)
@@ -69,10 +69,10 @@ def freeze(model: torch.nn.Module, parts: Collection[str]) -> None:
 def attach(
     model: PreTrainedModel, config: LoraConfig, base_name: str, seed: int, frozen: Collection[str] = ()
 ) -> PreTrainedModel:
-    """Freeze `model` and insert a fresh adapter, which starts as no change at all, in all parts but `frozen`.
+    """Freeze `model` and insert a new adapter in all parts but `frozen`; the outputs stay the same at first.
 
-    `base_name` is recorded in the adapter as its base model. With PiSSA the base's weights become what the adapter
-    leaves of them, so that the two together are still the model as it was.
+    `base_name` is recorded in the adapter as its base model. PiSSA subtracts the initial adapter from the base's
+    weights, so that the two together still equal the original model.
 
     Raises `ConfigError` for a rank or targets that the model cannot take.
     """
@@ -106,10 +106,10 @@ def attach(
 
 
 def merged(model: PreTrainedModel) -> PreTrainedModel:
-    """The model with its adapter merged in, which changes it; a model without one as it is.
+    """Merge the adapter into `model` itself and return it; a model without an adapter is returned unchanged.
 
-    An adapted embedding or head gets a layer and weights of its own first: merged into tied weights, the adapter of one
-    would leak into the others (peft#2018); after a resize the embeddings of T5 are one layer under three names.
+    An adapted embedding or head first gets its own copy of the layer. Merged into tied weights, its adapter would
+    change the other layers too (peft#2018); after a resize, the embeddings of T5 are one layer under three names.
     """
     if not isinstance(model, PeftModel):
         return model
@@ -121,5 +121,5 @@ def merged(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def merged_copy(model: PreTrainedModel) -> PreTrainedModel:
-    """A copy of the model with its adapter merged in, for quick generation; a model without one as it is."""
+    """A copy of `model` with its adapter merged in; a model without an adapter is returned itself, not copied."""
     return merged(copy.deepcopy(model)) if isinstance(model, PeftModel) else model

@@ -1,4 +1,4 @@
-"""Before the run: how much memory it will take, how many tokens at a time that allows, or why it cannot be."""
+"""Predict the memory of a run before it starts, and choose a batch size that fits."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from translora.translation.decode import decoding_bytes
 
 _MOST_ON_GPU = 16_384
 _USABLE = 0.9
-"""Share of the free memory that a run may plan with; the rest is for what other programs take meanwhile."""
+"""Share of the free memory that a run may plan with; the rest is left for other programs."""
 
 
 class Preflight(NamedTuple):
-    """What a run will need."""
+    """The predicted needs of a run."""
 
     batch_tokens: int
     """Padded tokens to compute at a time."""
@@ -34,12 +34,12 @@ def check_memory(
     training: TrainingConfig,
     decoding: DecodingConfig,
 ) -> Preflight:
-    """Predict the peak memory of training on `examples`, and choose `batch_tokens` where the recipe leaves it open.
+    """Predict the peak memory of training on `examples`, and choose `batch_tokens` where the recipe says `auto`.
 
-    Validation translates while gradients and optimiser state are kept; what it takes counts where it is more than a
-    step takes.
+    Validation translates while gradients and optimiser state stay in memory, so the peak is that of a step or of
+    validation, whichever is larger. Without training, the peak is the memory in use.
 
-    Raises `OutOfMemoryError`, with advice, where the recipe does not fit.
+    Raises `OutOfMemoryError`, with advice, where a training step does not fit.
     """
     if method == "none":
         return Preflight(STEP_BUDGET, used_memory_bytes(translator.device))
@@ -65,13 +65,17 @@ def check_memory(
 
 
 def most_tokens(device: str, training: TrainingConfig) -> int:
-    """The budget to begin with: more gains nothing on a CPU, and a step whose size is open shall not grow."""
+    """The first number of padded tokens to try.
+
+    It is larger only on a GPU: a CPU gains nothing. Without a stated step size the step is one batch, which must not
+    grow with the device.
+    """
     stated = training.step_pairs or training.step_tokens
     return _MOST_ON_GPU if stated and device != "cpu" else STEP_BUDGET
 
 
 def _step(translator: LoadedModel, tokens: int, longest: tuple[int, int], training: TrainingConfig) -> int:
-    """Bytes of a pass over a batch of `tokens` tokens in the longest pairs, which take the most attention."""
+    """Bytes of a pass over `tokens` tokens, all in pairs of the `longest` lengths, whose attention takes the most."""
     fitting = max(1, tokens // sum(longest))
     pairs = min(fitting, training.step_pairs or fitting)
     share = max(1.0, tokens / (fitting * sum(longest)))  # shorter pairs leave no remainder
@@ -79,14 +83,14 @@ def _step(translator: LoadedModel, tokens: int, longest: tuple[int, int], traini
 
 
 def _fixed_bytes(translator: LoadedModel, training: TrainingConfig) -> int:
-    """Gradients and the optimiser's state, which live from step to step."""
+    """Bytes of the gradients and of the optimiser's state, which stay in memory between steps."""
     moments = 2 if training.optimizer == "adamw" else 0  # Adafactor keeps a row and a column of each matrix
     trained: int = sum(p.numel() * p.element_size() for p in translator.model.parameters() if p.requires_grad)
     return (1 + moments) * trained
 
 
 def _cures(method: str, training: TrainingConfig) -> list[str]:
-    """What would make the run smaller, of what it does not do already."""
+    """Advice that would make the run smaller and that it does not follow already."""
     cures = []
     if not training.gradient_checkpointing:
         cures.append("set training.gradient_checkpointing")

@@ -1,4 +1,4 @@
-"""The optimiser and its rate: AdamW or Adafactor, one parameter group a tensor, warm-up and decay."""
+"""The optimiser (AdamW or Adafactor), its parameter groups, and the schedule of its learning rate."""
 
 from __future__ import annotations
 

@@ -28,13 +28,14 @@ class Stepper:
     optimizer: torch.optim.Optimizer
     training: TrainingConfig
     seed: int
-    """All that is random in a step follows from it and the step's number."""
+    """This and the step's number seed all randomness of a step."""
     budget: Budget
 
     def step(self, number: int, pairs: Ints) -> tuple[float, int]:
-        """Step `number` (from 0) on `pairs`; returns the summed cross-entropy and the number of target tokens.
+        """Take step `number` (from 0) on `pairs`; return the summed cross-entropy in nats and the target tokens.
 
-        Raises `NotFiniteError`, before the update where it can be told by then, and `OutOfMemoryError`.
+        Raises `NotFiniteError` before the update where the loss or the gradient is not finite, and after it where a
+        weight is not. Raises `OutOfMemoryError` where the memory does not suffice for one pair.
         """
         self.translator.model.train()
         tokens = int(self.examples.target_lengths[pairs].sum())
@@ -60,9 +61,10 @@ class Stepper:
         return f"{_WIDER}, or {_SLOWER}" if self.translator.dtype != torch.float32 else _SLOWER
 
     def _gradients(self, number: int, pairs: Ints, tokens: int, most: int) -> float:
-        """The gradients of `pairs` in micro-batches of at most `most` padded tokens; returns their cross-entropy.
+        """Compute the gradients of `pairs` in micro-batches of at most `most` padded tokens; return the cross-entropy.
 
-        The objective is the mean over all real target tokens of the step, so that how it is cut does not change it.
+        The objective is the mean over all real target tokens of the step, so the cut into micro-batches does not
+        change it.
         """
         self.optimizer.zero_grad(set_to_none=True)
         torch.manual_seed(step_seed(self.seed, number))
@@ -75,5 +77,5 @@ class Stepper:
 
 
 def step_seed(seed: int, step: int) -> int:
-    """The seed of all that is random within one step."""
+    """The seed of all randomness within one step."""
     return int(sha256(f"{seed} {step}")[:15], 16)

@@ -20,7 +20,7 @@ from translora.translation.decode import Translation, decode, make_decoder
 
 @torch.inference_mode()
 def corpus_loss(translator: LoadedModel, corpus: TokenisedCorpus, batch_tokens: int) -> float:
-    """Cross-entropy of `corpus` in nats a target token."""
+    """Cross-entropy of `corpus` in nats per target token, computed `batch_tokens` padded tokens at a time."""
     translator.model.eval()
     total, tokens = 0.0, 0
     for indices in sorted_batches(corpus.source_lengths, corpus.target_lengths, batch_tokens):
@@ -33,9 +33,9 @@ def corpus_loss(translator: LoadedModel, corpus: TokenisedCorpus, batch_tokens: 
 def translate_merged(
     translator: LoadedModel, lines: list[str], decoding: DecodingConfig, label: str
 ) -> list[Translation]:
-    """Translate with the adapter merged in, showing progress; the model stays as it is.
+    """Translate `lines` with the adapter merged in and show progress; the model is not changed.
 
-    Translora's own decoder merges as it copies the weights; a model that it does not know is copied whole.
+    Translora's own decoder merges the adapter as it copies the weights. A model unknown to it is copied whole.
     """
     decoder = make_decoder(translator)
     if decoder is None:
@@ -53,9 +53,10 @@ def validate(
     target: str,
     batch_tokens: int,
 ) -> Validation:
-    """The loss of `tokens`, `batch_tokens` padded ones at a time, and BLEU of `scored` in the language `target`.
+    """The loss of `tokens`, and BLEU of `scored` in the language `target`.
 
-    The translations are greedy, whatever `decoding` has for the test: they rank checkpoints, and beams cost twice.
+    The loss is computed `batch_tokens` padded tokens at a time. The translations are always greedy, whatever
+    `decoding.beams` says: they only rank checkpoints, and beam search costs more.
     """
     greedy = dataclasses.replace(decoding, beams=1)
     hypotheses = [one.text for one in translate_merged(translator, scored.sources, greedy, "validate")]

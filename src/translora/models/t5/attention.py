@@ -11,7 +11,7 @@ from torch.nn import functional
 from translora.models.t5.layout import Layout, Shape, pad_tokens, unpad_tokens
 
 _LONGEST_MATERIALISED = 256
-"""On a CPU, attention whose scores are kept is faster up to this length, and small."""
+"""Up to this length, in tokens, attention that saves its probabilities is faster on a CPU and takes little memory."""
 
 
 def attention(
@@ -27,6 +27,7 @@ def attention(
     """T5's attention (scores are not scaled) of packed tokens; `q`, `k`, `v` and the result are (tokens, heads * size).
 
     `bias` is added to the scores; its shape must broadcast to (pairs, heads, longest query, longest key).
+    `dropout` is the probability of dropping an attention weight.
     """
     rows = queries.rows(heads), keys.rows(heads)
     shapes = (queries.pairs, heads, queries.longest), (keys.pairs, heads, keys.longest)
@@ -63,7 +64,7 @@ class _Unpad(Function):
 
 
 class _Attention(Function):
-    """Attention that keeps its probabilities: fewer and larger products than a tiled kernel, for short sentences."""
+    """Attention that saves its probabilities: for short sentences, fewer and larger products than a tiled kernel."""
 
     @staticmethod
     def forward(

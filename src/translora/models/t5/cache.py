@@ -1,8 +1,8 @@
-"""The state of the lines under translation: keys, values, tokens, and which columns each beam sees.
+"""The state of the lines being translated: keys, values, tokens, and the columns that each beam sees.
 
-All lines write to the same column at a time, whenever they began: T5's positions are relative, so the age of a column
-is all that counts. A line does not see the columns before its start, and a beam sees only the columns of its
-ancestors, so that beams that change places move no keys and values.
+All lines write to the same column in a step, even if they began at different steps: T5's positions are relative, so
+only the age of a column matters. A line does not see the columns before its start. A beam sees only the columns of its
+ancestors, so reordering beams moves no keys or values.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BLOCK = 32
 _FREE = 2**40
 """Stands in `Cache.starts` for a free place."""
 _GATHER = 3
-"""How many times as long it takes to look at a column that has to be gathered first."""
+"""The cost of attending to a column that must be gathered first, as a multiple of one that need not be."""
 NO_TOKEN = -1
 """Stands in `Cache.tokens` before a line's start."""
 
@@ -42,13 +42,13 @@ class Shape(NamedTuple):
 
 
 class Cache:
-    """The state of `lines` places, each for a line of `beams` beams; a free place is computed and not used."""
+    """The state of `lines` places, each for a line of `beams` beams; results of free places are computed but unused."""
 
     def __init__(self, shape: Shape, lines: int, beams: int, longest: int) -> None:
         """`longest` is the largest number of source tokens of a line."""
         self.shape, self.lines, self.beams = shape, lines, beams
         self.column = 0
-        """The column of the last tokens, which the next step reads and whose keys and values it writes."""
+        """The column of the last tokens; the next step reads them and writes their keys and values."""
         self._room = _BLOCK
         _, heads, size, dtype, device = shape
         own, across = (lines, heads, _BLOCK, beams, size), (lines, heads, longest, size)
@@ -62,7 +62,7 @@ class Cache:
         self.tokens = torch.full((lines, beams, _BLOCK), NO_TOKEN, device=device)
         """The tokens of each beam by column, from its start token on."""
         self.starts: Ints = np.full(lines, _FREE)
-        """The column of each line's start token; far away where the place is free."""
+        """The column of each line's start token; `_FREE` where the place is free."""
         self.which = torch.full((lines,), -1, device=device)
         """The number of each line's adapter; -1 is none."""
         self._groups: Groups | None = None
@@ -84,9 +84,9 @@ class Cache:
         return slice(self.first, self.column + 1)
 
     def spans(self) -> list[tuple[slice, torch.Tensor | None]]:
-        """The columns that all lines have to look at, and then those of a few much older lines, with their places.
+        """The columns that all lines attend to, then those of a few much older lines, with the places of these.
 
-        So a line that runs on does not make all others look at columns that are before their start.
+        A long line thus does not make all others attend to columns before their start.
         """
         ages = np.sort(self.column + 1 - self.starts)[::-1]
         old = np.arange(len(ages) // 4 + 1)
@@ -99,7 +99,7 @@ class Cache:
         return [(everyone, None), (self.window, torch.from_numpy(places).to(self.shape.device))]
 
     def free(self, place: int) -> None:
-        """Nobody uses `place` any more."""
+        """Mark `place` as free."""
         self.starts[place] = _FREE
 
     def row_groups(self) -> Groups:
@@ -138,7 +138,7 @@ class Cache:
             self.which[index], self._groups = which, None
 
     def advance(self, tokens: torch.Tensor, parents: torch.Tensor | None = None) -> None:
-        """Append `tokens` (lines, beams); beam i of a line goes on from its beam `parents[line, i]`."""
+        """Append `tokens` (lines, beams); beam i of a line continues its beam `parents[line, i]`."""
         if self.column + 1 == self._room:
             self._make_room()
         if parents is not None:
@@ -153,7 +153,7 @@ class Cache:
     def keep(self, places: Ints, lines: int, longest: int) -> None:
         """Move the lines in `places` to the front of `lines` places with room for `longest` source tokens each.
 
-        The other places are free. Columns that none of the lines sees are given back.
+        The other places are free. Columns that none of the lines sees are dropped.
         """
         order = torch.from_numpy(np.concatenate([places, np.zeros(lines - len(places), dtype=np.int64)]))
         order = order.to(self.shape.device)
@@ -166,7 +166,7 @@ class Cache:
         self._move(order, self.column + 1 - self.first + _BLOCK)
 
     def _make_room(self) -> None:
-        """Move the columns in use to the front, and make the cache larger where they fill more than half of it."""
+        """Move the columns in use to the front, and enlarge the cache where they fill more than half of it."""
         used = self.column + 1 - self.first
         self._move(None, self._room if 2 * used <= self._room else used + max(_BLOCK, used // 2))
 

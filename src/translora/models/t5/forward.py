@@ -1,13 +1,13 @@
 """A fast T5: the forward pass of a loaded transformers model, with its PEFT adapters, over real tokens only.
 
-The modules stay transformers' and PEFT's own: they hold the weights and are saved by them. This file only reads those
-weights and does the arithmetic in another way:
+The modules stay those of transformers and PEFT, which also save them. This file reads their weights and does the
+arithmetic in another way:
 
 - Padding is left out. The tokens of a batch lie packed in one matrix, shape (tokens, width); only attention, which
   works inside sentences, lays them out in padded rows.
-- Norm, projections and adapters of a sublayer are one autograd function (`layers.py`). It keeps its input alone,
-  computes the norm again in the backward pass, and multiplies out no gradient of a frozen weight.
-- The head never sees padding, and its logits are never kept (`loss.py`).
+- Norm, projections and adapters of a sublayer are one autograd function (`layers.py`). It saves its input but
+  not the normed input, which the backward pass recomputes, and computes no gradient of a frozen weight.
+- The head never sees padding, and its logits are never saved (`loss.py`).
 
 It covers T5 1.0 and 1.1, FLAN-T5, mT5, ByT5, UMT5 and MADLAD-400. An adapter that is more than a plain LoRA (DoRA,
 dropout on its input) is called as the module that it is. Forward hooks of inner modules are not run.
@@ -45,10 +45,10 @@ def decoder_states(
     target: tuple[torch.Tensor, Layout],
     dtype: torch.dtype,
 ) -> torch.Tensor:
-    """The states that the head takes, one a real target token, shape (target tokens, width), scaled as T5 1.0 needs.
+    """The input of the head, one state per real target token, shape (target tokens, width), scaled as T5 1.0 needs.
 
     `source` and `target` are token ids of shape (tokens,) with their layouts; the target ids are the decoder's input.
-    Matrix products are done in `dtype`.
+    Matrix products are computed in `dtype`.
     """
     base: Any = cast(Any, model).get_base_model() if hasattr(model, "get_base_model") else model
     encoded = _stack(base.encoder, source[0], source[1], dtype)
@@ -71,7 +71,7 @@ def _stack(
     encoded: torch.Tensor | None = None,
     source: Layout | None = None,
 ) -> torch.Tensor:
-    """Encoder or decoder: token ids (tokens,) to states (tokens, width), normed at the end."""
+    """Run the encoder or decoder: token ids (tokens,) to states (tokens, width), after the final norm."""
     x = stack.dropout(stack.embed_tokens(ids))
     bias = StackBias(layout, causal=encoded is not None)
     across = source.padding_bias(dtype) if source is not None else None
@@ -89,9 +89,9 @@ def _stack(
 
 
 class StackBias:
-    """What is added to the attention scores of a stack: relative positions, and minus infinity at what is not seen.
+    """The bias of a stack's attention scores: relative positions, and minus infinity at masked positions.
 
-    T5 computes it in the first block for all, UMT5 in each block anew.
+    T5 computes it once, in the first block; UMT5 computes one in each block.
     """
 
     def __init__(self, layout: Layout, causal: bool) -> None:
@@ -103,7 +103,7 @@ class StackBias:
         if self._last is None or module.has_relative_attention_bias:
             longest = self._layout.longest
             bias = module.compute_bias(longest, longest).to(dtype)
-            if self._causal:  # what follows a target's end is never seen by what comes before
+            if self._causal:  # padding follows a target's end, so the causal mask hides it too
                 ahead = torch.ones(longest, longest, dtype=torch.bool, device=bias.device).triu(1)
                 bias = bias.masked_fill(ahead, -torch.inf)
             elif self._layout.padding is not None:
@@ -149,7 +149,7 @@ def _attend(
 
 
 def _feed_forward(layer: Any, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Norm and the inner part of the feed-forward, up to what `wo` takes."""
+    """The norm and the inner part of the feed-forward layer: the input of `wo`."""
     dense = layer.DenseReluDense
     if not hasattr(dense, "wi_0"):
         (inner,) = project(x, (dense.wi,), dtype, layer.layer_norm)

@@ -25,7 +25,7 @@ class PlainLayer(NamedTuple):
 
 
 def plain_layer(module: torch.nn.Module) -> PlainLayer | None:
-    """`module` as a `PlainLayer`; `None` for one that does more than that, which has to be called itself."""
+    """`module` as a `PlainLayer`, or `None` where it computes more than that and must be called itself."""
     lora: Any = module if isinstance(module, LoraLinear) else None
     base: Any = module if lora is None else lora.base_layer
     if type(base) is not torch.nn.Linear or getattr(base, "bias", None) is not None:
@@ -56,7 +56,7 @@ def project(
     norm: Any = None,
     residual: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, ...]:
-    """`x` (tokens, in) through `norm`, where one is given, and each of `modules`, to (tokens, out) in `dtype`.
+    """Apply `norm`, if given, and then each of `modules` to `x` (tokens, in); each result is (tokens, out) in `dtype`.
 
     `residual` is added to the result of a single module.
     """
@@ -73,7 +73,7 @@ def project(
 
 
 class _Inputs(NamedTuple):
-    """The arguments of `_Project.forward` before the tensors of the layers, or what is said of each of them."""
+    """One value for each argument of `_Project.forward` that precedes the tensors of the layers."""
 
     x: Any
     norm: Any
@@ -84,7 +84,7 @@ class _Inputs(NamedTuple):
 
 
 class _Slots(NamedTuple):
-    """What is said of the three tensors of one layer."""
+    """One value for each of the three tensors of one layer."""
 
     weight: Any
     a: Any
@@ -92,14 +92,14 @@ class _Slots(NamedTuple):
 
 
 def _by_layer(values: Sequence[Any]) -> list[_Slots]:
-    """`values`, three to a layer, by layer."""
+    """Group `values` by layer; each layer has three."""
     return [_Slots(*values[start : start + 3]) for start in range(0, len(values), 3)]
 
 
 class _Project(Function):
     """Norm, linear layers and adapters of one sublayer; without layers, the norm alone.
 
-    Keeps the input, one number a token and the rank-wide products; the normed input is made again when needed.
+    Saves the input, one number per token and the rank-wide products; the backward pass recomputes the normed input.
     """
 
     @staticmethod
@@ -135,7 +135,7 @@ class _Project(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Gradients of what is trained, and of the input where something below it is."""
+        """The gradients of the trained tensors, and of the input where it needs one."""
         x, norm, inverse, *rest = ctx.saved_tensors
         needs, needed = _needs(ctx)
         count = len(needed)
@@ -218,7 +218,7 @@ _STEEP = 2 * math.sqrt(2 / math.pi)
 
 
 class _GatedGelu(Function):
-    """Keeps the two derivatives instead of the two inputs: they cost least where the sigmoid is at hand.
+    """Saves the two derivatives instead of the two inputs: the forward pass already has the sigmoid they need.
 
     GELU(x) = x s with s = sigmoid(u), u = c x (1 + 0.044715 x^2) and c = sqrt(8 / pi), so
     GELU'(x) = s + x s (1 - s) u'.

@@ -1,4 +1,4 @@
-"""Where the real tokens of padded rows lie, and the way between packed and padded tensors."""
+"""The positions of the real tokens in padded rows, and conversion between packed and padded tensors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from translora.data.batching import Ints
 
 
 class Layout:
-    """Where the real tokens of some padded rows lie: token i is at position `index[i]` of (pairs * longest)."""
+    """The positions of the real tokens in padded rows: token i is at position `index[i]` of (pairs * longest)."""
 
     def __init__(self, lengths: Ints, longest: int, device: torch.device) -> None:
         """`lengths` counts each row's real tokens, which come first, shape (pairs,)."""
@@ -22,7 +22,7 @@ class Layout:
         self._rows: dict[int, torch.Tensor] = {}
 
     def rows(self, heads: int) -> torch.Tensor:
-        """For token i and head h the row of (pairs * heads * longest) that it takes; shape (tokens * heads,)."""
+        """The row of each token and head in a tensor of (pairs * heads * longest) rows; shape (tokens * heads,)."""
         if heads not in self._rows:
             pair, position = self.index // self.longest, self.index % self.longest
             head = torch.arange(heads, device=pair.device)
@@ -42,13 +42,16 @@ Shape = tuple[int, int, int]
 
 
 def pad_tokens(packed: torch.Tensor, rows: torch.Tensor, shape: Shape) -> torch.Tensor:
-    """(tokens, heads * size) to (pairs, heads, longest, size), zero at padding."""
+    """Convert (tokens, heads * size) to (pairs, heads, longest, size), zero at padding.
+
+    `shape` is (pairs, heads, longest), and `rows` comes from `Layout.rows(heads)`.
+    """
     size = packed.shape[1] * packed.shape[0] // len(rows)
     padded = packed.new_zeros(shape[0] * shape[1] * shape[2], size)
     return padded.index_copy_(0, rows, packed.reshape(-1, size)).view(*shape, size)
 
 
 def unpad_tokens(padded: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """(pairs, heads, longest, size) to (tokens, heads * size)."""
+    """Convert (pairs, heads, longest, size) to (tokens, heads * size); `rows` comes from `Layout.rows(heads)`."""
     heads, size = padded.shape[1], padded.shape[3]
     return padded.reshape(-1, size).index_select(0, rows).view(-1, heads * size)

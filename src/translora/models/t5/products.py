@@ -1,7 +1,7 @@
-"""Linear layers laid out for decoding: merged with their adapter, side by side in one matrix, packed where that helps.
+"""Linear layers for decoding: merged with their adapter, joined in one matrix, and packed where that helps.
 
-A product of few rows is bound by how its matrix lies in memory. On a CPU oneDNN packs the matrix in advance, which
-makes such products 1.3 to 5 times as fast as the plain ones.
+The memory layout of the matrix limits the speed of a product with few rows. On a CPU, oneDNN packs the matrix in
+advance, which makes such products 1.3 to 5 times as fast.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from translora.models.hardware import computes_bfloat16
 from translora.models.t5.layers import plain_layer, project
 
 _PROBED_ROWS = 256
-"""Rows of the identity matrix that a layer of another kind is called with at a time."""
+"""Rows of the identity matrix passed at a time to a layer whose matrix must be found by calling it."""
 
 
 class UnknownLayerError(ValueError):
-    """A layer that is more than a matrix product."""
+    """A layer or adapter that the decoder cannot express as a matrix product."""
 
 
 class Making(NamedTuple):
@@ -46,7 +46,8 @@ class Product:
     ) -> None:
         """`norm` is the T5 norm before the layers; its weight and `scale` become part of the matrix.
 
-        Raises `UnknownLayerError` for a layer that has a bias.
+        Raises `UnknownLayerError` for a layer that has a bias and, where adapters are kept apart, for an adapter that
+        is more than a plain LoRA or a layer that cannot have one per row.
         """
         self._modules, self._making, self._norm, self._scale = tuple(modules), making, norm, scale
         self._epsilon: float = 0.0 if norm is None else norm.variance_epsilon
@@ -81,11 +82,14 @@ class Product:
 
     @property
     def nbytes(self) -> int:
-        """The bytes of the copies."""
+        """The bytes of the copied weights."""
         return (self._matrix.nbytes if self._matrix else 0) + (self._sides.nbytes if self._sides else 0)
 
     def normed(self, x: torch.Tensor) -> torch.Tensor:
-        """`x` (rows, in) as the matrix takes it: after the norm, whose weight is in the matrix."""
+        """`x` (rows, in) over its root mean square; the matrix already contains the norm's weight.
+
+        Without copied weights `x` is returned unchanged.
+        """
         if self._matrix is None:
             return x
         return (x if self._norm is None else normed(x, self._epsilon)).to(self._making.dtype)
@@ -120,7 +124,7 @@ class Product:
 
 
 def normed(x: torch.Tensor, epsilon: float) -> torch.Tensor:
-    """`x` (rows, width) over its root mean square, which is taken in float32 or wider."""
+    """`x` (rows, width) over its root mean square, which is computed in float32 or wider."""
     wide = torch.promote_types(x.dtype, torch.float32)
     inverse: torch.Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=wide).square_()
     return x * inverse.div_(x.shape[-1]).add_(epsilon).rsqrt_()
@@ -195,7 +199,7 @@ def _probed(module: torch.nn.Module) -> torch.Tensor:
 
 
 class Embedding:
-    """Token ids to vectors, by the module itself; where each row has its own adapter, by its base and that adapter."""
+    """Token ids to vectors: the module itself, or its base plus the adapter of each row."""
 
     def __init__(self, module: Any, making: Making) -> None:
         """Raises `UnknownLayerError` for an adapter that is more than a plain LoRA."""
@@ -239,7 +243,7 @@ def _embedding_sides(module: Any, name: str) -> tuple[torch.Tensor, torch.Tensor
 
 
 class Groups:
-    """Rows by the number of their adapter: which adapter each row has, and where the rows of each are."""
+    """Rows grouped by the number of their adapter."""
 
     def __init__(self, which: torch.Tensor) -> None:
         """`which` is the number of each row's adapter, shape (rows,); -1 is none."""
@@ -253,7 +257,7 @@ class Groups:
         self._segments = list(zip(numbers.tolist(), starts, ends, strict=True))
 
     def segments(self) -> list[tuple[int, int, int]]:
-        """The adapter, first row and end of each run of the ordered rows; rows without an adapter are left out."""
+        """The adapter, first row and end of each run of the ordered rows; rows without an adapter are omitted."""
         return [(number, start, end) for number, start, end in self._segments if number >= 0]
 
 
@@ -290,7 +294,7 @@ class _Sides:
         return _Sides(parts) if parts else None
 
     def add(self, out: torch.Tensor, x: torch.Tensor, groups: Groups) -> torch.Tensor:
-        """`out` (rows, out) plus the part of each row's adapter of `x` (rows, in)."""
+        """`out` (rows, out) plus the product of `x` (rows, in) and each row's adapter; may change `out`."""
         mine = [(self._parts[number], start, end) for number, start, end in groups.segments() if number in self._parts]
         if groups.contiguous and out.dtype == x.dtype:
             for (a, b), start, end in mine:
