@@ -13,6 +13,7 @@ from translora.data.tokens import tokenise
 from translora.errors import InterruptedRunError, NotFiniteError, Terminated, TrainingError
 from translora.models.load import load
 from translora.pipeline import make_stepper, make_trainable
+from translora.training import validation
 from translora.training.checkpoint import Checkpoints, trained_weights
 from translora.training.loop import Validation, fit
 from translora.training.plan import Plan
@@ -188,6 +189,28 @@ def test_a_signal_after_the_last_step_is_not_lost(tiny_config, tmp_path):
         job.fit()
     assert signal.getsignal(signal.SIGTERM) is handler
     assert "step-00000008" in job.saved
+
+
+def test_a_validation_that_runs_out_of_memory_goes_on_with_half(tiny_config, tmp_path, monkeypatch):
+    job = Job(tiny_config, tmp_path)
+    pairs = read_splits(tiny_config).validation.head(3)
+    tokens = tokenise(pairs, job.translator.tokenizer, "<2en> ", 64)
+
+    def measured():
+        return validation.validate(job.translator, tokens, pairs, tiny_config.decoding, "en", job.stepper.budget)
+
+    whole, real, asked = measured(), validation.corpus_loss, []
+
+    def short_of_memory(translator, corpus, most):
+        asked.append(most)
+        if len(asked) == 1:
+            raise MemoryError
+        return real(translator, corpus, most)
+
+    monkeypatch.setattr(validation, "corpus_loss", short_of_memory)
+    assert measured().loss == pytest.approx(whole.loss, rel=1e-6)
+    assert asked == [600, 300]
+    assert job.stepper.budget.tokens == 300
 
 
 def test_a_second_signal_leaves_at_once(tiny_config, tmp_path):

@@ -243,7 +243,7 @@ def train_model(
 
     Raises `NotFiniteError`, naming the pairs, and `OutOfMemoryError`.
     """
-    training, examples, batch_tokens = config.training, stepper.examples, stepper.budget.tokens
+    training, examples = config.training, stepper.examples
     held_out = tokenised(stepper.translator, splits.validation, config)
     scored = splits.validation.head(training.validation_pairs or len(splits.validation))
     with Journal(run.metrics, trackers) as journal:
@@ -252,7 +252,7 @@ def train_model(
                 stepper,
                 Plan(examples.source_lengths, examples.target_lengths, training, config.seed),
                 Checkpoints(run.checkpoints, training.save_every),
-                lambda: validate(stepper.translator, held_out, scored, config.decoding, config.target, batch_tokens),
+                lambda: validate(stepper.translator, held_out, scored, config.decoding, config.target, stepper.budget),
                 journal,
             )
         except NotFiniteError as error:

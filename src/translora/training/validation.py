@@ -11,6 +11,7 @@ from translora.data.batching import sorted_batches
 from translora.data.pairs import Corpus
 from translora.data.tokens import TokenisedCorpus
 from translora.io.console import meter
+from translora.models.budget import Budget
 from translora.models.load import LoadedModel
 from translora.models.lora import merged_copy
 from translora.scoring.metrics import bleu
@@ -51,14 +52,14 @@ def validate(
     scored: Corpus,
     decoding: DecodingConfig,
     target: str,
-    batch_tokens: int,
+    budget: Budget,
 ) -> Validation:
     """The loss of `tokens`, and BLEU of `scored` in the language `target`.
 
-    The loss is computed `batch_tokens` padded tokens at a time. The translations are always greedy, whatever
-    `decoding.beams` says: they only rank checkpoints, and beam search costs more.
+    The loss is computed within `budget`, which is halved where memory runs out. The translations are always greedy,
+    whatever `decoding.beams` says: they only rank checkpoints, and beam search costs more.
     """
     greedy = dataclasses.replace(decoding, beams=1)
     hypotheses = [one.text for one in translate_merged(translator, scored.sources, greedy, "validate")]
-    loss = corpus_loss(translator, tokens, batch_tokens)
+    loss = budget.run(lambda most: corpus_loss(translator, tokens, most))
     return Validation(loss, bleu(hypotheses, scored.targets, target))
