@@ -42,7 +42,7 @@ ORDER = [
     "serve.refusals", "serve.limits", "serve.parameters", "serve.texts", "serve.codes", "serve.detection",
     "serve.metrics", "serve.engines", "serve.models", "serve.batcher", "serve.service",
     "serve.protocols.own", "serve.protocols.libretranslate", "serve.protocols.deepl", "serve.protocols.opuscat",
-    "serve.protocols.operation", "serve.app", "serve.server",
+    "serve.protocols.operation", "serve.protocols.page", "serve.app", "serve.server",
     "cli.arguments", "cli.train", "cli.compare", "cli.evaluate", "cli.export", "cli.report", "cli.translate",
     "cli.serve", "cli.data", "cli.program", "cli",
     "__main__",

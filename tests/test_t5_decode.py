@@ -359,6 +359,8 @@ def test_adapters_that_come_and_go_are_as_if_they_were_there_from_the_start():
     for number in range(3):
         decoder.drop(number)
     assert found(decoder, [-1]) == base
+    with pytest.raises(UnknownLayerError, match="read in place"):
+        Decoder(model, torch.float64, own=False).take(model, "b", "b")
 
 
 def test_alternatives_are_the_next_best_hypotheses(tiny_model):

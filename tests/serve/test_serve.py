@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -153,7 +154,7 @@ def test_a_removed_adapter_answers_what_waits_for_it(server, adapters, alone):
         "..", "../..", "a0/..", ".", "", "/", "/etc", "/etc/passwd", "../a0",
         "a0/../../x", "~", "~root", "none", "a0\x00", "a0/adapter_config.json", "%2e%2e", "..%2f..", "..\\..", "C:\\",
         "\\\\host\\share", "file:///etc",
-        "http://localhost/a0", "link", "inner", "a0/" * 3000, "x" * 5000, "\ud800", "./.", "//a0//..//", "a0\n",
+        "http://localhost/a0", "link", "inner", "run", "a0/" * 3000, "x" * 5000, "\ud800", "./.", "//a0//..//", "a0\n",
     ],
     ids=lambda path: ascii(path[:20]),
 )  # fmt: skip
@@ -163,6 +164,8 @@ def test_no_path_leads_out_of_the_root(server, adapters, tiny_model, tmp_path_fa
         make_adapter(outside, tiny_model, 5)
         (adapters / "link").symlink_to(outside)
         (adapters / "inner").mkdir()
+        shutil.copytree(adapters / "a0", adapters / "run" / "adapter")
+        (adapters / "run" / "config.yaml").symlink_to("/etc/passwd")
         (adapters / "inner" / "adapter_config.json").symlink_to(outside / "adapter_config.json")
         (adapters / "inner" / "adapter_model.safetensors").symlink_to(outside / "adapter_model.safetensors")
     for one in (path, str(outside)):
@@ -248,3 +251,6 @@ def test_a_run_that_learnt_both_directions_serves_both(tiny_config):
         back = translora.Translator.from_pretrained(run.folder, source="en", target="de").translate(LINES)
         assert server.texts(LINES, source="en", target="de") == back
         assert server.texts(LINES) == run.translator().translate(LINES)
+    models = Models(Loading(source="en", target="de"))
+    models.load_all([str(run.folder), str(tiny_config.model)])
+    assert [served.pairs for served in models] == [[("de", "en"), ("en", "de")], [("en", "de")]]

@@ -132,6 +132,8 @@ class Batcher:
         request.left = lambda: _call_soon(loop, lambda: self.room.give(places))
         if not self._put(request):
             self.room.give(places)
+            if not served.retired:
+                raise RefusalError(503, "the server is going down")
             raise RefusalError(404, f"{served.name} is no longer served")
         try:
             return await asyncio.wrap_future(request.future)
@@ -147,6 +149,9 @@ class Batcher:
         with self._changed:
             self._chores.append((work, future))
             self._changed.notify()
+        while not concurrent.futures.wait([future], 1).done:
+            if not self._thread.is_alive():
+                raise RefusalError(503, "the server is going down")
         return future.result()
 
     def retire(self, served: Served, release: Callable[[Served], None]) -> None:

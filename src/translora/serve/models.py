@@ -16,7 +16,7 @@ from translora.errors import ConfigError, TransloraError
 from translora.io import console
 from translora.languages import matching_languages, same_language
 from translora.models.load import LoadedModel, check_languages, model_folder
-from translora.runs.folder import adapter_folder
+from translora.runs.folder import Run, adapter_folder
 from translora.serve.engines import Alone, Engine, NotSharedError, SharedBase, for_pair
 from translora.translation.exported import ExportedModel, read_marker
 from translora.translation.translator import Dtype, Translator, translating_config
@@ -185,6 +185,8 @@ class Models:
     def _load(self, name: str, path: str) -> Served:
         marker = read_marker(Path(path))
         options = dataclasses.asdict(self._loading)
+        if marker or Run(Path(path)).config_file.exists():  # which state their languages
+            options |= {"source": "", "target": ""}
         if marker and marker.format == "ctranslate2":
             return _alone(name, "export", Translator.from_pretrained(path, **options))
         folder, config = adapter_folder(Path(path)), translating_config(path, **options)

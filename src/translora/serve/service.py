@@ -171,9 +171,8 @@ class Service:
         found = adapter_folder(path)
         if found is None or not found.resolve().is_relative_to(root):
             raise missing
-        for file in found.iterdir():
-            if not file.resolve().is_relative_to(root):
-                raise missing
+        if not all(file.resolve().is_relative_to(root) for place in (path, found) for file in place.iterdir()):
+            raise missing
         return path
 
 

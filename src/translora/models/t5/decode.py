@@ -61,6 +61,7 @@ class Decoder:
         self.vocabulary = int(base.lm_head.out_features)
         self.adapters: tuple[str, ...] = tuple(adapters)
         """The adapters by number; an empty name is a free number."""
+        self._own = making.own
 
     def take(self, model: torch.nn.Module, adapter: str, name: str) -> int:
         """Add `adapter` of `model`, a PEFT model on this decoder's base, as `name`; returns its number.
@@ -68,6 +69,8 @@ class Decoder:
         Not to be called while a search is under way. Raises `UnknownLayerError` for an adapter that is more than a
         plain LoRA.
         """
+        if not self._own:
+            raise UnknownLayerError("the weights are read in place, which leaves no room for an adapter beside them")
         number = self.adapters.index("") if "" in self.adapters else len(self.adapters)
         other = Decoder(model, self.shape.dtype, own=False)
         try:
