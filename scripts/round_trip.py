@@ -1,8 +1,9 @@
 """Round trips of the documents in folders: `python scripts/round_trip.py FOLDER ... [--most 200] [--list]`.
 
-Each document is read, given to an engine that returns each text as it is, and written: by format the table says how many
-come back byte for byte. A second pass puts a mark before each text and reads the result again: `marked` counts the
-documents whose texts then are the old ones with the mark, and nothing else. Archives' members are compared one by one.
+Each document is read, given to an engine that returns each text as it is, and written: the table says how many come
+back byte for byte, by format. A second pass puts a mark before each text and reads the result again: `marked` counts
+the documents whose texts are then the old ones with the mark. PO, XLIFF and TMX, which hold both languages, come back
+byte for byte where no segment is translated; their second pass fills in all, and each must then be translated.
 """
 
 from __future__ import annotations

@@ -159,6 +159,6 @@ def _say(job: Job, report: Report, lines: Sequence[int]) -> None:
         )
         more = ", ..." if len(lines) > 8 else ""
         console.notice(
-            f"{job.source}: {len(lines):,} segments lost inline tags: the texts between the tags were translated apart; "
+            f"{job.source}: {len(lines):,} segments lost inline tags: their texts between tags were translated apart; "
             f"check segment {places}{more}"
         )

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markdown_it import MarkdownIt, rules_inline
 from markdown_it.rules_inline import StateInline
 
-from translora.documents.document import Edit, Lines, Options, Segment, Slot, Spliced, decoded
+from translora.documents.document import Edit, Lines, Options, Piece, Segment, Slot, Spliced, decoded
 from translora.documents.inline import Inline, Item, text_items
 from translora.errors import DataError
 
@@ -154,16 +154,30 @@ def _slot(content: str, spans: list[_Span], places: list[int], lines: Lines) -> 
     def edits(translation: str) -> list[Edit]:
         moved = []
         for edit in inline.edit(translation, _escape):
-            pieces = [
-                piece if isinstance(piece, str) else (places[piece[0]], places[piece[1] - 1] + 1)
-                for piece in edit.pieces
-            ]
+            asterisks = _in_words(content, edit.pieces)
+            pieces: list[Piece] = []
+            for piece in edit.pieces:
+                if isinstance(piece, str):
+                    pieces.append(piece)
+                elif asterisks and set(content[slice(*piece)]) == {"_"}:
+                    pieces.append("*" * (piece[1] - piece[0]))
+                else:
+                    pieces.append((places[piece[0]], places[piece[1] - 1] + 1))
             if first and pieces and isinstance(pieces[0], str):
                 pieces[0] = _begun(pieces[0])
             moved.append(Edit(start, end, tuple(pieces)))
         return moved
 
     yield Slot(Segment(inline.text, lines.at(start)), edits)
+
+
+def _in_words(content: str, pieces: Sequence[Piece]) -> bool:
+    """Whether a `_` would stand between two letters, where it marks no emphasis and `*` does."""
+    texts = [piece if isinstance(piece, str) else content[slice(*piece)] for piece in pieces]
+    marks = [not isinstance(piece, str) and set(text) == {"_"} for piece, text in zip(pieces, texts, strict=True)]
+    return any(
+        mark and texts[i - 1][-1:].isalnum() and texts[i + 1][:1].isalnum() for i, mark in enumerate(marks[1:-1], 1)
+    )
 
 
 def _items(content: str, spans: list[_Span]) -> list[Item]:
