@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from translora.documents.document import Edit, Piece
+from translora.errors import DataError
 
 TAG = re.compile(r"</?[A-Za-z0-9][^<>]*>")
 """A tag in a segment: inline markup, or a tag that the text itself holds."""
@@ -107,7 +108,13 @@ class Inline:
         return "".join(parts)
 
     def walk(self, translation: str) -> Iterator[Item | str]:
-        """The texts and the tags of a translation that passed `same_tags`, in its order."""
+        """The texts and the tags of a translation, in its order.
+
+        Raises `DataError` for a translation that has other tags than the text; see `same_tags`.
+        """
+        codes = [found[0] for found in _CODE.finditer(translation)]
+        if Counter(codes) != Counter(found[0] for found in _CODE.finditer(self.text)) or not _nested(codes):
+            raise DataError(f"a translation lost inline tags of {self.text[:80]!r}: {translation[:80]!r}")
         stack, at = list[int](), 0
         for found in _CODE.finditer(translation):
             if found.start() > at:
