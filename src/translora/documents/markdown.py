@@ -21,7 +21,7 @@ from translora.errors import DataError
 _FRONT = re.compile(r"\A---[ \t]*\r?\n.*?^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])|(&(?:#\w+|\w+);)")
 _SPACES = re.compile(r"[ \t]*\n[ \t]*")
-_SPECIAL = re.compile(r"[\\`*\[\]<>|]|(?<!\w)_|_(?!\w)|~~|&(?=#?\w+;)")
+_SPECIAL = re.compile(r"[\\`*\[\]<>|]|(?<![^\W_])_|_(?![^\W_])|~~|&(?=#?\w+;)")
 _START = re.compile(r"(?:#{1,6}(?=\s|$)|[-+](?=\s|$)|=+\s*$|-+\s*$|>)")
 _NUMBER = re.compile(r"(\d+)([.)])(?=\s|$)")
 _TASK = re.compile(r"\[[ xX]\](?=[ \t])")
@@ -175,9 +175,11 @@ def _in_words(content: str, pieces: Sequence[Piece]) -> bool:
     """Whether a `_` would stand between two letters, where it marks no emphasis and `*` does."""
     texts = [piece if isinstance(piece, str) else content[slice(*piece)] for piece in pieces]
     marks = [not isinstance(piece, str) and set(text) == {"_"} for piece, text in zip(pieces, texts, strict=True)]
-    return any(
-        mark and texts[i - 1][-1:].isalnum() and texts[i + 1][:1].isalnum() for i, mark in enumerate(marks[1:-1], 1)
-    )
+    return any(mark and _beside(texts[i - 1][-1:], texts[i + 1][:1]) for i, mark in enumerate(marks[1:-1], 1))
+
+
+def _beside(before: str, after: str) -> bool:
+    return (before.isalnum() and not after.isspace()) or (after.isalnum() and not before.isspace())
 
 
 def _items(content: str, spans: list[_Span]) -> list[Item]:

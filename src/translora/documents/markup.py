@@ -25,6 +25,7 @@ _TOKEN = re.compile(
 _ATTRIBUTE = re.compile(r"([^\s=\"'<>/]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>=]+))")
 _DECLARED = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.:-]+)[\"']")
 _ENTITIES = re.compile(r"<!ENTITY", re.IGNORECASE)
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 
 
@@ -117,8 +118,8 @@ def collapsed(raw: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """`text` as XML or HTML content."""
-    return escape(text)
+    """`text` as XML or HTML content, without the control characters that XML forbids."""
+    return escape(_FORBIDDEN.sub("", text))
 
 
 def element_end(found: Sequence[Token], first: int) -> int:

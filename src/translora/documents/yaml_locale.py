@@ -72,7 +72,8 @@ def _written(text: str, style: str | None) -> str:
         return "'" + text.replace("'", "''") + "'"
     if style is None and _is_plain(text):
         return text
-    return json.dumps(text, ensure_ascii=False)
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in quoted)
 
 
 def _is_plain(text: str) -> bool:
