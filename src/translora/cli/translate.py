@@ -34,6 +34,7 @@ def add(commands: Commands[Parser]) -> None:
         help="how PO and XLIFF mark new translations (default: needs-review)",
     )
     parser.add_argument("--in-place", action="store_true", help="replace the documents; needs --backup")
+    parser.set_defaults(takes_flags=True)  # argparse gives files that follow an option after the model as flags
     parser.add_argument("--backup", action="store_true", help="with --in-place: keep each original as FILE.orig")
 
 
@@ -42,7 +43,10 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
     from translora.documents.formats import format_of
     from translora.errors import ConfigError
 
-    inputs = arguments.input or ["-"]
+    unknown = next((flag for flag in flags if flag.startswith("-") and flag != "-"), None)
+    if unknown:
+        raise ConfigError(f"unknown argument {unknown}: see {arguments.prog} --help")
+    inputs = [*arguments.input, *flags] or ["-"]
     _check(arguments, inputs)
     first = Path(inputs[0])
     lone = len(inputs) == 1 and not arguments.in_place and (inputs == ["-"] or not first.is_dir())

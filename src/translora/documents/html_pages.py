@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from translora.documents.document import Edit, Lines, Options, Segment, Slot, Spliced, decoded
 from translora.documents.inline import Inline
-from translora.documents.markup import Token, collapsed, element_end, escaped, inline_items, tokens
+from translora.documents.markup import Token, escaped, inline_items, tokens
 from translora.errors import DataError
 
 _INLINE_NAMES = """
@@ -38,7 +38,7 @@ def read(data: bytes, name: str, options: Options) -> Spliced:
         raise DataError(f"{name}: no tag in it: give an HTML page, or --format paragraphs")
     lines, slots = Lines(source.text), list[Slot]()
     for run in _runs(found):
-        inline = Inline(inline_items([_closed(token) for token in run], collapsed, _is_kept))
+        inline = Inline(inline_items(run))
         if inline.text and not inline.ambiguous:
             slots.append(_slot(inline, lines))
     slots += [slot for token in found for slot in _attribute_slots(token, lines)]
@@ -78,13 +78,6 @@ def _tokens(text: str) -> list[Token]:
     return found
 
 
-def _closed(token: Token) -> Token:
-    """A tag that never has content as one that closes itself."""
-    if token.kind == "open" and token.name in _VOID:
-        return Token("empty", token.start, token.end, token.name, token.raw)
-    return token
-
-
 def _is_kept(token: Token) -> bool:
     """Whether the content of an element stays."""
     if token.kind != "open" or token.name in _VOID:
@@ -98,36 +91,46 @@ def _is_kept(token: Token) -> bool:
 
 
 def _runs(found: Sequence[Token]) -> Iterator[list[Token]]:
-    """Runs of text and inline tags between two blocks."""
+    """Runs of text and inline tags between two blocks, and titles."""
     run: list[Token] = []
-    number = 0
-    while number < len(found):
-        token = found[number]
-        last = number
-        if token.kind == "open" and token.name == "head":
-            yield from _head(found[number : element_end(found, number)])
-        if _is_kept(token):
-            last = _end_of_kept(found, number)
-        is_inline = token.kind == "text" or token.name in _INLINE or (token.kind == "other" and token.raw[:4] == "<!--")
-        if is_inline:
-            run += found[number : last + 1]
+    for token in _folded(found):
+        if token.kind == "text" or token.name in _INLINE or token.raw.startswith("<!--"):
+            run.append(token)
         else:
             yield run
             run = []
-        number = last + 1
     yield run
+    for first, last in _closers(found).items():
+        if found[first].name == "title":
+            yield list(found[first + 1 : last])
 
 
-def _end_of_kept(found: Sequence[Token], first: int) -> int:
-    """The index of the closing tag; the opening one's own where there is none, as in pages that are not well formed."""
-    end = element_end(found, first)
-    return end if found[end].kind == "close" and found[end].name == found[first].name else first
+def _folded(found: Sequence[Token]) -> Iterator[Token]:
+    """The tokens, with each element whose content stays as one token."""
+    closers = _closers(found)
+    number = 0
+    while number < len(found):
+        token = found[number]
+        if token.kind == "open" and token.name in _VOID:
+            yield Token("empty", token.start, token.end, token.name, token.raw)
+        elif _is_kept(token) and number in closers:
+            number = closers[number]
+            yield Token("empty", token.start, found[number].end, token.name)
+        else:
+            yield token
+        number += 1
 
 
-def _head(found: Sequence[Token]) -> Iterator[list[Token]]:
+def _closers(found: Sequence[Token]) -> dict[int, int]:
+    """For each opening tag the index of the one that closes it; pages may lack some."""
+    closers: dict[int, int] = {}
+    stacks: dict[str, list[int]] = {}
     for number, token in enumerate(found):
-        if token.kind == "open" and token.name == "title":
-            yield list(found[number + 1 : _end_of_kept(found, number)])
+        if token.kind == "open":
+            stacks.setdefault(token.name, []).append(number)
+        elif token.kind == "close" and stacks.get(token.name):
+            closers[stacks[token.name].pop()] = number
+    return closers
 
 
 def _attribute_slots(token: Token, lines: Lines) -> Iterator[Slot]:

@@ -74,10 +74,7 @@ class Inline:
 
         Tags at both ends that stand alone are outside too, unless `keep_singles`: they may stand for words.
         """
-        kept = _paired(items)
-        if trim:
-            kept = _trimmed(kept)
-        kept = _without_outer(kept, trim, keep_singles)
+        kept = _inner(_paired(items), trim, keep_singles)
         self.start, self.end = (kept[0].start, kept[-1].end) if kept else (0, 0)
         """The place of the content in the text."""
         self._opens: dict[int, Item] = {}
@@ -144,17 +141,21 @@ def _paired(items: Sequence[Item]) -> list[Item]:
     """`items` in which each half of a pair without its other half stands alone."""
     result = list(items)
     stack: list[int] = []
+    waiting: Counter[str] = Counter()
     for number, item in enumerate(items):
         if item.kind == "open":
             stack.append(number)
+            waiting[item.value] += 1
         elif item.kind == "close":
-            depth = next((i for i in range(len(stack) - 1, -1, -1) if items[stack[i]].value == item.value), None)
-            if depth is None:
+            if not waiting[item.value]:
                 result[number] = replace(item, kind="single")
                 continue
-            for lost in stack[depth + 1 :]:
+            while items[stack[-1]].value != item.value:
+                lost = stack.pop()
+                waiting[items[lost].value] -= 1
                 result[lost] = replace(items[lost], kind="single")
-            del stack[depth:]
+            stack.pop()
+            waiting[item.value] -= 1
     for lost in stack:
         result[lost] = replace(items[lost], kind="single")
     return result
@@ -172,40 +173,37 @@ def text_items(start: int, raw: str, decode: Callable[[str], str]) -> list[Item]
     return items
 
 
-def _trimmed(items: list[Item]) -> list[Item]:
-    """`items` without white space at both ends."""
-    kept = list(items)
-    while kept and kept[0].kind == "text" and not kept[0].value.strip(_SPACES):
-        kept.pop(0)
-    while kept and kept[-1].kind == "text" and not kept[-1].value.strip(_SPACES):
-        kept.pop()
-    return kept
-
-
-def _without_outer(items: list[Item], trim: bool, keep_singles: bool) -> list[Item]:
-    """`items` without tags that stand before or after all text, or around it."""
-    kept = items
-    while kept:
-        if kept[0].kind == "single" and not keep_singles:
-            kept = kept[1:]
-        elif kept[-1].kind == "single" and not keep_singles:
-            kept = kept[:-1]
-        elif kept[0].kind == "open" and _closes_at(kept) == len(kept) - 1:
-            kept = kept[1:-1]
-        elif kept[0].kind == "open" and _closes_at(kept) == 1:
-            kept = kept[2:]
+def _inner(items: list[Item], trim: bool, keep_singles: bool) -> list[Item]:
+    """`items` without tags that stand before or after all text, or around it, and white space beside them."""
+    partner = _partners(items)
+    low, high = 0, len(items) - 1
+    while low <= high:
+        first, last = items[low], items[high]
+        if _is_outer(first, trim, keep_singles):
+            low += 1
+        elif _is_outer(last, trim, keep_singles):
+            high -= 1
+        elif first.kind == "open" and partner[low] == high:
+            low, high = low + 1, high - 1
+        elif first.kind == "open" and partner[low] == low + 1:
+            low += 2
         else:
             break
-        if trim:
-            kept = _trimmed(kept)
-    return kept
+    return items[low : high + 1]
 
 
-def _closes_at(items: Sequence[Item]) -> int:
-    """The index of the tag that closes the first one."""
-    depth = 0
+def _is_outer(item: Item, trim: bool, keep_singles: bool) -> bool:
+    if item.kind == "text":
+        return trim and not item.value.strip(_SPACES)
+    return item.kind == "single" and not keep_singles
+
+
+def _partners(items: Sequence[Item]) -> dict[int, int]:
+    """For each opening tag the index of the one that closes it."""
+    partner, stack = dict[int, int](), list[int]()
     for number, item in enumerate(items):
-        depth += (item.kind == "open") - (item.kind == "close")
-        if not depth:
-            return number
-    return -1
+        if item.kind == "open":
+            stack.append(number)
+        elif item.kind == "close":
+            partner[stack.pop()] = number
+    return partner

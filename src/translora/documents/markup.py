@@ -17,12 +17,13 @@ from translora.documents.inline import Item, text_items
 from translora.errors import DataError
 
 _TOKEN = re.compile(
-    r"(?P<comment><!--.*?(?:-->|\Z))|<!\[CDATA\[(?P<cdata>.*?)\]\]>|(?P<other><\?.*?>|<![^\[>]*(?:\[.*?\]\s*)?>)"
+    r"(?P<comment><!--.*?(?:-->|\Z))|<!\[CDATA\[(?P<cdata>.*?)(?:\]\]>|\Z)"
+    r"|(?P<other><\?.*?(?:>|\Z)|<!(?!\[CDATA\[|--)[^>\[]*(?:>|\[.*?(?:\]\s*>|\Z)|\Z))"
     r"|</(?P<close>[A-Za-z_][^\s<>/]*)[^<>]*>"
     r"|<(?P<open>[A-Za-z_][^\s<>/]*)(?P<attributes>(?:[^<>\"'/]|\"[^\"]*\"|'[^']*'|/(?!>))*)(?P<empty>/?)>",
     re.DOTALL,
 )
-_ATTRIBUTE = re.compile(r"([^\s=\"'<>/]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>=]+))")
+_ATTRIBUTE = re.compile(r"(?<=[\s\"'/])([^\s=\"'<>/]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>=]+))")
 _DECLARED = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.:-]+)[\"']")
 _ENTITIES = re.compile(r"<!ENTITY", re.IGNORECASE)
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")

@@ -111,8 +111,8 @@ def _balanced(text: str, count: int) -> str:
         return text
     kept = TAG.sub(lambda found: found[0].replace(" ", "\0"), text)
     width = max(1, -(-len(kept) // count))
-    for wider in range(width, len(kept) + 1):
-        lines = textwrap.wrap(kept, wider, break_long_words=False, break_on_hyphens=False)
+    while True:
+        lines = textwrap.wrap(kept, width, break_long_words=False, break_on_hyphens=False)
         if len(lines) <= count:
             return "\n".join(lines).replace("\0", " ")
-    return text
+        width += max(1, width // 20)
