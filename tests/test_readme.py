@@ -29,6 +29,7 @@ def folder(tmp_path_factory, corpus_file):
     shutil.copy(corpus_file, folder / "my-corpus.tsv")
     lines = corpus_file.read_text(encoding="utf-8").splitlines(keepends=True)[:8]
     (folder / "test.tsv").write_text("".join(lines), encoding="utf-8")
+    (folder / "strings.po").write_text('msgid ""\nmsgstr ""\n\nmsgid "Speichern"\nmsgstr ""\n', encoding="utf-8")
     for name, column in (("new.txt", 0), ("references.txt", 1), ("other.txt", 0)):
         texts = (line.rstrip("\n").split("\t")[column] + "\n" for line in lines)
         (folder / name).write_text("".join(texts), encoding="utf-8")
@@ -37,7 +38,7 @@ def folder(tmp_path_factory, corpus_file):
 
 def test_the_readme_has_the_commands_it_should():
     assert [command for command in commands() if command.startswith("make")] == ["make demo", "make test"]
-    assert len(commands()) == 15
+    assert len(commands()) == 16
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(r"^demo:.*\n\t\$\(BIN\)/translora demo$", makefile, flags=re.MULTILINE)
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("make test")

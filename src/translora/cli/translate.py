@@ -1,36 +1,112 @@
-"""`translora translate`: one line in, one line out, in order."""
+"""`translora translate`: one line in, one line out, in order; or a document in, the same document translated out."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from translora.cli.arguments import Commands, Parser, add_command, add_model
 
 
 def add(commands: Commands[Parser]) -> None:
     """`translate`."""
-    parser = add_command(commands, "translate", run, "one line in, one line out, in order")
+    parser = add_command(commands, "translate", run, "one line in, one line out, in order; or whole documents")
     add_model(parser)
-    parser.add_argument("input", nargs="?", default="-", help="a text file; - or nothing reads standard input")
-    parser.add_argument("-o", "--output", default="", help="write here instead of standard output")
+    parser.add_argument(
+        "input",
+        nargs="*",
+        default=[],
+        help="a text file, documents (PO, XLIFF, DOCX, ...) or a folder; - or nothing reads standard input",
+    )
+    parser.add_argument(
+        "-o", "--output", default="", help="write here instead of standard output; a folder for several"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with what an interrupted start left of the output")
+    parser.add_argument(
+        "--format", default="auto", help="of the input, where its ending is not to say it; text: one line in, one out"
+    )
+    parser.add_argument("--all", action="store_true", help="translate segments that have a translation already too")
+    parser.add_argument(
+        "--state",
+        choices=["needs-review", "translated"],
+        default="needs-review",
+        help="how PO and XLIFF mark new translations (default: needs-review)",
+    )
+    parser.add_argument("--in-place", action="store_true", help="replace the documents; needs --backup")
+    parser.set_defaults(takes_flags=True)  # argparse gives files that follow an option after the model as flags
+    parser.add_argument("--backup", action="store_true", help="with --in-place: keep each original as FILE.orig")
 
 
 def run(arguments: argparse.Namespace, flags: list[str]) -> None:
-    """Translate a file or standard input."""
-    from pathlib import Path
+    """Translate documents, a text file or standard input."""
+    from translora.documents.formats import format_of
+    from translora.errors import ConfigError
 
+    unknown = next((flag for flag in flags if flag.startswith("-") and flag != "-"), None)
+    if unknown:
+        raise ConfigError(f"unknown argument {unknown}: see {arguments.prog} --help")
+    inputs = [*arguments.input, *flags] or ["-"]
+    _check(arguments, inputs)
+    first = Path(inputs[0])
+    lone = len(inputs) == 1 and not arguments.in_place and (inputs == ["-"] or not first.is_dir())
+    if lone and (inputs == ["-"] or format_of(first, arguments.format) == "text") and not _is_folder(arguments.output):
+        _lines(arguments, inputs[0])
+        return
+    if arguments.resume:
+        raise ConfigError("--resume: it goes on with one file of lines, not with documents: leave it out")
+    _documents(arguments, [Path(name) for name in inputs])
+
+
+def _is_folder(output: str) -> bool:
+    return bool(output) and Path(output).is_dir()
+
+
+def _check(arguments: argparse.Namespace, inputs: list[str]) -> None:
+    from translora.documents.formats import FORMATS
+    from translora.errors import ConfigError
+
+    if arguments.format not in FORMATS:
+        raise ConfigError(f"--format {arguments.format}: no such format: use one of {', '.join(FORMATS)}")
+    if "-" in inputs and (len(inputs) > 1 or arguments.format not in ("auto", "text")):
+        raise ConfigError("-: standard input is lines of text: give documents as files")
+    if arguments.in_place and (not arguments.backup or arguments.output or inputs == ["-"]):
+        raise ConfigError(
+            "--in-place: give files and --backup, which keeps each original as FILE.orig, and no --output"
+        )
+    if arguments.backup and not arguments.in_place:
+        raise ConfigError("--backup: it belongs to --in-place")
+
+
+def _documents(arguments: argparse.Namespace, inputs: list[Path]) -> None:
+    from translora.data.readers.lines import open_binary
+    from translora.documents.job import Request, jobs_of, translate_jobs
+    from translora.translation.translator import Translator
+
+    output = Path(arguments.output) if arguments.output else None
+    for path in inputs:
+        if not path.is_dir():
+            open_binary(path).close()  # says so where there is none, before the model is loaded
+    jobs = jobs_of(inputs, output, arguments.in_place, arguments.format)
+    translator = Translator.from_pretrained(
+        arguments.model, source=arguments.source, target=arguments.target, max_tokens=arguments.max_tokens
+    )
+    reviewed = arguments.state == "translated"
+    translate_jobs(translator, jobs, Request(arguments.beams, arguments.all, reviewed, arguments.backup))
+
+
+def _lines(arguments: argparse.Namespace, name: str) -> None:
+    """Translate a text file or standard input, line by line."""
     from translora.data.readers.lines import open_binary
     from translora.data.readers.wmt import stream_segments, text_segments
     from translora.errors import ConfigError
     from translora.io.files import atomic_file
 
-    piped = arguments.input == "-"
+    piped = name == "-"
     if arguments.resume and (piped or not arguments.output):
         raise ConfigError("--resume: give an input file and --output, which are what it goes on with")
     if not piped:
-        open_binary(Path(arguments.input)).close()  # says so where there is none, before the model is loaded
+        open_binary(Path(name)).close()  # says so where there is none, before the model is loaded
 
     from translora.translation.stream import translate_file, translate_stream
     from translora.translation.translator import Translator
@@ -39,13 +115,9 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
         arguments.model, source=arguments.source, target=arguments.target, max_tokens=arguments.max_tokens
     )
     if arguments.output and not piped:
-        translate_file(translator, Path(arguments.input), Path(arguments.output), arguments.beams, arguments.resume)
+        translate_file(translator, Path(name), Path(arguments.output), arguments.beams, arguments.resume)
         return
-    lines = (
-        stream_segments(sys.stdin.buffer, "standard input", "src")
-        if piped
-        else text_segments(Path(arguments.input), "src")
-    )
+    lines = stream_segments(sys.stdin.buffer, "standard input", "src") if piped else text_segments(Path(name), "src")
     if arguments.output:
         with atomic_file(Path(arguments.output)) as file, open(file, "w", encoding="utf-8", newline="\n") as stream:
             translate_stream(translator, lines, stream, arguments.beams)

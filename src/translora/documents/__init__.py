@@ -1,0 +1,1 @@
+"""Documents: segments out, translations back in, and everything else as it was."""

@@ -1,0 +1,209 @@
+"""Inline markup of a segment as tags, `<g id="1">...</g>` and `<x id="2"/>`, and back.
+
+Knows tags and texts; knows no format.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from translora.documents.document import Edit, Piece
+from translora.errors import DataError
+
+TAG = re.compile(r"</?[A-Za-z0-9][^<>]*>")
+"""A tag in a segment: inline markup, or a tag that the text itself holds."""
+_CODE = re.compile(r'<g id="(\d+)">|(</g>)|<x id="(\d+)"/>')
+_NAME = re.compile(r"</?([^\s/>]+)")
+_SPACES = " \t\r\n\f"
+_ENDS = re.compile(r"([ \t\r\n\f]*)((?:.*[^ \t\r\n\f])?)([ \t\r\n\f]*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A piece of inline content of a text: plain text, one half of a pair of tags, or a tag that stands alone."""
+
+    kind: str
+    """`text`, `open`, `close`, `single`, or `fixed`: a tag that stands alone, and inside also at the ends."""
+    start: int
+    end: int
+    value: str = ""
+    """The plain text, or the name by which the halves of a pair are matched."""
+
+
+def tags(text: str) -> list[str]:
+    """The tags of a text, in order."""
+    return TAG.findall(text)
+
+
+def same_tags(source: str, translation: str) -> bool:
+    """Whether a translation has exactly the tags of its source, well nested, or in the same order.
+
+    The order counts where the source holds only one half of a pair, such as a line of a longer text.
+    """
+    before, after = tags(source), tags(translation)
+    return before == after or (Counter(before) == Counter(after) and _nested(before) and _nested(after))
+
+
+def _nested(found: Sequence[str]) -> bool:
+    """Whether each closing tag closes the tag that was opened last."""
+    closing = {_name(tag) for tag in found if tag.startswith("</")}
+    stack: list[str] = []
+    for tag in found:
+        name = _name(tag)
+        if tag.startswith("</"):
+            if not stack or stack.pop() != name:
+                return False
+        elif name in closing and not tag.endswith("/>"):
+            stack.append(name)
+    return not stack
+
+
+def _name(tag: str) -> str:
+    found = _NAME.match(tag)
+    return found[1] if found else tag
+
+
+class Inline:
+    """Inline content as a segment's text; a translation of that text becomes an edit."""
+
+    def __init__(self, items: Sequence[Item], trim: bool = True, keep_singles: bool = False) -> None:
+        """`trim` leaves white space at both ends outside, and so do tags around all text.
+
+        Tags at both ends that stand alone are outside too, unless `keep_singles`: they may stand for words.
+        """
+        kept = _inner(_paired(items), trim, keep_singles)
+        self.start, self.end = (kept[0].start, kept[-1].end) if kept else (0, 0)
+        """The place of the content in the text."""
+        self._opens: dict[int, Item] = {}
+        self._closes: dict[int, Item] = {}
+        self._singles: dict[int, Item] = {}
+        self.text = self._numbered(kept)
+        """Plain text with tags."""
+        self.plain = [item.value for item in kept if item.kind == "text"]
+        """The texts between the tags."""
+        self.ambiguous = any(_CODE.search(text) for text in ("".join(self.plain), *self.plain))
+        """Whether the text itself has something that looks like one of the tags."""
+
+    def _numbered(self, items: Sequence[Item]) -> str:
+        parts, stack, number = list[str](), list[int](), 0
+        for item in items:
+            if item.kind == "text":
+                parts.append(item.value)
+            elif item.kind == "close":
+                self._closes[stack.pop()] = item
+                parts.append("</g>")
+            else:
+                number += 1
+                kind = self._opens if item.kind == "open" else self._singles
+                kind[number] = item
+                parts.append(f'<g id="{number}">' if item.kind == "open" else f'<x id="{number}"/>')
+                if item.kind == "open":
+                    stack.append(number)
+        return "".join(parts)
+
+    def walk(self, translation: str) -> Iterator[Item | str]:
+        """The texts and the tags of a translation, in its order.
+
+        Raises `DataError` for a translation that has other tags than the text; see `same_tags`.
+        """
+        codes = [found[0] for found in _CODE.finditer(translation)]
+        if Counter(codes) != Counter(found[0] for found in _CODE.finditer(self.text)) or not _nested(codes):
+            raise DataError(f"a translation lost inline tags of {self.text[:80]!r}: {translation[:80]!r}")
+        stack, at = list[int](), 0
+        for found in _CODE.finditer(translation):
+            if found.start() > at:
+                yield translation[at : found.start()]
+            at = found.end()
+            if found[2]:
+                yield self._closes[stack.pop()]
+            elif found[1]:
+                stack.append(int(found[1]))
+                yield self._opens[stack[-1]]
+            else:
+                yield self._singles[int(found[3])]
+        if at < len(translation):
+            yield translation[at:]
+
+    def edit(self, translation: str, escape: Callable[[str], str]) -> list[Edit]:
+        """The edit for a translation, none where it is the text itself; `escape` writes plain text in the format."""
+        if translation == self.text:
+            return []
+        pieces: list[Piece] = [
+            escape(part) if isinstance(part, str) else (part.start, part.end) for part in self.walk(translation)
+        ]
+        return [Edit(self.start, self.end, tuple(pieces))]
+
+
+def _paired(items: Sequence[Item]) -> list[Item]:
+    """`items` in which each half of a pair without its other half stands alone."""
+    result = list(items)
+    stack: list[int] = []
+    waiting: Counter[str] = Counter()
+    for number, item in enumerate(items):
+        if item.kind == "open":
+            stack.append(number)
+            waiting[item.value] += 1
+        elif item.kind == "close":
+            if not waiting[item.value]:
+                result[number] = replace(item, kind="single")
+                continue
+            while items[stack[-1]].value != item.value:
+                lost = stack.pop()
+                waiting[items[lost].value] -= 1
+                result[lost] = replace(items[lost], kind="single")
+            stack.pop()
+            waiting[item.value] -= 1
+    for lost in stack:
+        result[lost] = replace(items[lost], kind="single")
+    return result
+
+
+def text_items(start: int, raw: str, decode: Callable[[str], str]) -> list[Item]:
+    """The plain text `raw` at `start` as items, white space at its ends apart; `decode` gives what it stands for."""
+    found = _ENDS.fullmatch(raw)
+    assert found
+    items = []
+    for group in (1, 2, 3):
+        if found[group]:
+            begin, end = (start + place for place in found.span(group))
+            items.append(Item("text", begin, end, decode(found[group])))
+    return items
+
+
+def _inner(items: list[Item], trim: bool, keep_singles: bool) -> list[Item]:
+    """`items` without tags that stand before or after all text, or around it, and white space beside them."""
+    partner = _partners(items)
+    low, high = 0, len(items) - 1
+    while low <= high:
+        first, last = items[low], items[high]
+        if _is_outer(first, trim, keep_singles):
+            low += 1
+        elif _is_outer(last, trim, keep_singles):
+            high -= 1
+        elif first.kind == "open" and partner[low] == high:
+            low, high = low + 1, high - 1
+        elif first.kind == "open" and partner[low] == low + 1:
+            low += 2
+        else:
+            break
+    return items[low : high + 1]
+
+
+def _is_outer(item: Item, trim: bool, keep_singles: bool) -> bool:
+    if item.kind == "text":
+        return trim and not item.value.strip(_SPACES)
+    return item.kind == "single" and not keep_singles
+
+
+def _partners(items: Sequence[Item]) -> dict[int, int]:
+    """For each opening tag the index of the one that closes it."""
+    partner, stack = dict[int, int](), list[int]()
+    for number, item in enumerate(items):
+        if item.kind == "open":
+            stack.append(number)
+        elif item.kind == "close":
+            partner[stack.pop()] = number
+    return partner

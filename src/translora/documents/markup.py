@@ -1,0 +1,158 @@
+"""XML and HTML as tokens with their places in the text, and elements as inline content.
+
+Knows markup; knows no format. `checked_xml` refuses what is not well formed, and entities that a file declares.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from xml.sax.saxutils import escape
+
+from translora.documents.document import Encoded, decoded
+from translora.documents.inline import Item, text_items
+from translora.errors import DataError
+
+_TOKEN = re.compile(
+    r"(?P<comment><!--.*?(?:-->|\Z))|<!\[CDATA\[(?P<cdata>.*?)(?:\]\]>|\Z)"
+    r"|(?P<other><\?.*?(?:>|\Z)|<!(?!\[CDATA\[|--)[^>\[]*(?:>|\[.*?(?:\]\s*>|\Z)|\Z))"
+    r"|</(?P<close>[A-Za-z_][^\s<>/]*)[^<>]*>"
+    r"|<(?P<open>[A-Za-z_][^\s<>/]*)(?P<attributes>(?:[^<>\"'/]|\"[^\"]*\"|'[^']*'|/(?!>))*)(?P<empty>/?)>",
+    re.DOTALL,
+)
+_ATTRIBUTE = re.compile(r"(?<=[\s\"'/])([^\s=\"'<>/]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>=]+))")
+_DECLARED = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.:-]+)[\"']")
+_ENTITIES = re.compile(r"<!ENTITY", re.IGNORECASE)
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_SPACES = re.compile(r"[ \t\r\n\f]+")
+
+
+@dataclass(frozen=True)
+class Token:
+    """A tag, a text, or something else between two places of a text."""
+
+    kind: str
+    """`open`, `close`, `empty` (a tag that closes itself), `text`, `cdata`, or `other`: comments and declarations."""
+    start: int
+    end: int
+    name: str = ""
+    raw: str = ""
+    """The text of the token."""
+
+    @property
+    def local(self) -> str:
+        """The name without its prefix."""
+        return self.name.rpartition(":")[2]
+
+    def attributes(self) -> dict[str, str]:
+        """The attributes of a tag, their values unescaped."""
+        found = (match.groups() for match in _ATTRIBUTE.finditer(self.raw, 1 + len(self.name)))
+        return {name: html.unescape(a or b or c or "") for name, a, b, c in found}
+
+    def attribute_place(self, name: str) -> tuple[int, int] | None:
+        """The place of a quoted value in the whole text; None without one."""
+        for match in _ATTRIBUTE.finditer(self.raw, 1 + len(self.name)):
+            if match[1] == name and match[4] is None:
+                start, end = match.span(2 if match[2] is not None else 3)
+                return self.start + start, self.start + end
+        return None
+
+
+def tokens(text: str, start: int = 0, end: int = -1) -> Iterator[Token]:
+    """The tokens of a text, without gaps: what is no tag is text."""
+    last = len(text) if end < 0 else end
+    at = start
+    for found in _TOKEN.finditer(text, start, last):
+        if found.start() > at:
+            yield Token("text", at, found.start(), "", text[at : found.start()])
+        at = found.end()
+        kind = "other"
+        name = ""
+        if found["cdata"] is not None:
+            kind = "cdata"
+        elif found["close"]:
+            kind, name = "close", found["close"]
+        elif found["open"]:
+            kind, name = ("empty" if found["empty"] else "open"), found["open"]
+        yield Token(kind, found.start(), at, name, found[0])
+    if at < last:
+        yield Token("text", at, last, "", text[at:last])
+
+
+def checked_xml(data: bytes, name: str) -> Encoded:
+    """The text of an XML file that is well formed.
+
+    Raises `DataError` for one that is not, and for one that declares entities: they are never expanded.
+    """
+    declared = _DECLARED.search(data[:400])
+    encoding = declared[1].decode("ascii").lower() if declared else ""
+    source = decoded(data, name, "" if encoding.startswith(("utf-16", "ucs", "utf-32")) else encoding)
+    if found := _ENTITIES.search(source.text):
+        line = source.text.count("\n", 0, found.start()) + 1
+        raise DataError(f"{name}:{line}: it declares XML entities, which are not expanded: remove its DTD")
+    check_xml(source.text, name)
+    return source
+
+
+def check_xml(text: str, name: str) -> Any:
+    """The root of an XML text; raises `DataError` where it is not well formed. Nothing is loaded or expanded."""
+    from lxml import etree
+
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False, remove_blank_text=False
+    )
+    body = re.sub(r"\A\s*<\?xml[^>]*\?>", lambda found: " " * len(found[0]), text)
+    lines = text[: len(text) - len(body.lstrip())].count("\n")
+    try:
+        return etree.fromstring(body.lstrip().encode(), parser)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise DataError(f"{name}:{line + lines}: not well-formed XML ({error}): mend the file") from error
+
+
+def collapsed(raw: str) -> str:
+    """The text that markup stands for, each run of white space as one space."""
+    return html.unescape(_SPACES.sub(" ", raw))
+
+
+def escaped(text: str) -> str:
+    """`text` as XML or HTML content, without the control characters that XML forbids."""
+    return escape(_FORBIDDEN.sub("", text))
+
+
+def element_end(found: Sequence[Token], first: int) -> int:
+    """The index of the token that closes the element which `found[first]` opens; the last one where none does."""
+    if found[first].kind != "open":
+        return first
+    depth = 0
+    for number in range(first, len(found)):
+        token = found[number]
+        if token.name == found[first].name:
+            depth += (token.kind == "open") - (token.kind == "close")
+            if not depth:
+                return number
+    return len(found) - 1
+
+
+def inline_items(
+    found: Sequence[Token], decode: Callable[[str], str] = collapsed, whole: Callable[[Token], bool] | None = None
+) -> list[Item]:
+    """Tokens of inline content as items; elements for which `whole` is true are one tag with all that is in them."""
+    items: list[Item] = []
+    number = 0
+    while number < len(found):
+        token = found[number]
+        if token.kind == "text":
+            items += text_items(token.start, token.raw, decode)
+        elif token.kind == "open" and whole is not None and whole(token):
+            number = element_end(found, number)
+            items.append(Item("single", token.start, found[number].end))
+        elif token.kind in ("open", "close"):
+            items.append(Item(token.kind, token.start, token.end, token.name))
+        else:
+            items.append(Item("single", token.start, token.end))
+        number += 1
+    return items
