@@ -14,6 +14,19 @@ def add(commands: Commands[Parser]) -> None:
     add_model(parser)
     parser.add_argument("input", nargs="?", default="-", help="a text file; - or nothing reads standard input")
     parser.add_argument("-o", "--output", default="", help="write here instead of standard output")
+    parser.add_argument(
+        "--protect",
+        choices=["auto", "off"],
+        default="auto",
+        help="auto (the default) keeps placeholders, tags, addresses and escapes as they are; off does not",
+    )
+    parser.add_argument(
+        "--pattern",
+        action="append",
+        default=[],
+        metavar="REGEX",
+        help="also keep what this regular expression finds; may be given several times",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with what an interrupted start left of the output")
 
 
@@ -32,14 +45,19 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
     if not piped:
         open_binary(Path(arguments.input)).close()  # says so where there is none, before the model is loaded
 
-    from translora.translation.stream import translate_file, translate_stream
+    from translora.translation.protect import Protector
+    from translora.translation.stream import Options, translate_file, translate_stream
     from translora.translation.translator import Translator
 
+    options = Options(arguments.beams, arguments.protect, tuple(arguments.pattern))
+    if options.patterns and options.protect == "off":
+        raise ConfigError("--pattern: what it finds is not kept with --protect off: leave one of the two out")
+    Protector(patterns=options.patterns)  # says so where one is no regular expression, before the model is loaded
     translator = Translator.from_pretrained(
         arguments.model, source=arguments.source, target=arguments.target, max_tokens=arguments.max_tokens
     )
     if arguments.output and not piped:
-        translate_file(translator, Path(arguments.input), Path(arguments.output), arguments.beams, arguments.resume)
+        translate_file(translator, Path(arguments.input), Path(arguments.output), options, arguments.resume)
         return
     lines = (
         stream_segments(sys.stdin.buffer, "standard input", "src")
@@ -48,7 +66,7 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
     )
     if arguments.output:
         with atomic_file(Path(arguments.output)) as file, open(file, "w", encoding="utf-8", newline="\n") as stream:
-            translate_stream(translator, lines, stream, arguments.beams)
+            translate_stream(translator, lines, stream, options)
         return
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
-    translate_stream(translator, lines, sys.stdout, arguments.beams)
+    translate_stream(translator, lines, sys.stdout, options)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from peft import PeftModel
@@ -36,6 +36,10 @@ _COPIES = 0.5
 """The largest share of the free memory that copies of the weights may take."""
 
 
+Placeholders = Literal["", "copied", "model", "retry", "repair"]
+"""How the placeholders of a text came through; see `Translation.placeholders`."""
+
+
 @dataclass(frozen=True)
 class Translation:
     """One translated text."""
@@ -48,6 +52,9 @@ class Translation:
     """The limit that ended the translation before the model did; empty where none did."""
     source_cut: bool = False
     """Whether the source was longer than the model's positions reach, and was cut there."""
+    placeholders: Placeholders = ""
+    """How what must survive did: with nothing but it in the text (`copied`), by the model, by a wider search (`retry`),
+    or by translating the text between apart (`repair`); empty for a text that holds nothing of the kind."""
 
     @property
     def cut(self) -> bool:
@@ -120,17 +127,55 @@ def decode(
     `decoding.max_ratio` times its source's tokens (plus ten) at the latest, and within `decoding.max_tokens`. With
     `scores` each translation is also scored. `decoder` is that of `make_decoder`, for those who translate often.
     """
-    results = [Translation("")] * len(lines)
+    found = _decode(translator, lines, _Asked(decoding, scores), progress, decoder)
+    return [several[0] for several in found]
+
+
+def candidates(
+    translator: LoadedModel,
+    lines: Sequence[str],
+    decoding: DecodingConfig,
+    scores: bool = False,
+    decoder: Decoder | None = None,
+) -> list[list[Translation]]:
+    """For each of `lines` as many translations as beams, the best first; see `decode`.
+
+    A model that translora's own decoder does not know gives only its best.
+    """
+    return _decode(translator, lines, _Asked(decoding, scores, decoding.beams), lambda done: None, decoder)
+
+
+class _Asked(NamedTuple):
+    """What is asked for of each line."""
+
+    decoding: DecodingConfig
+    scores: bool
+    most: int = 1
+    """How many translations, at most."""
+
+
+def _decode(
+    translator: LoadedModel,
+    lines: Sequence[str],
+    asked: _Asked,
+    progress: Callable[[int], None],
+    decoder: Decoder | None,
+) -> list[list[Translation]]:
+    """The best translations of each line, the best first."""
+    results = [[Translation("")]] * len(lines)
+    decoding = asked.decoding
     filled = [i for i, line in enumerate(lines) if line.strip()]
     whole = list(encode([lines[i] for i in filled], translator.tokenizer, translator.prompt))
     rows = [_within_limit(translator, row) for row in whole]
     decoder = decoder or make_decoder(translator)
-    job = _Job(translator, rows, [limit_of(len(row), decoding) for row in rows], decoding, scores, progress)
-    found = job.generated() if decoder is None else job.searched(decoder)
-    texts = texts_of([one.ids for one in found], translator.tokenizer)
-    for i, row, full, text, one in zip(filled, rows, whole, texts, found, strict=True):
-        limit = limit_name(len(row), decoding) if one.cut else ""
-        results[i] = Translation(one_line(text), one.score, limit, len(row) < len(full))
+    job = _Job(translator, rows, [limit_of(len(row), decoding) for row in rows], asked, progress)
+    found = [[one] for one in job.generated()] if decoder is None else job.searched(decoder)
+    texts = iter(texts_of([one.ids for several in found for one in several], translator.tokenizer))
+    for i, row, full, several in zip(filled, rows, whole, found, strict=True):
+        name, source_cut = limit_name(len(row), decoding), len(row) < len(full)
+        results[i] = [
+            Translation(one_line(next(texts)), one.score, name if one.cut else "", source_cut) for one in several
+        ]
     progress(len(lines) - len(filled))
     return results
 
@@ -143,19 +188,21 @@ class _Job:
     rows: list[list[int]]
     """Source token ids."""
     limits: list[int]
-    decoding: DecodingConfig
-    scores: bool
+    asked: _Asked
     progress: Callable[[int], None]
 
-    def searched(self, decoder: Decoder) -> list[Generated]:
+    @property
+    def decoding(self) -> DecodingConfig:
+        return self.asked.decoding
+
+    def searched(self, decoder: Decoder) -> list[list[Generated]]:
         """Translate by the decoder; what is finished stays so where memory runs out in between."""
-        done: dict[int, Generated] = {}
+        done: dict[int, list[Generated]] = {}
         rules, budget = self._rules(), _budget(self.decoding)
 
         def found(number: int, hypotheses: list[Hypothesis]) -> None:
-            best = hypotheses[0]
-            score = best.log_probability / best.chosen if self.scores and best.chosen else None
-            done[number] = Generated(best.ids, score, best.cut)
+            best = hypotheses[: self.asked.most]
+            done[number] = [Generated(one.ids, self._score(one), one.cut) for one in best]
             self.progress(1)
 
         def work(most: int) -> None:
@@ -165,6 +212,9 @@ class _Job:
 
         budget.run(work)
         return [done[i] for i in range(len(self.rows))]
+
+    def _score(self, one: Hypothesis) -> float | None:
+        return one.log_probability / one.chosen if self.asked.scores and one.chosen else None
 
     def generated(self) -> list[Generated]:
         """Translate by transformers' `generate`, in batches sorted by length."""
@@ -184,7 +234,7 @@ class _Job:
 
     def _generated(self, part: Ints) -> list[Generated]:
         rows, limits = [self.rows[i] for i in part], [self.limits[i] for i in part]
-        return generate(self.translator, rows, limits, self.decoding, self.scores)
+        return generate(self.translator, rows, limits, self.decoding, self.asked.scores)
 
     def _rules(self) -> Rules:
         decoding = self.decoding
@@ -195,7 +245,7 @@ class _Job:
             decoding.length_penalty,
             decoding.no_repeat_ngram_size,
             decoding.repetition_penalty,
-            self.scores,
+            self.asked.scores,
         )
 
 

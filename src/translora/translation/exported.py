@@ -150,6 +150,12 @@ class ExportedModel:
         progress(len(lines) - len(filled))
         return results
 
+    def candidates(
+        self, lines: Sequence[str], decoding: DecodingConfig, scores: bool = False
+    ) -> list[list[Translation]]:
+        """The best translation of each of `lines`, alone."""
+        return [[one] for one in self.decode(lines, decoding, scores=scores)]
+
     def _translated(self, rows: Sequence[list[int]], decoding: DecodingConfig, scores: bool) -> list[Translation]:
         """One batch; the engine has one limit for all, so a row that runs past its own is done again with its own."""
         limits = [limit_of(len(row), decoding) for row in rows]
