@@ -99,6 +99,23 @@ def test_a_wider_search_is_tried_first(mini):
     assert all(Protector().kept(line, one.text) for line, one in zip(lines, found, strict=True))
 
 
+def test_what_grows_together_with_its_neighbour_is_lost(mini):
+    """The base writes `<ph0>s model`, which would be a placeholder that no program knows."""
+    text = "LibreOffice %PRODUCTVERSION Zeichnung"
+    one = mini.translate(text, details=True)
+    assert Protector().found(one.text) == ["%PRODUCTVERSION"]
+    (part,) = Protector().protect(text)
+    assert part.kept_in("<ph0>s model")
+    assert not Protector().kept(text, part.restore("<ph0>s model"))
+
+
+def test_sentences_are_tried_one_by_one_before_parts_of_them(mini):
+    text = "Hier ist der Text. " * 3 + "<b>Die Datei {a} konnte {b} nicht {c} von {d} {e} lesen. Bitte</b> warten."
+    one = mini.translate(text, details=True)
+    assert Protector().kept(text, one.text)
+    assert one.text.startswith(mini.translate("Hier ist der Text."))
+
+
 def test_several_candidates_are_those_of_beam_search(mini):
     from translora.config import DecodingConfig
 

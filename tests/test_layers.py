@@ -30,7 +30,7 @@ ORDER = [
     "scoring.metrics", "scoring.significance", "scoring.comet",
     "runs.summary", "runs.folder", "runs.lifecycle", "runs.card",
     "translation.protect", "translation.choices", "translation.search", "translation.generate", "translation.decode",
-    "translation.kept", "translation.exported", "translation.segments", "translation.notes",
+    "translation.segments", "translation.kept", "translation.exported", "translation.notes",
     "translation.translator", "translation.stream", "translation.evaluation",
     "training.plan", "training.optimizer", "training.checkpoint", "training.tracking", "training.step",
     "training.loop", "training.validation", "training.corruption", "training.canary", "training.memory",

@@ -53,8 +53,9 @@ class Translation:
     source_cut: bool = False
     """Whether the source was longer than the model's positions reach, and was cut there."""
     placeholders: Placeholders = ""
-    """How what must survive did: with nothing but it in the text (`copied`), by the model, by a wider search (`retry`),
-    or by translating the text between apart (`repair`); empty for a text that holds nothing of the kind."""
+    """How what must survive did: with nothing but it in the text (`copied`), by the model, by a wider search or one
+    sentence at a time (`retry`), or by translating the text between apart (`repair`); empty for a text that holds
+    nothing of the kind."""
 
     @property
     def cut(self) -> bool:

@@ -19,6 +19,7 @@ from translora.data.tokens import encode
 from translora.io.files import one_line
 from translora.translation.decode import Placeholders, Translation
 from translora.translation.protect import PIECES, Marks, Protected, Protector
+from translora.translation.segments import joined, sentences
 
 _SPELLINGS = (("[X", "X]"), ("XX", "XX"), ("__", "__"))
 """Marks for models that were not taught any, the best first."""
@@ -56,12 +57,14 @@ class Reading:
 class Guard:
     """Protects lines, and sees to it that what must survive is in their translations."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, patterns: Sequence[str] = (), on: bool = True) -> None:
-        """With `on` false lines are as they are; `patterns` are the user's own.
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, language: str, patterns: Sequence[str] = (), on: bool = True
+    ) -> None:
+        """With `on` false lines are as they are; `language` is the source's, `patterns` are the user's own.
 
         Raises `ConfigError` for a pattern that is no regular expression.
         """
-        self._tokenizer, self._on = tokenizer, on
+        self._tokenizer, self._language, self._on = tokenizer, language, on
         marks, self._trained = marks_of(tokenizer) if on else (None, False)
         self._spelt = marks is not None and not self._trained
         self._protector = Protector(marks or PIECES, patterns)
@@ -92,7 +95,7 @@ class Guard:
             for piece, copy in zip(pieces, copied, strict=True)
         ]
         results = dict(enumerate(found))
-        for again in (self._again, self._repaired):
+        for again in (self._again, self._by_sentence, self._repaired):
             lost = [i for i, one in results.items() if one is None]
             if lost:
                 done = again([pieces[i] for i in lost], engine, decoding, scores)
@@ -109,7 +112,14 @@ class Guard:
             return one
         if not self._trained:
             return replace(one, placeholders="model") if self._protector.kept(piece.plain, one.text) else None
-        return _restored(piece, one, "model")
+        return self._restored(piece, one, "model")
+
+    def _restored(self, piece: Protected, one: Translation, how: Placeholders) -> Translation | None:
+        """The translation with its originals, if all are in it, and none has grown together with what is beside it."""
+        if not piece.kept_in(one.text):
+            return None
+        text = piece.restore(one.text)
+        return replace(one, text=text, placeholders=how) if self._protector.kept(piece.plain, text) else None
 
     def _again(
         self, pieces: Sequence[Protected], engine: Engine, decoding: DecodingConfig, scores: bool
@@ -120,9 +130,27 @@ class Guard:
         wide = replace(decoding, beams=max(_RETRY_BEAMS, decoding.beams))
         every = engine.candidates([piece.text for piece in pieces], wide, scores)
         return [
-            next(filter(None, (_restored(piece, one, "retry") for one in several)), None)
+            next(filter(None, (self._restored(piece, one, "retry") for one in several)), None)
             for piece, several in zip(pieces, every, strict=True)
         ]
+
+    def _by_sentence(
+        self, pieces: Sequence[Protected], engine: Engine, decoding: DecodingConfig, scores: bool
+    ) -> list[Translation | None]:
+        """The sentences of texts of several, each translated alone and kept whole as a text is; None for one sentence.
+
+        Where each nests its tags as its source does, so does the whole.
+        """
+        results: list[Translation | None] = []
+        for piece in pieces:
+            parts = [piece.part(text) for text in sentences(piece.text, self._language, lambda text: True)]
+            if len(parts) == 1:
+                results.append(None)
+                continue
+            group = self.translate(parts, engine, decoding, scores=scores)
+            text = joined([part.text for part in parts], (one.text for one in group))
+            results.append(combined(text, group, self._tokenizer, "retry"))
+        return results
 
     def _repaired(
         self, pieces: Sequence[Protected], engine: Engine, decoding: DecodingConfig, scores: bool
@@ -179,12 +207,6 @@ def combined(
     cut = next((one for one in group if one.cut), Translation("")).cut_by
     worst = max((placeholders, *(one.placeholders for one in group)), key=_ORDER.index)
     return Translation(text, score, cut, any(one.source_cut for one in group), worst)
-
-
-def _restored(piece: Protected, one: Translation, how: Placeholders) -> Translation | None:
-    if not piece.kept_in(one.text):
-        return None
-    return replace(one, text=piece.restore(one.text), placeholders=how)
 
 
 def _has_words(marks: Marks, piece: Protected) -> bool:

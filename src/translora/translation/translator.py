@@ -266,7 +266,7 @@ class Translator:
         if self._guarded is None or self._guarded[0] != key:
             if protect not in get_args(Protect):
                 raise ConfigError(f"protect: must be one of 'auto', 'off', not {protect!r}")
-            self._guarded = key, Guard(self.tokenizer, patterns, protect == "auto")
+            self._guarded = key, Guard(self.tokenizer, self.config.source, patterns, protect == "auto")
         return self._guarded[1]
 
     def _sentences(self, text: str, read: str) -> list[str]:
