@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -15,7 +17,8 @@ from translora.models.load import LoadedModel
 from translora.models.lora import merged_copy
 from translora.scoring.metrics import bleu
 from translora.training.loop import Validation
-from translora.translation.decode import Translation, decode, make_decoder
+from translora.translation.decode import Translation, candidates, decode, make_decoder
+from translora.translation.kept import Engine, Guard
 
 
 @torch.inference_mode()
@@ -31,10 +34,11 @@ def corpus_loss(translator: LoadedModel, corpus: TokenisedCorpus, batch_tokens: 
 
 
 def translate_merged(
-    translator: LoadedModel, lines: list[str], decoding: DecodingConfig, label: str
+    translator: LoadedModel, lines: list[str], decoding: DecodingConfig, label: str, guard: Guard | None = None
 ) -> list[Translation]:
     """Translate with the adapter merged in, showing progress; the model stays as it is.
 
+    With `guard` placeholders are protected.
     Translora's own decoder merges as it copies the weights; a model that it does not know is copied whole.
     """
     decoder = make_decoder(translator)
@@ -42,18 +46,21 @@ def translate_merged(
         translator = dataclasses.replace(translator, model=merged_copy(translator.model))
     translator.model.eval()
     with meter(label, len(lines), "sentences") as progress:
-        return decode(translator, lines, decoding, progress.advance, decoder=decoder)
+        if guard is None:
+            return decode(translator, lines, decoding, progress.advance, decoder=decoder)
+        engine = Engine(partial(decode, translator, decoder=decoder), partial(candidates, translator, decoder=decoder))
+        return guard.translate_lines(lines, engine, decoding, progress.advance)
 
 
 def validate(
     translator: LoadedModel,
     tokens: TokenisedCorpus,
     scored: Corpus,
-    decoding: DecodingConfig,
+    translate: Callable[[list[str]], list[Translation]],
     target: str,
     batch_tokens: int,
 ) -> Validation:
     """The loss of `tokens`, `batch_tokens` padded ones at a time, and BLEU of `scored` in the language `target`."""
-    hypotheses = [one.text for one in translate_merged(translator, scored.sources, decoding, "validate")]
+    hypotheses = [one.text for one in translate(scored.sources)]
     loss = corpus_loss(translator, tokens, batch_tokens)
     return Validation(loss, bleu(hypotheses, scored.targets, target))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, islice
 from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
@@ -101,6 +101,25 @@ class Guard:
                 done = again([pieces[i] for i in lost], engine, decoding, scores)
                 results |= dict(zip(lost, done, strict=True))
         return [one for one in results.values() if one is not None]
+
+    def translate_lines(
+        self, lines: Sequence[str], engine: Engine, decoding: DecodingConfig, progress: Callable[[int], None]
+    ) -> list[Translation]:
+        """A translation of each of `lines`, however long, as `translate` gives it."""
+        readings = [self.read(line, lambda text, read: [text]) for line in lines]
+        found = self.translate([piece for one in readings for piece in one.pieces], engine, decoding, progress)
+        return self.together(readings, found)
+
+    def together(self, readings: Sequence[Reading], found: Sequence[Translation]) -> list[Translation]:
+        """One translation a line, of those of its pieces."""
+        rest, results = iter(found), list[Translation]()
+        for one in readings:
+            group = list(islice(rest, len(one.pieces)))
+            if len(group) > 1:
+                text = joined([piece.text for piece in one.pieces], (part.text for part in group))
+                group = [combined(text, group, self._tokenizer)]
+            results += group
+        return results
 
     def _reads(self, piece: Protected) -> str:
         """What the model reads first: a model that was taught no marks may copy the originals as they are."""

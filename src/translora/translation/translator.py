@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Literal, TypedDict, get_args, overload
 
@@ -32,9 +31,9 @@ from translora.runs.folder import Run, adapter_folder
 from translora.scoring.metrics import Scores, evaluate
 from translora.translation.decode import Translation, candidates, decode, make_decoder
 from translora.translation.exported import ExportedModel, read_marker
-from translora.translation.kept import Engine, Guard, Reading, combined
+from translora.translation.kept import Engine, Guard
 from translora.translation.notes import Notes
-from translora.translation.segments import joined, sentences
+from translora.translation.segments import sentences
 
 _ADAPTER_FILES = (
     "adapter_config.json",
@@ -243,7 +242,7 @@ class Translator:
                 found = guard.translate(flat, engine, decoding, shown.advance, scores)
         else:
             found = guard.translate(flat, engine, decoding, advance, scores)
-        results = self._together(readings, found)
+        results = guard.together(readings, found)
         own = notes or self.notes(progress or "translate", "max_tokens=")
         own.add(readings, results, decoding)
         if notes is None:
@@ -281,18 +280,6 @@ class Translator:
         most = self.config.data.max_tokens
         return len(line.encode()) >= most and len(next(encode([line], self.tokenizer, self.prompt))) > most
 
-    def _together(self, readings: Sequence[Reading], found: Sequence[Translation]) -> list[Translation]:
-        """One translation a line: those of its sentences, put together."""
-        rest = iter(found)
-        results = list[Translation]()
-        for one in readings:
-            group = list(islice(rest, len(one.pieces)))
-            if len(group) > 1:
-                text = joined([piece.text for piece in one.pieces], (part.text for part in group))
-                group = [combined(text, group, self.tokenizer)]
-            results += group
-        return results
-
     @property
     def identity(self) -> str:
         """A hash of the weights: of the adapter, which names its base, or of the model."""
@@ -301,6 +288,11 @@ class Translator:
         if self._adapter:
             return file_hash(self._adapter / "adapter_model.safetensors")
         return base_hash(self.config)
+
+    @property
+    def scored_as(self) -> Protect:
+        """How texts are protected where a model is scored: as its run was, and by default not at all."""
+        return "auto" if self.config.data.placeholders == "protect" else "off"
 
     def score(self, pairs: Corpus | Iterable[tuple[str, str]], *, beams: int = 0, max_tokens: int = 0) -> Scores:
         """Translate the sources of `pairs` and score the translations against their targets.
@@ -311,7 +303,7 @@ class Translator:
         Raises `DataError` for what is no pair of texts.
         """
         corpus = given_corpus(pairs, self.config.source, self.config.target, "pairs")
-        found = self.decode(corpus.sources, beams=beams, max_tokens=max_tokens, protect="off")
+        found = self.decode(corpus.sources, beams=beams, max_tokens=max_tokens, protect=self.scored_as)
         return evaluate([one.text for one in found], corpus.targets, self.config.target)
 
     def save_pretrained(self, folder: str | Path) -> None:
