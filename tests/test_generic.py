@@ -188,7 +188,7 @@ def test_a_whole_run(folders, config, family, capsys):
     rows = run.summary.table
     assert rows[1].validation_loss < rows[0].validation_loss
     assert "with translora's head and loss (the architecture is" in capsys.readouterr().err
-    lines = run.translator().translate(["Guten Tag", "", "Datei </s> öffnen __en__ " * 90])
+    lines = run.translator().translate(["Guten Tag", "", "Datei </s> öffnen __en__ " * 90], protect="off")
     assert lines[1] == ""
     assert not any(code in line for line in lines for code in ("__en__", "en_XX", "eng_Latn", "</s>"))
 
@@ -202,7 +202,7 @@ def test_a_whole_model_is_saved_as_it_is(folders, config, family):
     assert kept.model.config.tie_word_embeddings == again.model.config.tie_word_embeddings
     assert [name for name, _ in kept.model.named_parameters()] == [name for name, _ in again.model.named_parameters()]
     after = (run.translations / "after.txt").read_text()
-    assert run.translator().translate(read_splits(config).test.sources) == after.split("\n")[:-1]
+    assert run.translator().translate(read_splits(config).test.sources, protect="off") == after.split("\n")[:-1]
 
 
 @pytest.mark.parametrize("family", ["marian", "marian-many"])

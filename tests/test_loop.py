@@ -196,8 +196,11 @@ def test_a_validation_that_runs_out_of_memory_goes_on_with_half(tiny_config, tmp
     pairs = read_splits(tiny_config).validation.head(3)
     tokens = tokenise(pairs, job.translator.tokenizer, "<2en> ", 64)
 
+    def translate(lines):
+        return validation.translate_merged(job.translator, lines, tiny_config.decoding, "validate")
+
     def measured():
-        return validation.validate(job.translator, tokens, pairs, tiny_config.decoding, "en", job.stepper.budget)
+        return validation.validate(job.translator, tokens, pairs, translate, "en", job.stepper.budget)
 
     whole, real, asked = measured(), validation.corpus_loss, []
 

@@ -67,7 +67,9 @@ def test_an_interrupted_file_is_gone_on_with(translator, source, tmp_path, capsy
     with pytest.raises(ConfigError, match="has 3 translated lines of an earlier start: add --resume to go on"):
         translate_file(translator, source, output)
     with pytest.raises(ConfigError, match="begun with another beams: ask for the same"):
-        translate_file(translator, source, output, beams=2, resume=True)
+        translate_file(translator, source, output, stream.TextOptions(beams=2), resume=True)
+    with pytest.raises(ConfigError, match="begun with another protect and patterns: ask for the same"):
+        translate_file(translator, source, output, stream.TextOptions(protect="off", patterns=("x",)), resume=True)
     with open(tmp_path / "out.txt.partial", "a") as partial:
         partial.write("half a li")  # what a kill in the middle of a chunk leaves
     calls[:] = [[], []]
@@ -80,7 +82,7 @@ def test_an_interrupted_file_is_gone_on_with(translator, source, tmp_path, capsy
 @pytest.mark.usefixtures("chunks_of_three")
 def test_what_was_left_and_does_not_fit_is_one_line(translator, source, tmp_path):
     output, state = tmp_path / "out.txt", tmp_path / "out.txt.partial.json"
-    asked = stream.asked_of(translator, source, 1).__dict__
+    asked = stream.asked_of(translator, source, stream.TextOptions(1)).__dict__
     (tmp_path / "out.txt.partial").write_text("eins\n")
     state.write_text(json.dumps({"asked": asked, "lines": 3, "bytes": 50}))
     with pytest.raises(DataError, match="is shorter than .* says: delete both"):

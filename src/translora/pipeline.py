@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -50,10 +51,12 @@ from translora.training.loop import fit
 from translora.training.memory import Preflight, check_memory
 from translora.training.optimizer import build_optimizer
 from translora.training.plan import Plan
+from translora.training.protection import marks_protector, protect_pairs
 from translora.training.step import Stepper
 from translora.training.tracking import Journal, TensorBoard, Tracker
 from translora.training.validation import translate_merged, validate
-from translora.translation.decode import cut_lines, say_cut
+from translora.translation.decode import Translation, cut_lines, say_cut
+from translora.translation.kept import Guard
 
 
 def train(
@@ -218,12 +221,21 @@ def make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
 
 def tokenised(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
     """The pairs of `corpus` as token ids for the model, each side at most `data.max_tokens` long."""
+    if config.data.placeholders == "protect":
+        corpus = protect_pairs(corpus, marks_protector(translator.tokenizer, config.model)).corpus
     return tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
 
 
 def training_examples(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
     """The training examples of `corpus`, followed by their reverse with `data.both_directions`."""
-    examples = tokenised(translator, corpus, config)
+    if config.data.placeholders == "protect":
+        made = protect_pairs(corpus, marks_protector(translator.tokenizer, config.model))
+        console.notice(
+            f"data: placeholders of {made.protected:,} training pairs are marks; {made.left:,} pairs whose sides hold "
+            f"other ones stay as they are"
+        )
+        corpus = made.corpus
+    examples = tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
     if config.data.both_directions:
         with translator.reversed(config.source, config.target) as prompt:
             examples += tokenise(corpus.reversed(), translator.tokenizer, prompt, config.data.max_tokens)
@@ -246,13 +258,15 @@ def train_model(
     training, examples = config.training, stepper.examples
     held_out = tokenised(stepper.translator, splits.validation, config)
     scored = splits.validation.head(training.validation_pairs or len(splits.validation))
+    greedy = replace(config, decoding=replace(config.decoding, beams=1))
+    translate = partial(_translated, stepper.translator, greedy, "validate")
     with Journal(run.metrics, trackers) as journal:
         try:
             return fit(
                 stepper,
                 Plan(examples.source_lengths, examples.target_lengths, training, config.seed),
                 Checkpoints(run.checkpoints, training.save_every),
-                lambda: validate(stepper.translator, held_out, scored, config.decoding, config.target, stepper.budget),
+                lambda: validate(stepper.translator, held_out, scored, translate, config.target, stepper.budget),
                 journal,
             )
         except NotFiniteError as error:
@@ -289,12 +303,19 @@ def _has_initial(config: Config) -> bool:
     return config.method == "lora" and config.lora.init == "pissa"
 
 
+def _translated(translator: LoadedModel, config: Config, label: str, lines: list[str]) -> list[Translation]:
+    """Translate `lines`, with protection where training has it."""
+    protects = config.data.placeholders == "protect"
+    guard = Guard(translator.tokenizer, config.source) if protects else None
+    return translate_merged(translator, lines, config.decoding, label, guard)
+
+
 def _translate_test(translator: LoadedModel, test: Corpus, config: Config, run: Run, label: str) -> None:
     """Translate the test pairs into `translations/LABEL.txt`, unless a complete file is there already."""
     with suppress(DataError):
         if len(run.translated(label)) == len(test):
             return
-    found = translate_merged(translator, test.sources, config.decoding, f"translate test pairs, {label}")
+    found = _translated(translator, config, f"translate test pairs, {label}", test.sources)
     say_cut(found, config.decoding, f"test pairs, {label}", "--decoding.max_tokens")
     run.write_translations(label, [one.text for one in found], cut_lines(found))
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from translora.cli.arguments import Commands, Parser, add_command, add_model
+
+if TYPE_CHECKING:
+    from translora.translation.stream import TextOptions
 
 
 def add(commands: Commands[Parser]) -> None:
@@ -21,6 +25,19 @@ def add(commands: Commands[Parser]) -> None:
     )
     parser.add_argument(
         "-o", "--output", default="", help="write here instead of standard output; a folder for several"
+    )
+    parser.add_argument(
+        "--protect",
+        choices=["auto", "off"],
+        default="auto",
+        help="auto (the default) keeps placeholders, tags, addresses and escapes as they are; off does not",
+    )
+    parser.add_argument(
+        "--pattern",
+        action="append",
+        default=[],
+        metavar="REGEX",
+        help="also keep what this regular expression finds; may be given several times",
     )
     parser.add_argument("--resume", action="store_true", help="go on with what an interrupted start left of the output")
     parser.add_argument(
@@ -78,6 +95,19 @@ def _check(arguments: argparse.Namespace, inputs: list[str]) -> None:
         raise ConfigError("--backup: it belongs to --in-place")
 
 
+def _options(arguments: argparse.Namespace) -> TextOptions:
+    """How texts are translated; a pattern that is no regular expression is refused before the model is loaded."""
+    from translora.errors import ConfigError
+    from translora.translation.protect import Protector
+    from translora.translation.stream import TextOptions
+
+    options = TextOptions(arguments.beams, arguments.protect, tuple(arguments.pattern))
+    if options.patterns and options.protect == "off":
+        raise ConfigError("--pattern: what it finds is not kept with --protect off: leave one of the two out")
+    Protector(patterns=options.patterns)
+    return options
+
+
 def _documents(arguments: argparse.Namespace, inputs: list[Path]) -> None:
     from translora.data.readers.lines import open_binary
     from translora.documents.job import Request, jobs_of, translate_jobs
@@ -88,11 +118,12 @@ def _documents(arguments: argparse.Namespace, inputs: list[Path]) -> None:
         if not path.is_dir():
             open_binary(path).close()  # says so where there is none, before the model is loaded
     jobs = jobs_of(inputs, output, arguments.in_place, arguments.format)
+    options = _options(arguments)
     translator = Translator.from_pretrained(
         arguments.model, source=arguments.source, target=arguments.target, max_tokens=arguments.max_tokens
     )
     reviewed = arguments.state == "translated"
-    translate_jobs(translator, jobs, Request(arguments.beams, arguments.all, reviewed, arguments.backup))
+    translate_jobs(translator, jobs, Request(options, arguments.all, reviewed, arguments.backup))
 
 
 def _lines(arguments: argparse.Namespace, name: str) -> None:
@@ -111,16 +142,17 @@ def _lines(arguments: argparse.Namespace, name: str) -> None:
     from translora.translation.stream import translate_file, translate_stream
     from translora.translation.translator import Translator
 
+    options = _options(arguments)
     translator = Translator.from_pretrained(
         arguments.model, source=arguments.source, target=arguments.target, max_tokens=arguments.max_tokens
     )
     if arguments.output and not piped:
-        translate_file(translator, Path(name), Path(arguments.output), arguments.beams, arguments.resume)
+        translate_file(translator, Path(name), Path(arguments.output), options, arguments.resume)
         return
     lines = stream_segments(sys.stdin.buffer, "standard input", "src") if piped else text_segments(Path(name), "src")
     if arguments.output:
         with atomic_file(Path(arguments.output)) as file, open(file, "w", encoding="utf-8", newline="\n") as stream:
-            translate_stream(translator, lines, stream, arguments.beams)
+            translate_stream(translator, lines, stream, options)
         return
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
-    translate_stream(translator, lines, sys.stdout, arguments.beams)
+    translate_stream(translator, lines, sys.stdout, options)

@@ -125,6 +125,9 @@ class DataConfig:
     both_directions: Switch = False
     """Give each training example also reversed, from target to source, so that one model learns both directions.
     The model must be told the target language, by its prompt or by codes. Validation and test stay as they are."""
+    placeholders: Literal["keep", "protect"] = "keep"
+    """`protect` puts the model's own pieces in place of placeholders and tags that both sides of a pair hold, so that
+    it learns to place them, and scores with protection; `keep` leaves texts as they are."""
 
 
 @section("lora")

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from translora.documents.document import Options
@@ -16,7 +16,7 @@ from translora.errors import ConfigError, DataError, TransloraError
 from translora.io import console
 from translora.io.console import meter
 from translora.io.files import atomic_file
-from translora.translation.stream import translate_file
+from translora.translation.stream import TextOptions, translate_file
 from translora.translation.translator import Translator
 
 BACKUP = ".orig"
@@ -37,7 +37,7 @@ class Job:
 class Request:
     """The options of the command."""
 
-    beams: int = 0
+    texts: TextOptions = field(default_factory=TextOptions)
     again: bool = False
     """Whether segments that have a translation are translated too."""
     reviewed: bool = False
@@ -117,15 +117,21 @@ def _translate(translator: Translator, job: Job, request: Request) -> None:
     if request.backup:
         _keep(job.source)
     if job.kind == "text" and job.output is not None:
-        translate_file(translator, job.source, job.output, request.beams)
+        translate_file(translator, job.source, job.output, request.texts)
         return
     config = translator.config
     document = read_file(job.source, job.kind, Options(config.source, config.target, request.reviewed))
     notes = translator.notes(f"{job.source}, of its distinct texts", "--max-tokens")
+    asked = request.texts
+
+    def engine(lines: Sequence[str]) -> list[str]:
+        found = translator.decode(lines, beams=asked.beams, notes=notes, protect=asked.protect, patterns=asked.patterns)
+        return [one.text for one in found]
+
     with meter(str(job.source.name), len(document.segments), "segments") as shown:
         found, report = translate_segments(
             document.segments,
-            lambda lines: [one.text for one in translator.decode(lines, beams=request.beams, notes=notes)],
+            engine,
             request.again,
             shown.advance,
         )

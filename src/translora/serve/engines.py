@@ -6,7 +6,7 @@ Engines are called by one thread at a time.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from safetensors import safe_open
 
-from translora.config import Config
+from translora.config import Config, DecodingConfig
 from translora.data.tokens import first_beyond
 from translora.models.adapter import load_adapter
 from translora.models.budget import Budget
@@ -22,6 +22,7 @@ from translora.models.families import family_of
 from translora.models.load import LoadedModel, base_hash, load, quiet_transformers
 from translora.models.t5.decode import Decoder, UnknownLayerError
 from translora.models.tokenizer import has_tokenizer, load_tokenizer
+from translora.translation import kept
 from translora.translation.decode import Part, Translation, decode_parts, first_budget, make_decoder
 from translora.translation.translator import Translator
 
@@ -118,17 +119,42 @@ class SharedBase:
 
     def run(self, works: Sequence[Work]) -> list[list[Translation]]:
         """See `Engine`; an engine that ran out of memory goes on with smaller batches from then on."""
-        pieces = [work.translator.split(work.lines) for work in works]
-        parts = []
-        for work, split in zip(works, pieces, strict=True):
-            loaded, decoding = work.translator.loaded, work.translator.decoding(work.options.beams)
-            assert isinstance(loaded, LoadedModel)
-            flat = [piece for group in split for piece in group]
-            parts.append(Part(loaded, flat, decoding, work.adapter, work.options.alternatives))
+        guards = [work.translator.guard() for work in works]
+        readings = [work.translator.read(work.lines, guard) for work, guard in zip(works, guards, strict=True)]
+        pieces = [[piece for one in reading for piece in one.pieces] for reading in readings]
+        parts = [self._part(work, guard.sent(mine)) for work, guard, mine in zip(works, guards, pieces, strict=True)]
+        first = self._decoded(parts, works[0].options.scores)
+        results = []
+        for work, guard, reading, mine, found in zip(works, guards, readings, pieces, first, strict=True):
+            decoding = work.translator.decoding(work.options.beams)
+            whole = guard.checked(mine, found, self._again(work), decoding, work.options.scores)
+            results.append(guard.together(reading, whole))
+        return results
+
+    def _part(self, work: Work, texts: Sequence[str], decoding: DecodingConfig | None = None) -> Part:
+        loaded = work.translator.loaded
+        assert isinstance(loaded, LoadedModel)
+        wanted = decoding or work.translator.decoding(work.options.beams)
+        return Part(loaded, texts, wanted, work.adapter, work.options.alternatives)
+
+    def _decoded(self, parts: Sequence[Part], scores: bool) -> list[list[Translation]]:
         decoding = parts[0].decoding
         budget = self._budgets.setdefault(decoding.beams, first_budget(decoding))
-        found = decode_parts(parts, self._decoder, scores=works[0].options.scores, budget=budget)
-        return [work.translator.together(split, one) for work, split, one in zip(works, pieces, found, strict=True)]
+        return decode_parts(parts, self._decoder, scores=scores, budget=budget)
+
+    def _again(self, work: Work) -> kept.Engine:
+        """What translates for `work` alone where a placeholder was lost."""
+
+        def decode(
+            texts: Sequence[str], decoding: DecodingConfig, advance: Callable[[int], None], scores: bool
+        ) -> list[Translation]:
+            return self._decoded([self._part(work, texts, decoding)], scores)[0]
+
+        def candidates(texts: Sequence[str], decoding: DecodingConfig, scores: bool) -> list[list[Translation]]:
+            part = replace(self._part(work, texts, decoding), alternatives=decoding.beams - 1)
+            return [[one, *one.alternatives] for one in self._decoded([part], scores)[0]]
+
+        return kept.Engine(decode, candidates)
 
     def _base_hash(self) -> str:
         self._hash = self._hash or base_hash(self._config)
@@ -145,17 +171,10 @@ class Alone:
     def run(self, works: Sequence[Work]) -> list[list[Translation]]:
         """See `Engine`; it gives no alternatives."""
         first = works[0]
-        pieces = [work.translator.split(work.lines) for work in works]
-        flat = [piece for split in pieces for group in split for piece in group]
-        found = iter(
-            first.translator.decode_sentences(
-                flat, first.translator.decoding(first.options.beams), scores=first.options.scores
-            )
-        )
-        return [
-            work.translator.together(split, [next(found) for group in split for _ in group])
-            for work, split in zip(works, pieces, strict=True)
-        ]
+        lines = [line for work in works for line in work.lines]
+        beams, scores = first.options.beams, first.options.scores
+        found = iter(first.translator.decode(lines, beams=beams, scores=scores, notes=first.translator.notes("", "")))
+        return [[next(found) for _ in work.lines] for work in works]
 
 
 def for_pair(loaded: LoadedModel, source: str, target: str) -> LoadedModel:

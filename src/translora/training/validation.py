@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -16,7 +18,8 @@ from translora.models.load import LoadedModel
 from translora.models.lora import merged_copy
 from translora.scoring.metrics import bleu
 from translora.training.loop import Validation
-from translora.translation.decode import Translation, decode, make_decoder
+from translora.translation.decode import Translation, candidates, decode, make_decoder
+from translora.translation.kept import Engine, Guard
 
 
 @torch.inference_mode()
@@ -32,34 +35,36 @@ def corpus_loss(translator: LoadedModel, corpus: TokenisedCorpus, batch_tokens: 
 
 
 def translate_merged(
-    translator: LoadedModel, lines: list[str], decoding: DecodingConfig, label: str
+    translator: LoadedModel, lines: list[str], decoding: DecodingConfig, label: str, guard: Guard | None = None
 ) -> list[Translation]:
     """Translate `lines` with the adapter merged in and show progress; the model is not changed.
 
-    Translora's own decoder merges the adapter as it copies the weights. A model unknown to it is copied whole.
+    With `guard` placeholders are protected. Translora's own decoder merges the adapter as it copies the weights. A
+    model unknown to it is copied whole.
     """
     decoder = make_decoder(translator)
     if decoder is None:
         translator = dataclasses.replace(translator, model=merged_copy(translator.model))
     translator.model.eval()
     with meter(label, len(lines), "sentences") as progress:
-        return decode(translator, lines, decoding, progress.advance, decoder=decoder)
+        if guard is None:
+            return decode(translator, lines, decoding, progress.advance, decoder=decoder)
+        engine = Engine(partial(decode, translator, decoder=decoder), partial(candidates, translator, decoder=decoder))
+        return guard.translate_lines(lines, engine, decoding, progress.advance)
 
 
 def validate(
     translator: LoadedModel,
     tokens: TokenisedCorpus,
     scored: Corpus,
-    decoding: DecodingConfig,
+    translate: Callable[[list[str]], list[Translation]],
     target: str,
     budget: Budget,
 ) -> Validation:
-    """The loss of `tokens`, and BLEU of `scored` in the language `target`.
+    """The loss of `tokens`, and BLEU of the translations that `translate` gives of `scored`, in the language `target`.
 
-    The loss is computed within `budget`, which is halved where memory runs out. The translations are always greedy,
-    whatever `decoding.beams` says: they only rank checkpoints, and beam search costs more.
+    The loss is computed within `budget`, which is halved where memory runs out.
     """
-    greedy = dataclasses.replace(decoding, beams=1)
-    hypotheses = [one.text for one in translate_merged(translator, scored.sources, greedy, "validate")]
+    hypotheses = [one.text for one in translate(scored.sources)]
     loss = budget.run(lambda most: corpus_loss(translator, tokens, most))
     return Validation(loss, bleu(hypotheses, scored.targets, target))

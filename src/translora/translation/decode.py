@@ -36,6 +36,10 @@ _COPIES = 0.5
 """The largest share of the free memory that copies of the weights may take."""
 
 
+Placeholders = Literal["", "copied", "model", "retry", "repair"]
+"""How the placeholders of a text came through; see `Translation.placeholders`."""
+
+
 @dataclass(frozen=True)
 class Translation:
     """One translated text."""
@@ -50,6 +54,10 @@ class Translation:
     """Whether the source was longer than the model's positions reach, and was cut there."""
     alternatives: tuple[Translation, ...] = ()
     """The next best translations, the best first, where they were asked for."""
+    placeholders: Placeholders = ""
+    """How what must survive did: with nothing but it in the text (`copied`), by the model, by a wider search or one
+    sentence at a time (`retry`), or by translating the text between apart (`repair`); empty for a text that holds
+    nothing of the kind."""
 
     @property
     def cut(self) -> bool:
@@ -124,6 +132,22 @@ def decode(
     """
     (found,) = decode_parts([Part(translator, lines, decoding)], decoder or make_decoder(translator), progress, scores)
     return found
+
+
+def candidates(
+    translator: LoadedModel,
+    lines: Sequence[str],
+    decoding: DecodingConfig,
+    scores: bool = False,
+    decoder: Decoder | None = None,
+) -> list[list[Translation]]:
+    """For each of `lines` as many translations as beams, the best first; see `decode`.
+
+    A model that translora's own decoder does not know gives only its best.
+    """
+    part = Part(translator, lines, decoding, alternatives=decoding.beams - 1)
+    (found,) = decode_parts([part], decoder or make_decoder(translator), scores=scores)
+    return [[one, *one.alternatives] for one in found]
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,9 @@ def _texts(request: Request) -> tuple[list[str], list[str], list[list[str]], str
         config = translator.config
         pairs = _pairs(request, config.source, config.target, config.data.train)
         notes = translator.notes("translate", "--max-tokens")
-        found = translator.decode(pairs.sources, beams=request.beams, progress="translate", notes=notes)
+        found = translator.decode(
+            pairs.sources, beams=request.beams, progress="translate", notes=notes, protect=translator.scored_as
+        )
         notes.say()
         hypotheses = [one.text for one in found]
         sources, references, target = pairs.sources, [pairs.targets], config.target

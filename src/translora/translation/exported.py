@@ -160,6 +160,12 @@ class ExportedModel:
         progress(len(lines) - len(filled))
         return results
 
+    def candidates(
+        self, lines: Sequence[str], decoding: DecodingConfig, scores: bool = False
+    ) -> list[list[Translation]]:
+        """The best translation of each of `lines`, alone."""
+        return [[one] for one in self.decode(lines, decoding, scores=scores)]
+
     def outputs(
         self, rows: Sequence[Sequence[int]], decoding: DecodingConfig, scores: bool = False
     ) -> Iterator[tuple[int, Output]]:

@@ -10,10 +10,11 @@ from translora.config import DecodingConfig
 from translora.data.characters import ADVICE, shown, unknown_in_sources
 from translora.io import console
 from translora.translation.decode import Translation, cut_numbers, first_of, say_cuts
+from translora.translation.kept import Reading
 
 
 class Notes:
-    """Lines with characters that the vocabulary lacks, lines that were split, and translations that were cut."""
+    """Lines with characters that the vocabulary lacks, or placeholders that it lost; lines that were split or cut."""
 
     def __init__(
         self, label: str, flag: str, model: str, tokenizer: PreTrainedTokenizerBase, most: int, first: int = 0
@@ -25,24 +26,22 @@ class Notes:
         self._unknown: list[int] = []
         self._letters: dict[str, None] = {}
         self._split: list[int] = []
+        self._many: list[int] = []
+        self._repaired: list[int] = []
         self._cuts: dict[str, list[int]] = {}
 
-    def add(
-        self,
-        lines: Sequence[str],
-        pieces: Sequence[Sequence[str]],
-        found: Sequence[Translation],
-        decoding: DecodingConfig,
-    ) -> None:
-        """Note what happened to the next lines; `pieces` are the sentences that each was translated as."""
-        numbers, letters = unknown_in_sources(lines, self._tokenizer)
+    def add(self, readings: Sequence[Reading], found: Sequence[Translation], decoding: DecodingConfig) -> None:
+        """Note what happened to the next lines: how each was read, and what was found."""
+        numbers, letters = unknown_in_sources([one.text for one in readings], self._tokenizer)
         self._unknown += [self._lines + number for number in numbers]
         self._letters |= dict.fromkeys(letters)
-        self._split += [self._lines + i for i, parts in enumerate(pieces, 1) if len(parts) > 1]
+        self._split += [self._lines + i for i, one in enumerate(readings, 1) if len(one.pieces) > one.parts]
+        self._many += [self._lines + i for i, one in enumerate(readings, 1) if one.parts > 1]
+        self._repaired += [self._lines + i for i, one in enumerate(found, 1) if one.placeholders == "repair"]
         for kind, cut in cut_numbers(found).items():
             self._cuts.setdefault(kind, []).extend(self._lines + number for number in cut)
         self._decoding = decoding
-        self._lines += len(lines)
+        self._lines += len(readings)
 
     def say(self) -> None:
         """Say it, in one line per kind."""
@@ -55,5 +54,15 @@ class Notes:
             console.notice(
                 f"{self._label}: {first_of(self._split)} has more than {self._most} tokens, as many as training took: "
                 f"translated sentence by sentence"
+            )
+        if self._many:
+            console.notice(
+                f"{self._label}: {first_of(self._many)} has more different placeholders than the model has marks for: "
+                f"translated in parts"
+            )
+        if self._repaired:
+            console.notice(
+                f"{self._label}: the model lost a placeholder or a tag of {first_of(self._repaired)}: the text between "
+                f"them was translated apart, and all are there: read it over"
             )
         say_cuts(self._cuts, self._decoding, self._label, self._flag)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
@@ -19,7 +19,7 @@ from translora.errors import ConfigError, DataError
 from translora.io import console
 from translora.io.console import meter
 from translora.io.files import only_writer, read_json, storage_errors, write_json
-from translora.translation.translator import Translator
+from translora.translation.translator import Protect, Translator
 
 CHUNK = 2_000
 """Lines that are translated and written at a time."""
@@ -36,20 +36,35 @@ class Asked:
     max_tokens: int
     input_sha256: str
     lines: int
+    protect: str = "auto"
+    patterns: list[str] = field(default_factory=list)
 
 
-def translate_stream(translator: Translator, lines: Iterable[str], output: TextIO, beams: int = 0) -> None:
+@dataclass(frozen=True)
+class TextOptions:
+    """How lines are translated; see `Translator.translate`."""
+
+    beams: int = 0
+    protect: Protect = "auto"
+    patterns: tuple[str, ...] = ()
+
+
+def translate_stream(
+    translator: Translator, lines: Iterable[str], output: TextIO, options: TextOptions = TextOptions()
+) -> None:
     """Translate `lines` to `output`, chunk by chunk, one line each."""
     notes = translator.notes("translate", "--max-tokens")
     with meter("translate", None, "sentences") as shown:
         for chunk in _chunks(lines):
-            found = translator.decode(chunk, beams=beams, notes=notes, advance=shown.advance)
+            found = translator.decode(chunk, **vars(options), notes=notes, advance=shown.advance)
             output.writelines(one.text + "\n" for one in found)
             output.flush()
     notes.say()
 
 
-def translate_file(translator: Translator, path: Path, output: Path, beams: int = 0, resume: bool = False) -> None:
+def translate_file(
+    translator: Translator, path: Path, output: Path, options: TextOptions = TextOptions(), resume: bool = False
+) -> None:
     """Translate the lines of the file `path` to the file `output`, which appears when all are there.
 
     With `resume` the translations that an earlier, interrupted start left are kept.
@@ -58,7 +73,7 @@ def translate_file(translator: Translator, path: Path, output: Path, beams: int 
     start left something and `resume` is not asked for or something else was asked for then, and `StorageError` where
     `output` cannot be written.
     """
-    asked = asked_of(translator, path, beams)
+    asked = asked_of(translator, path, options)
     partial, state = (output.with_name(f"{output.name}.partial{ending}") for ending in ("", ".json"))
     with storage_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +89,7 @@ def translate_file(translator: Translator, path: Path, output: Path, beams: int 
         stream.seek(size)
         try:
             for chunk in _chunks(islice(text_segments(path, "src"), done, None)):
-                found = translator.decode(chunk, beams=beams, notes=notes, advance=shown.advance)
+                found = translator.decode(chunk, **vars(options), notes=notes, advance=shown.advance)
                 stream.write("".join(one.text + "\n" for one in found).encode())
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -96,7 +111,7 @@ def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def asked_of(translator: Translator, path: Path, beams: int) -> Asked:
+def asked_of(translator: Translator, path: Path, options: TextOptions) -> Asked:
     """Reads the whole file once: a line that cannot be read is said before hours of work."""
     digest, count = hashlib.sha256(), 0
     for line in text_segments(path, "src"):
@@ -108,10 +123,12 @@ def asked_of(translator: Translator, path: Path, beams: int) -> Asked:
         model=translator.identity,
         source=config.source,
         target=config.target,
-        beams=beams or config.decoding.beams,
+        beams=options.beams or config.decoding.beams,
         max_tokens=config.decoding.max_tokens,
         input_sha256=digest.hexdigest(),
         lines=count,
+        protect=options.protect,
+        patterns=list(options.patterns),
     )
 
 

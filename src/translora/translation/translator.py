@@ -7,12 +7,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from functools import partial
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, TypedDict, get_args, overload
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from typing_extensions import Unpack
 
 from translora.config import Config, DecodingConfig
 from translora.data.given import given_corpus
@@ -28,10 +29,11 @@ from translora.models.t5.decode import Decoder
 from translora.runs.card import model_card
 from translora.runs.folder import Run, adapter_folder
 from translora.scoring.metrics import Scores, evaluate
-from translora.translation.decode import Translation, decode, make_decoder
+from translora.translation.decode import Translation, candidates, decode, make_decoder
 from translora.translation.exported import ExportedModel, read_marker
+from translora.translation.kept import Engine, Guard, Reading
 from translora.translation.notes import Notes
-from translora.translation.segments import joined, sentences
+from translora.translation.segments import sentences
 
 _ADAPTER_FILES = (
     "adapter_config.json",
@@ -47,6 +49,18 @@ _ADAPTER_FILES = (
 """What belongs to an adapter, its tokenizer included, if it has one of its own."""
 
 Dtype = Literal["auto", "float32", "bfloat16"]
+Protect = Literal["auto", "off"]
+"""Whether placeholders, tags, addresses and escapes of a text are kept as they are."""
+
+
+class _Options(TypedDict, total=False):
+    """What may be asked of `Translator.translate` whatever it returns."""
+
+    beams: int
+    max_tokens: int
+    progress: str
+    protect: Protect
+    patterns: Sequence[str]
 
 
 class Translator:
@@ -66,6 +80,7 @@ class Translator:
         """The run's configuration, or the default one, with the languages, the model and the decoding in use."""
         self._adapter, self._run = adapter, run
         self._decoder: Decoder | None = None
+        self._guarded: tuple[tuple[str, tuple[str, ...]], Guard] | None = None
 
     @classmethod
     def from_pretrained(
@@ -124,28 +139,22 @@ class Translator:
 
     @overload
     def translate(  # type: ignore[overload-overlap]  # a text is an iterable of texts too
-        self, texts: str, *, beams: int = 0, max_tokens: int = 0, details: Literal[False] = False, progress: str = ""
+        self, texts: str, *, details: Literal[False] = False, **options: Unpack[_Options]
     ) -> str: ...
 
     @overload
     def translate(  # type: ignore[overload-overlap]  # a text is an iterable of texts too
-        self, texts: str, *, beams: int = 0, max_tokens: int = 0, details: Literal[True], progress: str = ""
+        self, texts: str, *, details: Literal[True], **options: Unpack[_Options]
     ) -> Translation: ...
 
     @overload
     def translate(
-        self,
-        texts: Iterable[str],
-        *,
-        beams: int = 0,
-        max_tokens: int = 0,
-        details: Literal[False] = False,
-        progress: str = "",
+        self, texts: Iterable[str], *, details: Literal[False] = False, **options: Unpack[_Options]
     ) -> list[str]: ...
 
     @overload
     def translate(
-        self, texts: Iterable[str], *, beams: int = 0, max_tokens: int = 0, details: Literal[True], progress: str = ""
+        self, texts: Iterable[str], *, details: Literal[True], **options: Unpack[_Options]
     ) -> list[Translation]: ...
 
     def translate(
@@ -156,6 +165,8 @@ class Translator:
         max_tokens: int = 0,
         details: bool = False,
         progress: str = "",
+        protect: Protect = "auto",
+        patterns: Sequence[str] = (),
     ) -> str | Translation | list[str] | list[Translation]:
         """Translate a text, or each of several, in order: a text gives a text, several give a list.
 
@@ -163,13 +174,25 @@ class Translator:
         has the score of the text and says whether it was cut. `progress` is the name under which progress is shown;
         without one none is. A notice on the logger `translora` says how many translations reached their limit.
 
-        Raises `DataError` for what is no text, and `ConfigError` for a limit that the model cannot reach.
+        Placeholders, tags, addresses, escapes and what the regular expressions `patterns` find are in each translation
+        as often as in its text, unless `protect` is `off`; see `Translation.placeholders`.
+
+        Raises `DataError` for what is no text, and `ConfigError` for a limit that the model cannot reach or a pattern
+        that is no regular expression.
         """
         lines = [texts] if isinstance(texts, str) else list(texts)
         for number, line in enumerate(lines, 1):
             if not isinstance(line, str):
                 raise DataError(f"text {number} to translate is {type(line).__name__}: give a text, or a list of texts")
-        found = self.decode(lines, beams=beams, max_tokens=max_tokens, scores=details, progress=progress)
+        found = self.decode(
+            lines,
+            beams=beams,
+            max_tokens=max_tokens,
+            scores=details,
+            progress=progress,
+            protect=protect,
+            patterns=patterns,
+        )
         results: list[str] | list[Translation] = found if details else [one.text for one in found]
         return results[0] if isinstance(texts, str) else results
 
@@ -183,25 +206,28 @@ class Translator:
         progress: str = "",
         notes: Notes | None = None,
         advance: Callable[[int], None] = lambda lines: None,
+        protect: Protect = "auto",
+        patterns: Sequence[str] = (),
     ) -> list[Translation]:
         """Translate `lines`, in order.
 
         A line of more tokens than training took (`data.max_tokens`) is translated sentence by sentence, and put
         together with the spaces that were between them. `notes`, for those who translate in parts, collects what there
         is to say of the lines; without it that is said at the end. `advance` is called with the number of lines that
-        are done since the last call.
+        are done since the last call. `protect` and `patterns` are those of `translate`.
         """
-        decoding = self.decoding(beams, max_tokens)
-        pieces = self.split(lines)
-        flat = [piece for parts in pieces for piece in parts]
+        decoding, guard = self.decoding(beams, max_tokens), self.guard(protect, patterns)
+        readings = self.read(lines, guard)
+        flat = [piece for one in readings for piece in one.pieces]
+        engine = self._engine()
         if progress:
             with meter(progress, len(flat), "sentences") as shown:
-                found = self.decode_sentences(flat, decoding, shown.advance, scores)
+                found = guard.translate(flat, engine, decoding, shown.advance, scores)
         else:
-            found = self.decode_sentences(flat, decoding, advance, scores)
-        results = self.together(pieces, found)
+            found = guard.translate(flat, engine, decoding, advance, scores)
+        results = guard.together(readings, found)
         own = notes or self.notes(progress or "translate", "max_tokens=")
-        own.add(lines, pieces, results, decoding)
+        own.add(readings, results, decoding)
         if notes is None:
             own.say()
         return results
@@ -217,22 +243,31 @@ class Translator:
             check_lengths(self.loaded, dataclasses.replace(self.config, decoding=found))
         return found
 
-    def split(self, lines: Sequence[str]) -> list[list[str]]:
-        """Each of `lines` alone, or the sentences of one that has more tokens than training took."""
-        return [sentences(line, self.config.source, self._is_long) for line in lines]
+    def guard(self, protect: Protect = "auto", patterns: Sequence[str] = ()) -> Guard:
+        """What keeps placeholders and tags; see `translate`. Raises `ConfigError` for what is no regular expression."""
+        key = protect, tuple(patterns)
+        if self._guarded is None or self._guarded[0] != key:
+            if protect not in get_args(Protect):
+                raise ConfigError(f"protect: must be one of 'auto', 'off', not {protect!r}")
+            self._guarded = key, Guard(self.tokenizer, self.config.source, patterns, protect == "auto")
+        return self._guarded[1]
 
-    def decode_sentences(
-        self,
-        texts: Sequence[str],
-        decoding: DecodingConfig,
-        advance: Callable[[int], None] = lambda texts: None,
-        scores: bool = False,
-    ) -> list[Translation]:
-        """Translate `texts`, however long each is, in order."""
-        if isinstance(self.loaded, ExportedModel):
-            return self.loaded.decode(texts, decoding, advance, scores)
-        self._decoder = self._decoder or make_decoder(self.loaded)
-        return decode(self.loaded, texts, decoding, advance, scores, self._decoder)
+    def read(self, lines: Sequence[str], guard: Guard) -> list[Reading]:
+        """How each of `lines` is read: protected, and in sentences where it has more tokens than training took."""
+        return [guard.read(line, self._sentences) for line in lines]
+
+    def _engine(self) -> Engine:
+        """What translates texts."""
+        loaded = self.loaded
+        if isinstance(loaded, ExportedModel):
+            return Engine(loaded.decode, loaded.candidates)
+        self._decoder = self._decoder or make_decoder(loaded)
+        return Engine(
+            partial(decode, loaded, decoder=self._decoder), partial(candidates, loaded, decoder=self._decoder)
+        )
+
+    def _sentences(self, text: str, read: str) -> list[str]:
+        return sentences(text, self.config.source, lambda text: self._is_long(read))
 
     def notes(self, label: str, flag: str, first: int = 0) -> Notes:
         """An empty collection of what there is to say of lines; see `decode`."""
@@ -243,24 +278,6 @@ class Translator:
         most = self.config.data.max_tokens
         return len(line.encode()) >= most and len(next(encode([line], self.tokenizer, self.prompt))) > most
 
-    def together(self, pieces: Sequence[Sequence[str]], found: Sequence[Translation]) -> list[Translation]:
-        """One translation per line: those of its `pieces`, as `split` made them, put together."""
-        rest = iter(found)
-        groups = [list(islice(rest, len(parts))) for parts in pieces]
-        return [
-            group[0] if len(group) == 1 else self._one(parts, group)
-            for parts, group in zip(pieces, groups, strict=True)
-        ]
-
-    def _one(self, parts: Sequence[str], group: Sequence[Translation]) -> Translation:
-        text = joined(parts, (one.text for one in group))
-        scored = [(one.score, len(self.tokenizer(text_target=one.text)["input_ids"])) for one in group]
-        known = [(score, tokens) for score, tokens in scored if score is not None]
-        total = sum(tokens for _, tokens in known)
-        score = sum(score * tokens for score, tokens in known) / total if total else None
-        cut = next((one for one in group if one.cut), group[0]).cut_by
-        return Translation(text, score, cut, any(one.source_cut for one in group))
-
     @property
     def identity(self) -> str:
         """A hash of the weights: of the adapter, which names its base, or of the model."""
@@ -269,6 +286,11 @@ class Translator:
         if self._adapter:
             return file_hash(self._adapter / "adapter_model.safetensors")
         return base_hash(self.config)
+
+    @property
+    def scored_as(self) -> Protect:
+        """How texts are protected where a model is scored: as its run was, and by default not at all."""
+        return "auto" if self.config.data.placeholders == "protect" else "off"
 
     def score(self, pairs: Corpus | Iterable[tuple[str, str]], *, beams: int = 0, max_tokens: int = 0) -> Scores:
         """Translate the sources of `pairs` and score the translations against their targets.
@@ -279,7 +301,7 @@ class Translator:
         Raises `DataError` for what is no pair of texts.
         """
         corpus = given_corpus(pairs, self.config.source, self.config.target, "pairs")
-        found = self.decode(corpus.sources, beams=beams, max_tokens=max_tokens)
+        found = self.decode(corpus.sources, beams=beams, max_tokens=max_tokens, protect=self.scored_as)
         return evaluate([one.text for one in found], corpus.targets, self.config.target)
 
     def save_pretrained(self, folder: str | Path) -> None:
