@@ -22,6 +22,7 @@ from translora.models.load import LoadedModel, base_hash, give_own_head, load
 from translora.models.lora import attach, merged_copy
 from translora.translation.decode import decode
 from translora.translation.exported import MARKER, ExportedModel
+from translora.translation.protect import Protector
 
 SEEDS = {"flan-t5": 0, "madlad": 0, "mt5": 0, "byt5": 6}
 SENTENCE = "der Typ einer Datei wird hier nicht angezeigt und kann auch nie mehr offen sein"
@@ -161,6 +162,8 @@ def test_an_export_of_ctranslate2_is_read_like_a_run(adapter, corpus_file, tmp_p
     assert [one.text == "" for one in found][1]
     assert [one.cut_by for one in found] == ["max_tokens", "", "max_tokens"]
     assert found[0].score < 0
+    marked = translator.translate("<b>{a}</b>: Guten Morgen, %s.", details=True)
+    assert Protector().found(marked.text) == ["<b>", "{a}", "</b>", "%s"]
     translator.save_pretrained(tmp_path / "copy")
     assert translora.Translator.from_pretrained(tmp_path / "copy", max_tokens=9).translate(lines) == [
         one.text for one in found

@@ -5,8 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from translora.errors import ConfigError
-from translora.translation.protect import PIECES, Marks, Protector, unmatched
+from translora.translation.protect import _BUILT_IN, _HINT, PIECES, Marks, Protector, unmatched
 
+FRAGMENTS = st.sampled_from(
+    ["<ph1>", "<ph", "1>", ">", "<", "[X", "0X]", "%s", "%", "{x}", "{", "}", "<b>", "</b>", "&amp;", "\\n", "\\", "a ",
+     "https://a.b/", "a@b.c", " ", "ä", "\n", '"', "$x$", "\u2028", "9"]
+)  # fmt: skip
 FOUND = {
     "%s von %d": ["%s", "%d"],
     "%1$s und %2$S, %(name)s, %-5d, %.2f %%": ["%1$s", "%2$S", "%(name)s", "%-5d", "%.2f", "%%"],
@@ -27,6 +31,7 @@ FOUND = {
     "an max.muster+x@example.co.uk schreiben.": ["max.muster+x@example.co.uk"],
     r"eins\nzwei\tdrei \u00e4 \"x\"": [r"\n", r"\t", r"\u00e4", r"\"", r"\""],
     "nimm <ph3> mit": ["<ph3>"],
+    r"in C:\Programme\neu.txt, $A$1 und %E8%BB%8A": [r"C:\Programme\neu.txt", "$A$1", "%E8%BB%8A"],
     "100 % der Leute, 50% sicher, a < b und c > d, 5 & 6; 3.5 $": [],
     "kostet $20.000": [],
 }  # fmt: skip
@@ -35,6 +40,11 @@ FOUND = {
 @pytest.mark.parametrize("text", FOUND, ids=range(len(FOUND)))
 def test_what_must_survive_is_found(text):
     assert Protector().found(text) == FOUND[text]
+
+
+@given(st.lists(FRAGMENTS, max_size=20).map("".join))
+def test_the_fast_check_passes_whatever_holds_something(text):
+    assert all(_HINT.search(match[0]) for match in _BUILT_IN.finditer(text))
 
 
 def test_the_same_string_has_the_same_mark():
@@ -87,12 +97,6 @@ def test_a_translation_without_marks_is_checked_too():
     assert protector.kept("<b>a</b> %s", "%s <b>x</b>")
     assert not protector.kept("<b>a</b> %s", "%s </b>x<b>")
     assert not protector.kept("%s %s", "%s")
-
-
-FRAGMENTS = st.sampled_from(
-    ["<ph1>", "<ph", "1>", ">", "<", "[X", "0X]", "%s", "%", "{x}", "{", "}", "<b>", "</b>", "&amp;", "\\n", "\\", "a ",
-     "https://a.b/", "a@b.c", " ", "ä", "\n", '"', "$x$", "\u2028", "9"]
-)  # fmt: skip
 
 
 @settings(max_examples=400, deadline=None)

@@ -16,22 +16,25 @@ from translora.errors import ConfigError
 _BUILT_IN = re.compile(
     r"""(?P<url>(?:https?|ftp|file)://(?:\{[^{}\s]{1,80}\}|[^\s<>"'{}|\\^`])*(?:\}|[\w/=&\#~+-])
         | \bwww\.[\w-]+\.[^\s<>"'{}|\\^`]*[\w/])
+    | (?P<path>(?<!\w)[A-Za-z]:\\[\w.\\-]*\w)
     | (?P<email>(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+)
     | (?P<tag></?[A-Za-z_][\w:.-]*(?:\s(?:[^<>"']|"[^"<]*"|'[^'<]*')*)?/?>)
     | (?P<comment><!--[^<>]*-->)
     | (?P<entity>&(?:[A-Za-z][A-Za-z0-9]{1,31}|\#\d{1,7}|\#[xX][0-9A-Fa-f]{1,6});)
     | (?P<braces>\{\{\{[^{}]{1,200}\}\}\} | \{\{[^{}]{0,200}\}\} | \{%[^{}]{1,200}%\}
         | [$\#%@]?\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\})
-    | (?P<percent>%%
+    | (?P<percent>%% | (?:%[0-9A-F]{2}){2,}
         | %\([\w .-]{1,80}\)[-+\#0]*\d*(?:\.\d+)?[a-zA-Z]
         | %\d{1,2}\$[-+\#0]*\d*(?:\.\d+)?(?:hh|ll|[hlLqjzt])?[a-zA-Z@]
         | %[-+\#0]*(?:\*|\d+)?(?:\.(?:\*|\d+))?(?:hh|ll|[hlLqjzt])?[diouxXeEfFgGaAcCsSpn@](?![A-Za-z])
         | (?<!\d)%[ds]
-        | %[A-Za-z_]\w*% | %[A-Z][A-Z_]{2,}(?![A-Za-z]) | %L?\d{1,2})
-    | (?P<dollar>\$\([\w.]{1,80}\) | \$[A-Za-z_]\w*\$? | \$\d{1,2}(?![\w.,]*\d) | \#\d{1,2}(?!\w))
+        | %[A-Za-z_]\w*% | %[A-Z][A-Z0-9_]{2,}(?![a-z]) | %L?\d{1,2})
+    | (?P<dollar>\$[A-Z]{1,3}\$\d+ | \$\([\w.]{1,80}\) | \$[A-Za-z_]\w*\$? | \$\d{1,2}(?![\w.,]*\d) | \#\d{1,2}(?!\w))
     | (?P<escape>\\(?:[nrtbfv0\\"']|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}))""",
     re.VERBOSE,
 )
+_HINT = re.compile(r"[<&{%$#@\\]|://|www\.")
+"""Every built-in match holds one of these: most texts hold none, and are told from the others fast."""
 _TAG = re.compile(r"<(/?)([A-Za-z_][\w:.-]*)(?:\s.*?)?(/?)>", re.DOTALL)
 _VOID = frozenset(
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"]
@@ -109,12 +112,15 @@ class Protector:
     def __init__(self, marks: Marks = PIECES, patterns: Sequence[str] = ()) -> None:
         """Raises `ConfigError` for a pattern that is no regular expression."""
         self.marks = marks
-        self._patterns = [*(_compiled(pattern) for pattern in patterns), marks.pattern]
+        self._patterns = [_compiled(pattern) for pattern in patterns]
 
     def spans(self, text: str) -> list[Span]:
         """Where what must survive lies in `text`, in order; matches that overlap are one."""
-        found = [match.span() for match in _BUILT_IN.finditer(text) if not _is_letter(match)]
-        for pattern in self._patterns:
+        found = list[Span]()
+        if _HINT.search(text):
+            found = [match.span() for match in _BUILT_IN.finditer(text) if not _is_letter(match)]
+        own = [self.marks.pattern] if self.marks.before in text else []
+        for pattern in (*self._patterns, *own):
             found += [match.span() for match in pattern.finditer(text) if match[0].strip()]
         merged: list[Span] = []
         for start, end in sorted(found):
