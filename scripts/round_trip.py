@@ -1,7 +1,7 @@
 """Round trips of the documents in folders: `python scripts/round_trip.py FOLDER ... [--most 200] [--list]`.
 
 Each document is read, given to an engine that returns each text as it is, and written: the table says how many come
-back byte for byte, by format. A second pass puts a mark before each text and reads the result again: `marked` counts
+back byte for byte, by format. A second pass puts a word before each text and reads the result again: `marked` counts
 the documents whose texts are then the old ones with the mark. PO, XLIFF and TMX, which hold both languages, come back
 byte for byte where no segment is translated; their second pass fills in all, and each must then be translated.
 """
@@ -21,7 +21,7 @@ from translora.documents.formats import FORMATS, format_of, read
 from translora.errors import TransloraError
 
 BILINGUAL = {"po", "xliff", "tmx"}
-MARK = "Q"
+MARK = "Q "
 
 
 def documents(folders: list[Path]) -> Iterator[tuple[str, str, bytes]]:

@@ -151,6 +151,32 @@ def test_markdown_is_spliced():
     assert written.endswith("```\nkept\n```\n\n[ref]: http://x.example\n")
 
 
+def test_markdown_keeps_emphasis_beside_letters():
+    found = read(b"A **[link](a)** and _b_.", "a", "markdown", OPTIONS)
+    (segment,) = found.segments
+    text = segment.text.replace(" <g", "<g")
+    written = found.filled([text])
+    assert written == b"A **[link](a)** and*b*."
+    (again,) = read(written, "a", "markdown", OPTIONS).segments
+    assert again.text == segment.text.replace("and <g", "and<g")
+
+
+def test_markdown_cells_with_escaped_pipes():
+    table = b"| a | b |\n|---|---|\n| x \\| *y* | `c \\| d` e |\n"
+    found = read(table, "a", "markdown", OPTIONS)
+    assert [one.text for one in found.segments] == ["a", "b", 'x | <g id="1">y</g>', "e"]
+    assert found.filled([one.text for one in found.segments]) == table
+    written = found.filled(["A", None, 'z | x | <g id="1">y</g>', "E"])
+    assert written == b"| A | b |\n|---|---|\n| z \\| x \\| *y* | `c \\| d` E |\n"
+
+
+def test_markdown_keeps_hard_breaks_in_quotations():
+    found = read(b"> one  \r\n> two\r\n", "a", "markdown", OPTIONS)
+    (segment,) = found.segments
+    assert segment.text == 'one<x id="1"/>two'
+    assert found.filled(['eins<x id="1"/>zwei']) == b"> eins  \r\n> zwei\r\n"
+
+
 def test_docx_keeps_formats_and_what_stands_between():
     found = document("docx")
     assert [one.text for one in found.segments][1:] == ["In a box", '<x id="1"/>All italic']

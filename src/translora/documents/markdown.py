@@ -137,32 +137,43 @@ def _places(text: str, starts: list[int], block: Any, table: Any, cell: int) -> 
         if number >= len(starts):
             return None
         start, end = starts[number], starts[number + 1] if number + 1 < len(starts) else len(text)
-        at = text.find(row, max(start, cell), end) if table else text.rfind(row, start, end)
+        written = row.replace("|", "\\|") if table else row  # in a cell
+        at = text.find(written, max(start, cell), end) if table else text.rfind(row, start, end)
         if at < 0:
             return None
-        places += range(at, at + len(row) + 1)
+        for character in row:
+            places.append(at)
+            at += 2 if table and character == "|" else 1
+        places.append(at)
     return places
+
+
+def _end(content: str, places: list[int], index: int) -> int:
+    """The place where the characters before `index` of a block's content end, with what begins the next line."""
+    return places[index] if content[index - 1] in "\n|" else places[index - 1] + 1
 
 
 def _slot(content: str, spans: list[_Span], places: list[int], lines: Lines) -> Iterator[Slot]:
     inline = Inline(_items(content, spans))
     if not inline.text or inline.ambiguous:
         return
-    start, end = places[inline.start], places[inline.end - 1] + 1
+    start, end = places[inline.start], _end(content, places, inline.end)
     first = inline.start == 0
 
     def edits(translation: str) -> list[Edit]:
         moved = []
         for edit in inline.edit(translation, _escape):
             asterisks = _in_words(content, edit.pieces)
+            gaps = _gaps(content, list(inline.walk(translation)), edit.pieces)
             pieces: list[Piece] = []
-            for piece in edit.pieces:
+            for number, piece in enumerate(edit.pieces):
+                pieces += [" "] * (number in gaps)
                 if isinstance(piece, str):
                     pieces.append(piece)
                 elif asterisks and set(content[slice(*piece)]) == {"_"}:
                     pieces.append("*" * (piece[1] - piece[0]))
                 else:
-                    pieces.append((places[piece[0]], places[piece[1] - 1] + 1))
+                    pieces.append((places[piece[0]], _end(content, places, piece[1])))
             if first and pieces and isinstance(pieces[0], str):
                 pieces[0] = _begun(pieces[0])
             moved.append(Edit(start, end, tuple(pieces)))
@@ -176,6 +187,29 @@ def _in_words(content: str, pieces: Sequence[Piece]) -> bool:
     texts = [piece if isinstance(piece, str) else content[slice(*piece)] for piece in pieces]
     marks = [not isinstance(piece, str) and set(text) == {"_"} for piece, text in zip(pieces, texts, strict=True)]
     return any(mark and _beside(texts[i - 1][-1:], texts[i + 1][:1]) for i, mark in enumerate(marks[1:-1], 1))
+
+
+def _gaps(content: str, parts: Sequence[Item | str], pieces: Sequence[Piece]) -> set[int]:
+    """The pieces that need a space before them: between a letter and emphasis that has a punctuation mark at its end.
+
+    Without it Markdown takes the asterisks for text.
+    """
+    texts = [piece if isinstance(piece, str) else content[slice(*piece)] for piece in pieces]
+    gaps = set()
+    for number, part in enumerate(parts):
+        if isinstance(part, str) or part.value not in ("em", "strong", "s"):
+            continue
+        before = texts[number - 1][-1:] if number else ""
+        after = texts[number + 1][:1] if number + 1 < len(texts) else ""
+        if part.kind == "open" and before.isalnum() and _is_mark(after):
+            gaps.add(number)
+        elif part.kind == "close" and after.isalnum() and _is_mark(before):
+            gaps.add(number + 1)
+    return gaps
+
+
+def _is_mark(character: str) -> bool:
+    return bool(character) and not character.isalnum() and not character.isspace()
 
 
 def _beside(before: str, after: str) -> bool:
