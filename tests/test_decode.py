@@ -67,7 +67,7 @@ def test_a_score_is_the_mean_log_probability_by_transformers(beams):
     for line, one in zip(lines[:2], found, strict=False):
         inputs = translator.tokenizer(translator.prompt + line, return_tensors="pt")
         options = {"num_beams": beams, "early_stopping": beams > 1, "do_sample": False}
-            output = translator.model.generate(**inputs, max_new_tokens=99, **options)
+        output = translator.model.generate(**inputs, max_new_tokens=99, **options)
         with torch.inference_mode():
             loss = translator.model(**inputs, labels=output[:, 1:]).loss
         assert one.score == pytest.approx(-float(loss), abs=1e-4)
