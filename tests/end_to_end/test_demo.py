@@ -27,14 +27,15 @@ def lines(run: Path, name: str) -> list[str]:
     return (run / "translations" / f"{name}.txt").read_text(encoding="utf-8").split("\n")[:-1]
 
 
-def test_lora_alone_raises_bleu_by_twelve_points(demo):
+def test_lora_alone_raises_bleu_by_ten_points(demo):
     run, printed = demo
     summary = json.loads((run / "summary.json").read_text())
     assert summary["test_pairs"] == 1000
     assert summary["method"] == "lora"
     assert summary["trainable_parameters"] <= 0.10 * summary["total_parameters"]
-    assert summary["bleu_before"] >= 12
-    assert summary["bleu_after"] - summary["bleu_before"] >= 10  # 12.5 was measured
+    assert summary["bleu_before"] >= 24
+    assert summary["bleu_after"] >= 30
+    assert summary["bleu_after"] - summary["bleu_before"] >= 10  # 11.9 was measured
     assert summary["chrf_after"] > summary["chrf_before"]
     assert "validation loss" in printed
     assert printed.count("reference  ") == 5

@@ -56,7 +56,7 @@ def test_five_lines_of_python_translate(python, tmp_path):
     first, second = call(
         python, "-W", "error::DeprecationWarning:translora", "-c", FIVE_LINES, cwd=tmp_path
     ).splitlines()
-    assert first == "Good morning."
+    assert first == "Good morning!"
     assert second == "['I\\'m hungry.', '']" or second == "[\"I'm hungry.\", '']"
 
 
