@@ -27,9 +27,9 @@ from translora.models.lora import merged_copy
 from translora.runs.card import model_card
 from translora.runs.folder import Run, adapter_folder
 from translora.scoring.metrics import evaluate
+from translora.translation.configuration import model_config
 from translora.translation.decode import decode
 from translora.translation.exported import MARKER, ExportedModel, Marker, read_marker
-from translora.translation.translator import model_config
 
 _BEAMS = 4
 """The beam size for comparing texts and scores; greedy texts would not show a wrong scale of the logits."""

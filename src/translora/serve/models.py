@@ -18,8 +18,9 @@ from translora.languages import matching_languages, same_language
 from translora.models.load import LoadedModel, check_languages, model_folder
 from translora.runs.folder import Run, adapter_folder
 from translora.serve.engines import Alone, Engine, NotSharedError, SharedBase, for_pair
+from translora.translation.configuration import Dtype, translating_config
 from translora.translation.exported import ExportedModel, read_marker
-from translora.translation.translator import Dtype, Translator, translating_config
+from translora.translation.translator import Translator
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """The names that an adapter may have: they stand in addresses and in metrics."""

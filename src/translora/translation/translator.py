@@ -22,13 +22,14 @@ from translora.data.tokens import encode
 from translora.errors import ConfigError, DataError, ModelError
 from translora.io.console import meter
 from translora.io.files import file_hash, storage_errors, write_text
-from translora.models.adapter import base_of, load_adapter
+from translora.models.adapter import load_adapter
 from translora.models.load import LoadedModel, base_hash, check_lengths, check_rows, load, quiet_transformers
 from translora.models.lora import merged
 from translora.models.t5.decode import Decoder
 from translora.runs.card import model_card
 from translora.runs.folder import Run, adapter_folder
 from translora.scoring.metrics import Scores, evaluate
+from translora.translation.configuration import Dtype, translating_config
 from translora.translation.decode import Translation, candidates, decode, make_decoder
 from translora.translation.exported import ExportedModel, read_marker
 from translora.translation.kept import Engine, Guard, Reading
@@ -48,7 +49,6 @@ _ADAPTER_FILES = (
 )
 """What belongs to an adapter, its tokenizer included, if it has one of its own."""
 
-Dtype = Literal["auto", "float32", "bfloat16"]
 Protect = Literal["auto", "off"]
 """Whether placeholders, tags, addresses and escapes of a text are kept as they are."""
 
@@ -363,46 +363,3 @@ class Translator:
                     f"{name}: not uploaded ({reason}): check the network, the name, and that `hf auth login` was done"
                 ) from error
         return str(address)
-
-
-def translating_config(
-    name: str | Path,
-    source: str = "",
-    target: str = "",
-    device: str = "",
-    dtype: Dtype | None = None,
-    max_tokens: int = 0,
-) -> Config:
-    """The configuration by which `name` translates: that of `model_config`, but for what is given."""
-    config = model_config(name)
-    decoding = dataclasses.replace(config.decoding, max_tokens=max_tokens or config.decoding.max_tokens)
-    return dataclasses.replace(
-        config,
-        method="none",
-        init="pretrained",
-        source=source or config.source,
-        target=target or config.target,
-        device=device or config.device,
-        dtype=dtype or config.dtype,
-        decoding=decoding,
-    )
-
-
-def model_config(name: str | Path) -> Config:
-    """The configuration of the run or the export that `name` is, or the default one with the model that it names.
-
-    Raises `ConfigError` for a run without its trained model.
-    """
-    path = Path(name)
-    adapter, run = adapter_folder(path), Run(path)
-    if run.config_file.exists():
-        if adapter:
-            return run.config
-        if run.model.exists():
-            return dataclasses.replace(run.config, model=str(run.model))
-        if run.config.method != "none":
-            raise ConfigError(f"{path}: the run has no trained model yet: start its training again to finish it")
-        return run.config
-    if marker := read_marker(path):
-        return marker.config(path)
-    return Config(model=base_of(adapter) if adapter else str(name))
