@@ -4,10 +4,13 @@ import urllib.error
 
 import deepl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from libretranslatepy import LibreTranslateAPI
 from servers import LINES
 
 import translora
+from translora import Translator
 from translora.serve.codes import deepl_targets, from_libre, libre_code
 from translora.serve.texts import lines_of, nodes_of, restored
 
@@ -97,6 +100,66 @@ def test_no_tag_is_lost_or_changed(text):
     again = restored(pieces, iter([piece.text for piece in pieces if piece.translated]))
     assert html.unescape(again) == html.unescape(text)
     assert restored(lines_of(text), iter([piece.text for piece in lines_of(text) if piece.translated])) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "translated"),
+    [
+        ("<p>Klicken Sie auf <b>Speichern</b>.</p>", ["Klicken Sie auf <b>Speichern</b>."]),
+        ("<p> <b><i>Ja</i></b> <br/></p>", ["Ja"]),
+        ("<b>Ja</b> und <b>nein</b>", ["<b>Ja</b> und <b>nein</b>"]),
+        ("</b>Ja<i>x</b>", ["Ja<i>x"]),
+        ("<b>Ja</b>, nein<br>", ["<b>Ja</b>, nein"]),
+        ("Ja <img src='x'> nein", ["Ja <img src='x'> nein"]),
+        ("Gr&ouml;&szlig;er <i>als</i>", ["Größer <i>als</i>"]),
+        ("a &lt; <b>b</b>", ["a <", "b"]),
+        ("R&amp;D <b>heute</b>", ["R&D", "heute"]),
+        ('<a title="a>b">Ja</a> <span translate="no">nein</span> doch', ["Ja", "doch"]),
+        ("Das <b>ist\ngut</b> so", ["Das <b>ist", "gut</b> so"]),
+        ("<td>, <b>!</b></td>", []),
+    ],
+)
+def test_tags_inside_a_sentence_are_part_of_it(text, translated):
+    import html
+
+    pieces = nodes_of(text)
+    assert [piece.text for piece in pieces if piece.translated] == translated
+    again = restored(pieces, iter(translated))
+    assert html.unescape(again) == html.unescape(text)
+
+
+_PARTS = st.sampled_from(
+    ["Ja", " ", "nein, ", "<b>", "</b>", "<i class='x'>", "</i>", "<p>", "</p>", "<br/>", "&amp;", "&lt;i&gt;", "<", "\n", "<code>",
+     "</code>", "é", "<img src='a'>", "</a>", "<a href='?a=1&amp;b'>"]
+)  # fmt: skip
+
+
+@given(st.lists(_PARTS, max_size=12).map("".join))
+def test_nothing_is_lost_between_tags(text):
+    import html
+
+    pieces = nodes_of(text)
+    again = restored(pieces, iter([piece.text for piece in pieces if piece.translated]))
+    assert html.unescape(again) == html.unescape(text)
+
+
+def test_what_a_translation_adds_is_no_tag():
+    pieces = nodes_of("Das <b>ist</b> gut")
+    assert restored(pieces, iter(["<b>That</b> <i>is</i> <b>&"])) == "<b>That</b> &lt;i&gt;is&lt;/i&gt; &lt;b&gt;&amp;"
+
+
+@pytest.mark.parametrize("path", ["/translate", "/v2/translate"])
+def test_a_sentence_with_tags_is_translated_whole(mini_server, path):
+    text = "Klicken Sie auf <b>Speichern</b>, um die Datei zu <i>sichern</i>."
+    if path == "/translate":
+        asked = {"q": text, "source": "de", "target": "en", "format": "html"}
+        found = mini_server.post(path, json=asked).json()["translatedText"]
+    else:
+        asked = {"text": [text], "target_lang": "EN", "source_lang": "DE", "tag_handling": "xml"}
+        found = mini_server.post(path, json=asked).json()["translations"][0]["text"]
+    assert [found.count(tag) for tag in ("<b>", "</b>", "<i>", "</i>")] == [1, 1, 1, 1]
+    assert "&lt;" not in found
+    assert found == Translator.from_pretrained("mini").translate(text)
 
 
 def test_script_comes_back_escaped(mini_server):

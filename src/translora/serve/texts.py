@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _BREAK = re.compile(r"(\r\n|\r|\n)")
 _KEPT = ("script", "style", "code", "pre", "kbd", "samp", "var")
 """Elements whose text is not translated."""
+_INLINE = frozenset(
+    "a abbr b bdi bdo big cite del dfn em font i img ins mark q s small span strong sub sup tt u wbr".split()  # noqa: SIM905
+    + "g x bx ex ph bpt ept it mrk".split()  # of XLIFF  # noqa: SIM905
+)
+"""Elements that stand inside a sentence."""
+_PLAIN = re.compile(r"""</?[A-Za-z_][\w:.-]*(?:\s(?:[^<>"']|"[^"<>]*"|'[^'<>]*')*)?/?>""")
+"""A tag that is surely known as one inside a text."""
 _NAME = re.compile(r"</?([A-Za-z][^\s/>]*)")
 _UNTRANSLATED = re.compile(r"""\stranslate\s*=\s*["']?no\b|\sclass\s*=\s*(["'])[^"']*\bnotranslate\b""", re.IGNORECASE)
 _VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())  # noqa: SIM905
@@ -27,6 +35,8 @@ class Piece:
     """Whether it is to be translated, or stays."""
     escaped: bool = False
     """Whether it is written with HTML's entities."""
+    tags: tuple[str, ...] = ()
+    """The tags inside it, which are no entities."""
 
 
 def lines_of(text: str) -> list[Piece]:
@@ -36,23 +46,24 @@ def lines_of(text: str) -> list[Piece]:
 
 
 def nodes_of(text: str) -> list[Piece]:
-    """The text nodes of HTML or XML, without the spaces around them, and what is between them: tags, comments, code."""
+    """The texts of HTML or XML to translate, and what is between them: tags, comments, code, the spaces around.
+
+    Tags inside a sentence, such as `<b>` and `<a href="...">`, are part of its text.
+    """
     pieces: list[Piece] = []
     kept: list[str] = []
+    run: list[_Part] = []
     for part, is_tag in _tags(text):
+        outside = bool(kept)
         if is_tag:
             _follow(part, kept)
-        if is_tag or kept or not part.strip():
-            pieces.append(Piece(part, False))
+        if not outside and not kept and (not is_tag or _is_inline(part)):
+            run.append((part, is_tag))
             continue
-        for line in lines_of(part):
-            core = line.text.strip()
-            worth = any(map(str.isalpha, html.unescape(core)))  # a lone comma between two tags stays as it is
-            before, after = line.text.split(core, 1) if worth else (line.text, "")
-            pieces.append(Piece(before, False))
-            if worth:
-                pieces += [Piece(html.unescape(core), True, True), Piece(after, False)]
-    return [piece for piece in pieces if piece.text]
+        pieces += _run(run)
+        run = []
+        pieces.append(Piece(part, False))
+    return [piece for piece in [*pieces, *_run(run)] if piece.text]
 
 
 def restored(pieces: Sequence[Piece], translations: Iterator[str]) -> str:
@@ -61,9 +72,105 @@ def restored(pieces: Sequence[Piece], translations: Iterator[str]) -> str:
     for piece in pieces:
         if piece.translated:
             text = next(translations)
-            done.append(html.escape(text, quote=False) if piece.escaped else text)
+            done.append(_escaped(piece.tags, text) if piece.escaped else text)
         else:
             done.append(piece.text)
+    return "".join(done)
+
+
+_Part = tuple[str, bool]
+"""A part of a text, and whether it is a tag."""
+
+
+def _run(parts: Sequence[_Part]) -> list[Piece]:
+    """The pieces of text and inline tags without any other tag in between, line by line."""
+    pieces: list[Piece] = []
+    line: list[_Part] = []
+    for part, is_tag in parts:
+        for number, text in enumerate([part] if is_tag else _BREAK.split(part)):
+            if number % 2:
+                pieces += [*_line(line), Piece(text, False)]
+                line = []
+            elif text:
+                line.append((text, is_tag))
+    return [*pieces, *_line(line)]
+
+
+def _line(parts: Sequence[_Part]) -> list[Piece]:
+    """The pieces of one line of text and inline tags: the line as one text where nothing in it can be mistaken."""
+    before, core, after = _core(parts)
+    texts = [html.unescape(part) for part, is_tag in core if not is_tag]
+    if not any(map(str.isalpha, "".join(texts))):  # a lone comma between two tags stays as it is
+        return [Piece(part, False) for part, _ in parts]
+    around = [Piece(before, False)], [Piece(after, False)]
+    if len(core) > 1 and re.search("[<>&]", "".join(texts)):  # could be taken for a tag once it is no entity
+        return [*around[0], *(piece for part in core for piece in _apart(part)), *around[1]]
+    text = "".join(part if is_tag else html.unescape(part) for part, is_tag in core)
+    tags = tuple(part for part, is_tag in core if is_tag)
+    return [*around[0], Piece(text, True, True, tags), *around[1]]
+
+
+def _apart(part: _Part) -> list[Piece]:
+    return [Piece(part[0], False)] if part[1] else _line([part])
+
+
+def _core(parts: Sequence[_Part]) -> tuple[str, list[_Part], str]:
+    """What is before, in and after the text of a line.
+
+    Outside are spaces, the tags of an element around all, and tags at the ends without a partner.
+    """
+    before, core, after = "", list(parts), ""
+    while core:
+        first, last, partners = core[0], core[-1], _partners(core)
+        if not first[1] and first[0][:1].isspace():
+            text = first[0].lstrip()
+            before += first[0][: len(first[0]) - len(text)]
+            core[:1] = [(text, False)] if text else []
+        elif not last[1] and last[0][-1:].isspace():
+            text = last[0].rstrip()
+            after = last[0][len(text) :] + after
+            core[-1:] = [(text, False)] if text else []
+        elif first[1] and partners.get(0) in (None, len(core) - 1):
+            before, core = before + first[0], core[1:]
+        elif last[1] and partners.get(len(core) - 1) is None:
+            after, core = last[0] + after, core[:-1]
+        else:
+            break
+    return before, core, after
+
+
+def _partners(parts: Sequence[_Part]) -> dict[int, int]:
+    """The number of the end tag of each start tag among `parts`, and of the start tag of each end tag."""
+    partners: dict[int, int] = {}
+    opened: list[tuple[str, int]] = []
+    for number, (part, is_tag) in enumerate(parts):
+        name = _NAME.match(part) if is_tag else None
+        if name is None or part.endswith("/>") or name[1].lower() in _VOID:
+            continue
+        if not part.startswith("</"):
+            opened.append((name[1], number))
+        elif opened and opened[-1][0] == name[1]:
+            _, start = opened.pop()
+            partners |= {start: number, number: start}
+    return partners
+
+
+def _is_inline(tag: str) -> bool:
+    """Whether a tag may stand inside a sentence."""
+    found = _NAME.match(tag)
+    return found is not None and found[1].lower() in _INLINE and _PLAIN.fullmatch(tag) is not None
+
+
+def _escaped(tags: Sequence[str], translation: str) -> str:
+    """`translation` with HTML's entities, but for the tags of its source."""
+    own = Counter(tags)
+    done = []
+    for part, is_tag in _tags(translation):
+        if is_tag and own[part]:
+            own[part] -= 1
+            done.append(part)
+        else:
+            done.append(html.escape(part, quote=False))
     return "".join(done)
 
 
