@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from servers import make_adapter, serving
+from servers import LINES, make_adapter, serving
 
+from translora import Translator
 from translora.serve.limits import Limits
 
 
@@ -29,3 +30,9 @@ def mini_server():
     """A server of the embedded model."""
     with serving(["mini"], limits=Limits(characters=250, texts=5, beams=4, body_bytes=5000)) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def expected():
+    """What the embedded model says of each line."""
+    return Translator.from_pretrained("mini").translate(LINES)

@@ -43,6 +43,11 @@ LARGEST = 256 << 20
 """Bytes; a larger document is refused."""
 
 
+def endings() -> list[str]:
+    """The endings of the files whose format is known by them."""
+    return [*_ENDINGS, ".xml"]
+
+
 def format_of(path: Path, asked: str = "auto") -> str:
     """The format of a file: the one that is asked for, else by the ending; `text` for any other ending."""
     if asked != "auto":

@@ -15,6 +15,7 @@ from translora.runs.folder import adapter_folder
 from translora.serve.batcher import Batcher
 from translora.serve.detection import Detector
 from translora.serve.engines import Options
+from translora.serve.files import Files
 from translora.serve.limits import ApiKeys, Limits
 from translora.serve.metrics import Metrics
 from translora.serve.models import Models, Pair, Served
@@ -59,6 +60,7 @@ class Service:
         self.metrics = Metrics(lambda: self.batcher.room.used)
         self.batcher = Batcher(settings.limits.queue_lines, settings.limits.patience, self.metrics)
         self.detector = Detector()
+        self.files = Files()
         models.exclusive = self.batcher.exclusive
         self.characters = 0
         """How many characters were translated."""
@@ -105,28 +107,32 @@ class Service:
         options = Options(beams, options.scores, options.alternatives)
         pieces = [nodes_of(text) if markup else lines_of(text) for text in texts]
         lines = [piece.text for parts in pieces for piece in parts if piece.translated]
-        found = iter(await self._lines(request, chosen, lines, options))
-        served = chosen[0]
-        self.metrics.lines.labels(served.name).inc(len(lines))
-        characters = sum(map(len, lines))
-        self.metrics.characters.labels(served.name).inc(characters)
-        self.characters += characters
+        found = iter(await self.lines(request, chosen, lines, options))
         return [_translated(parts, [next(found) for piece in parts if piece.translated], options) for parts in pieces]
 
-    async def _lines(
-        self, request: Request, chosen: tuple[Served, Pair], lines: list[str], options: Options
+    async def lines(
+        self, request: Request, chosen: tuple[Served, Pair], lines: Sequence[str], options: Options
     ) -> list[Translation]:
+        """Translate `lines`, whose number and length were checked before.
+
+        Raises `RefusalError` where the server is too busy, or the client is gone.
+        """
         if not lines:
             return []
         if self.draining and not self.batcher.alive:
             raise RefusalError(503, "the server is going down", 1)
         work = self.batcher.translate(*chosen, lines, options)
         try:
-            return await unless_gone(request, asyncio.wait_for(work, self.settings.limits.seconds))
+            found = await unless_gone(request, asyncio.wait_for(work, self.settings.limits.seconds))
         except TimeoutError as error:
             raise RefusalError(503, f"not done within {self.settings.limits.seconds:g} seconds", 1) from error
         except OutOfMemoryError as error:
             raise RefusalError(503, "the server has no memory left for this request") from error
+        characters = sum(map(len, lines))
+        self.metrics.lines.labels(chosen[0].name).inc(len(lines))
+        self.metrics.characters.labels(chosen[0].name).inc(characters)
+        self.characters += characters
+        return found
 
     async def add(self, name: str, folder: str) -> Served:
         """Serve the adapter in `folder`, which lies below the root of adapters.

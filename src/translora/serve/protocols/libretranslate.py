@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from translora.documents.formats import endings
 from translora.languages import same_language
 from translora.serve.codes import from_libre, libre_code, name_of
 from translora.serve.engines import Options
@@ -112,8 +113,8 @@ async def frontend_settings(request: Request) -> dict[str, Any]:
         "apiKeys": service.settings.keys.required,
         "keyRequired": service.settings.keys.required,
         "suggestions": False,
-        "filesTranslation": False,
-        "supportedFilesFormat": [],
+        "filesTranslation": True,
+        "supportedFilesFormat": [".txt", *endings()],
         "language": {"source": first[0], "target": first[1]},
     }
 
