@@ -48,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         converted = f"{folder}/converted"
         if any(side in _ENGINE_SIDES for side in sides):
-            _convert(options.model, folder, converted)
+            convert(options.model, folder, converted)
         runs = [_run(options, sides, beams, converted) for beams in options.beams]
     for run in runs:
         _show(run)
@@ -67,7 +67,7 @@ def _is_there(side: str, model: str) -> bool:
     return True
 
 
-def _convert(model: str, folder: str, converted: str) -> None:
+def convert(model: str, folder: str, converted: str) -> None:
     """Write the model, its adapter merged in, in CTranslate2's format."""
     from ctranslate2.converters import TransformersConverter
 

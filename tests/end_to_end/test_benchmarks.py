@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from translora.config import Config, LoraConfig
+from translora.models.adapter import save_adapter
+from translora.models.load import base_hash, load
+from translora.models.lora import attach
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -82,3 +87,16 @@ def test_translating_measures_every_side(tmp_path):
         assert figures["share_of_matrix_rate"] > 0
     tokens = {side: figures["rounds"][0]["target_tokens"] for side, figures in report["sides"].items()}
     assert tokens["translora"] == tokens["generate"] == tokens["generate_sorted"]
+
+
+@pytest.mark.slow
+def test_serving_measures_every_side(tmp_path):
+    adapter, file = tmp_path / "adapter", tmp_path / "figures.json"
+    config = Config(model="mini", lora=LoraConfig(rank=2))
+    save_adapter(attach(load(config).model, config.lora, "mini", seed=1), adapter, base_hash(config))
+    quick = ["--clients", "4", "--adapters", "2", "--seconds", "1", "--json", str(file)]
+    assert "lines/s" in run("serve_load.py", "--adapter", str(adapter), *quick)
+    figures = json.loads(file.read_text())
+    assert list(figures) == ["translora", "one_client", "generate", "ctranslate2", "translate"]
+    assert all(one["lines_per_second"] > 0 for one in figures.values())
+    assert all(figures[side]["errors"] == 0 for side in list(figures)[:4])

@@ -1,0 +1,173 @@
+"""A server under load: `translora serve` against plain servers around `generate` and CTranslate2, in one run.
+
+    python benchmarks/serve_load.py --adapter runs/demo/adapter                 64 clients, 60 seconds a side
+    python benchmarks/serve_load.py --adapter runs/demo/adapter --seconds 20 --json figures.json
+
+Each client sends one line of the embedded test set at a time, for one of eight adapters at random; the plain servers
+have one adapter, merged. "one client" is translora with a single client, and "translate" is the rate of the Python
+object on 256 lines in one call. LibreTranslate's own server is no side: its models cannot be had here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from translora import Translator
+from translora.config import SourceConfig
+from translora.data.readers.sources import read
+
+SIDES = {
+    "translora": "translora serve",
+    "one_client": "translora serve, one client",
+    "generate": "FastAPI + generate",
+    "ctranslate2": "FastAPI + CTranslate2, float32",
+}
+_WAIT = 180.0
+"""Seconds for a server to load."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--adapter", type=Path, required=True, help="the folder of an adapter")
+    parser.add_argument("--adapters", type=int, default=8, help="how many of it translora serves")
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--beams", type=int, default=1)
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    options = parser.parse_args()
+    lines = [pair.source for pair in read(SourceConfig(path="mini", split="test"), "de", "en")]
+    figures: dict[str, Any] = {side: _side(side, options, lines) for side in options.sides}
+    figures["translate"] = {"lines_per_second": _offline(options, lines[:256])}
+    _show(figures, options)
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def _offline(options: Any, lines: list[str]) -> float:
+    """Lines a second of the Python object, all in one call."""
+    translator = Translator.from_pretrained(options.adapter)
+    translator.translate(lines[:8], beams=options.beams)
+    started = time.perf_counter()
+    translator.translate(lines, beams=options.beams)
+    return len(lines) / (time.perf_counter() - started)
+
+
+def _side(side: str, options: Any, lines: list[str]) -> dict[str, Any]:
+    names = [f"a{number}" for number in range(options.adapters)]
+    with _server(side, options, names) as (url, process):
+        clients = 1 if side == "one_client" else options.clients
+        found = asyncio.run(_load(url, clients, options, lines, names))
+        memory = psutil.Process(process.pid).memory_info().rss
+    print(f"{side}: {found['lines_per_second']:.1f} lines/s", file=sys.stderr)
+    return {**found, "memory_bytes": memory, "clients": clients}
+
+
+@contextmanager
+def _server(side: str, options: Any, names: list[str]) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A server that answers, in a process of its own."""
+    with socket.socket() as free, tempfile.TemporaryDirectory() as folder:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        if side in ("translora", "one_client"):
+            served = [f"{name}={options.adapter}" for name in names]
+            command = [sys.executable, "-m", "translora", "serve", *served, "--no-access-log", f"--port={port}"]
+        else:
+            script = str(Path(__file__).with_name("serve_side.py"))
+            command = [sys.executable, script, side, str(options.adapter), str(port), folder]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        try:
+            _wait_for(f"http://127.0.0.1:{port}", process)
+            yield f"http://127.0.0.1:{port}", process
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    started = time.monotonic()
+    while time.monotonic() - started < _WAIT:
+        if process.poll() is not None:
+            raise SystemExit(f"the server ended with {process.returncode}")
+        try:
+            httpx.get(f"{url}/health")
+            return
+        except httpx.TransportError:
+            time.sleep(0.2)
+    raise SystemExit("the server does not answer")
+
+
+async def _load(url: str, clients: int, options: Any, lines: list[str], names: list[str]) -> dict[str, Any]:
+    """The figures of `clients` that ask one line after the other."""
+    took: list[float] = []
+    health: list[float] = []
+    errors = 0
+    end = time.perf_counter() + options.seconds
+
+    async def ask(client: httpx.AsyncClient, number: int) -> None:
+        nonlocal errors
+        draw = random.Random(number)
+        while time.perf_counter() < end:
+            asked = {"texts": [draw.choice(lines)], "adapter": draw.choice(names), "beams": options.beams}
+            started = time.perf_counter()
+            answer = await client.post(f"{url}/v1/translate", json=asked)
+            took.append(time.perf_counter() - started)
+            errors += answer.status_code != 200
+
+    async def look(client: httpx.AsyncClient) -> None:
+        while time.perf_counter() < end:
+            started = time.perf_counter()
+            await client.get(f"{url}/health")
+            health.append(time.perf_counter() - started)
+            await asyncio.sleep(0.25)
+
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    async with httpx.AsyncClient(timeout=120, limits=limits) as client:
+        started = time.perf_counter()
+        await asyncio.gather(look(client), *(ask(client, number) for number in range(clients)))
+        seconds = time.perf_counter() - started
+    p50, p95, p99 = (float(np.percentile(took, share)) for share in (50, 95, 99))
+    return {
+        "lines_per_second": len(took) / seconds, "requests": len(took), "errors": errors,
+        "p50_seconds": p50, "p95_seconds": p95, "p99_seconds": p99, "health_most_seconds": max(health),
+    }  # fmt: skip
+
+
+def _show(figures: dict[str, Any], options: Any) -> None:
+    table = Table(title=f"{options.clients} clients, {options.adapters} adapters, beams {options.beams}")
+    for heading in ("", "lines/s", "p50", "p95", "p99", "/health at most", "memory", "errors"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for side, words in SIDES.items():
+        if side in figures:
+            one = figures[side]
+            times = [
+                f"{1000 * one[name]:.0f} ms"
+                for name in ("p50_seconds", "p95_seconds", "p99_seconds", "health_most_seconds")
+            ]
+            memory = f"{one['memory_bytes'] / 2**30:.2f} GiB"
+            table.add_row(words, f"{one['lines_per_second']:.1f}", *times, memory, str(one["errors"]))
+    table.add_row("translate, all lines in one call", f"{figures['translate']['lines_per_second']:.1f}")
+    Console(width=130).print(table)
+
+
+if __name__ == "__main__":
+    main()
