@@ -51,7 +51,7 @@ from translora.training.loop import fit
 from translora.training.memory import Preflight, check_memory
 from translora.training.optimizer import build_optimizer
 from translora.training.plan import Plan
-from translora.training.protection import marks_protector, protect_pairs
+from translora.training.protection import ProtectedPairs, marks_protector, protect_pairs
 from translora.training.step import Stepper
 from translora.training.tracking import Journal, TensorBoard, Tracker
 from translora.training.validation import translate_merged, validate
@@ -221,25 +221,31 @@ def make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
 
 def tokenised(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
     """The pairs of `corpus` as token ids for the model, each side at most `data.max_tokens` long."""
-    if config.data.placeholders == "protect":
-        corpus = protect_pairs(corpus, marks_protector(translator.tokenizer, config.model)).corpus
+    corpus = _marked(translator, corpus, config).corpus
     return tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
 
 
 def training_examples(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
     """The training examples of `corpus`, followed by their reverse with `data.both_directions`."""
+    made = _marked(translator, corpus, config)
     if config.data.placeholders == "protect":
-        made = protect_pairs(corpus, marks_protector(translator.tokenizer, config.model))
         console.notice(
             f"data: placeholders of {made.protected:,} training pairs are marks; {made.left:,} pairs whose sides hold "
             f"other ones stay as they are"
         )
-        corpus = made.corpus
+    corpus = made.corpus
     examples = tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
     if config.data.both_directions:
         with translator.reversed(config.source, config.target) as prompt:
             examples += tokenise(corpus.reversed(), translator.tokenizer, prompt, config.data.max_tokens)
     return examples
+
+
+def _marked(translator: LoadedModel, corpus: Corpus, config: Config) -> ProtectedPairs:
+    """The pairs with marks for their placeholders, where the recipe asks for them."""
+    if config.data.placeholders != "protect":
+        return ProtectedPairs(corpus, 0, 0)
+    return protect_pairs(corpus, marks_protector(translator.tokenizer, config.model))
 
 
 def make_stepper(translator: LoadedModel, examples: TokenisedCorpus, config: Config, batch_tokens: int) -> Stepper:

@@ -10,14 +10,14 @@ from translora.documents.document import Edit, Lines, Options, Segment, Slot, Sp
 from translora.documents.inline import Inline
 from translora.documents.markup import Token, escaped, inline_items, tokens
 from translora.errors import DataError
+from translora.translation.protect import VOID
 
 _INLINE_NAMES = """
     a abbr acronym b bdi bdo big br cite code data del dfn em font i img input ins kbd label mark math nobr output q
     rp rt ruby s samp small span strike strong sub sup svg time tt u var wbr picture audio video object canvas
 """
 _INLINE = set(_INLINE_NAMES.split())
-_VOID_NAMES = """area base br col embed hr img input link meta param source track wbr"""
-_VOID = set(_VOID_NAMES.split())
+_VOID = VOID | {"param"}
 _RAW = ("script", "style", "textarea", "noscript", "template", "iframe", "xmp")
 _KEPT = {*_RAW, "pre", "code", "kbd", "samp", "var", "svg", "math", "object", "audio", "video", "canvas", "head"}
 """Elements whose content stays; of `head`, the title and the description are read apart."""

@@ -125,9 +125,8 @@ class SharedBase:
         parts = [self._part(work, guard.sent(mine)) for work, guard, mine in zip(works, guards, pieces, strict=True)]
         first = self._decoded(parts, works[0].options.scores)
         results = []
-        for work, guard, reading, mine, found in zip(works, guards, readings, pieces, first, strict=True):
-            decoding = work.translator.decoding(work.options.beams)
-            whole = guard.checked(mine, found, self._again(work), decoding, work.options.scores)
+        for work, guard, reading, mine, part, found in zip(works, guards, readings, pieces, parts, first, strict=True):
+            whole = guard.checked(mine, found, self._again(work), part.decoding, work.options.scores)
             results.append(guard.together(reading, whole))
         return results
 
@@ -171,9 +170,10 @@ class Alone:
     def run(self, works: Sequence[Work]) -> list[list[Translation]]:
         """See `Engine`; it gives no alternatives."""
         first = works[0]
-        lines = [line for work in works for line in work.lines]
-        beams, scores = first.options.beams, first.options.scores
-        found = iter(first.translator.decode(lines, beams=beams, scores=scores, notes=first.translator.notes("", "")))
+        translator, guard = first.translator, first.translator.guard()
+        readings = translator.read([line for work in works for line in work.lines], guard)
+        decoding = translator.decoding(first.options.beams)
+        found = iter(translator.translated(readings, guard, decoding, scores=first.options.scores))
         return [[next(found) for _ in work.lines] for work in works]
 
 

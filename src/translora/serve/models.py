@@ -227,8 +227,8 @@ def _whole(name: str, base: SharedBase | LoadedModel, config: Config) -> Served:
 def _alone(name: str, kind: str, translator: Translator) -> Served:
     served = Served(name, kind, Alone(), _one_pair(translator), base=translator.config.model)
     if not isinstance(translator.loaded, ExportedModel):
-        unsaid = translator.notes("", "")
-        translator.decode(["a"], beams=1, max_tokens=1, notes=unsaid)  # lays the weights out before the first request
+        guard = translator.guard()  # lays the weights out before the first request:
+        translator.translated(translator.read(["a"], guard), guard, translator.decoding(1, 1))
     return served
 
 

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from translora.translation.protect import VOID
+
 _BREAK = re.compile(r"(\r\n|\r|\n)")
 _KEPT = ("script", "style", "code", "pre", "kbd", "samp", "var")
 """Elements whose text is not translated."""
@@ -23,7 +25,6 @@ _PLAIN = re.compile(r"""</?[A-Za-z_][\w:.-]*(?:\s(?:[^<>"']|"[^"<>]*"|'[^'<>]*')
 """A tag that is surely known as one inside a text."""
 _NAME = re.compile(r"</?([A-Za-z][^\s/>]*)")
 _UNTRANSLATED = re.compile(r"""\stranslate\s*=\s*["']?no\b|\sclass\s*=\s*(["'])[^"']*\bnotranslate\b""", re.IGNORECASE)
-_VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())  # noqa: SIM905
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _partners(parts: Sequence[_Part]) -> dict[int, int]:
     opened: list[tuple[str, int]] = []
     for number, (part, is_tag) in enumerate(parts):
         name = _NAME.match(part) if is_tag else None
-        if name is None or part.endswith("/>") or name[1].lower() in _VOID:
+        if name is None or part.endswith("/>") or name[1].lower() in VOID:
             continue
         if not part.startswith("</"):
             opened.append((name[1], number))
@@ -221,5 +222,5 @@ def _follow(tag: str, kept: list[str]) -> None:
     if tag.startswith("</"):
         if name in kept:
             del kept[len(kept) - 1 - kept[::-1].index(name) :]
-    elif name not in _VOID and not tag.endswith("/>") and (kept or name in _KEPT or _UNTRANSLATED.search(tag)):
+    elif name not in VOID and not tag.endswith("/>") and (kept or name in _KEPT or _UNTRANSLATED.search(tag)):
         kept.append(name)

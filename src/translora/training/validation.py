@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
 
 import torch
 
@@ -18,8 +17,8 @@ from translora.models.load import LoadedModel
 from translora.models.lora import merged_copy
 from translora.scoring.metrics import bleu
 from translora.training.loop import Validation
-from translora.translation.decode import Translation, candidates, decode, make_decoder
-from translora.translation.kept import Engine, Guard
+from translora.translation.decode import Translation, decode, make_decoder
+from translora.translation.kept import Guard, engine_of
 
 
 @torch.inference_mode()
@@ -49,7 +48,7 @@ def translate_merged(
     with meter(label, len(lines), "sentences") as progress:
         if guard is None:
             return decode(translator, lines, decoding, progress.advance, decoder=decoder)
-        engine = Engine(partial(decode, translator, decoder=decoder), partial(candidates, translator, decoder=decoder))
+        engine = engine_of(translator, decoder)
         return guard.translate_lines(lines, engine, decoding, progress.advance)
 
 

@@ -1,6 +1,6 @@
 """Translations that keep what must survive: protected, checked, searched again, and at last put together from parts.
 
-Which marks a model can copy is found out from its tokenizer. What translates is handed in: this module knows no engine.
+Which marks a model can copy is found out from its tokenizer. What translates is handed in as an `Engine`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count, islice
 from typing import NamedTuple
 
@@ -17,7 +18,9 @@ from translora.config import DecodingConfig
 from translora.data.placeholders import texts_of
 from translora.data.tokens import encode
 from translora.io.files import one_line
-from translora.translation.decode import Placeholders, Translation
+from translora.models.load import LoadedModel
+from translora.models.t5.decode import Decoder
+from translora.translation.decode import Placeholders, Translation, candidates, decode
 from translora.translation.protect import PIECES, Marks, Protected, Protector
 from translora.translation.segments import joined, sentences
 
@@ -40,6 +43,11 @@ class Engine(NamedTuple):
 
     work: Work
     candidates: Candidates
+
+
+def engine_of(translator: LoadedModel, decoder: Decoder | None) -> Engine:
+    """The engine that a model is, with the `decoder` that `make_decoder` gave for it."""
+    return Engine(partial(decode, translator, decoder=decoder), partial(candidates, translator, decoder=decoder))
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,7 @@ _BUILT_IN = re.compile(
 _HINT = re.compile(r"[<&{%$#@\\]|://|www\.")
 """Every built-in match holds one of these: most texts hold none, and are told from the others fast."""
 _TAG = re.compile(r"<(/?)([A-Za-z_][\w:.-]*)(?:\s.*?)?(/?)>", re.DOTALL)
-_VOID = frozenset(
-    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"]
-)
+VOID = frozenset(["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"])
 """Elements of HTML that have no end tag."""
 
 Span = tuple[int, int]
@@ -174,7 +172,7 @@ def unmatched(originals: Iterable[str]) -> list[str]:
     open_tags: list[tuple[str, str]] = []
     for original in originals:
         tag = _TAG.fullmatch(original)
-        if not tag or tag[3] or tag[2].lower() in _VOID:
+        if not tag or tag[3] or tag[2].lower() in VOID:
             continue
         if tag[1] and open_tags and open_tags[-1] == ("", tag[2]):
             open_tags.pop()

@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal, TypedDict, get_args, overload
 
@@ -30,9 +29,9 @@ from translora.runs.card import model_card
 from translora.runs.folder import Run, adapter_folder
 from translora.scoring.metrics import Scores, evaluate
 from translora.translation.configuration import Dtype, translating_config
-from translora.translation.decode import Translation, candidates, decode, make_decoder
+from translora.translation.decode import Translation, make_decoder
 from translora.translation.exported import ExportedModel, read_marker
-from translora.translation.kept import Engine, Guard, Reading
+from translora.translation.kept import Engine, Guard, Reading, engine_of
 from translora.translation.notes import Notes
 from translora.translation.segments import sentences
 
@@ -218,14 +217,11 @@ class Translator:
         """
         decoding, guard = self.decoding(beams, max_tokens), self.guard(protect, patterns)
         readings = self.read(lines, guard)
-        flat = [piece for one in readings for piece in one.pieces]
-        engine = self._engine()
         if progress:
-            with meter(progress, len(flat), "sentences") as shown:
-                found = guard.translate(flat, engine, decoding, shown.advance, scores)
+            with meter(progress, sum(len(one.pieces) for one in readings), "sentences") as shown:
+                results = self.translated(readings, guard, decoding, shown.advance, scores)
         else:
-            found = guard.translate(flat, engine, decoding, advance, scores)
-        results = guard.together(readings, found)
+            results = self.translated(readings, guard, decoding, advance, scores)
         own = notes or self.notes(progress or "translate", "max_tokens=")
         own.add(readings, results, decoding)
         if notes is None:
@@ -256,15 +252,25 @@ class Translator:
         """How each of `lines` is read: protected, and in sentences where it has more tokens than training took."""
         return [guard.read(line, self._sentences) for line in lines]
 
+    def translated(
+        self,
+        readings: Sequence[Reading],
+        guard: Guard,
+        decoding: DecodingConfig,
+        advance: Callable[[int], None] = lambda pieces: None,
+        scores: bool = False,
+    ) -> list[Translation]:
+        """The translation of each line, as `read` gives it; nothing is said of them."""
+        flat = [piece for one in readings for piece in one.pieces]
+        return guard.together(readings, guard.translate(flat, self._engine(), decoding, advance, scores))
+
     def _engine(self) -> Engine:
         """What translates texts."""
         loaded = self.loaded
         if isinstance(loaded, ExportedModel):
             return Engine(loaded.decode, loaded.candidates)
         self._decoder = self._decoder or make_decoder(loaded)
-        return Engine(
-            partial(decode, loaded, decoder=self._decoder), partial(candidates, loaded, decoder=self._decoder)
-        )
+        return engine_of(loaded, self._decoder)
 
     def _sentences(self, text: str, read: str) -> list[str]:
         return sentences(text, self.config.source, lambda text: self._is_long(read))
