@@ -48,6 +48,7 @@ from translora.scoring.significance import compared_scores, paired_test
 from translora.training import canary
 from translora.training.checkpoint import Checkpoints, TrainingState
 from translora.training.loop import fit
+from translora.training.matches import match_pairs
 from translora.training.memory import Preflight, check_memory
 from translora.training.optimizer import build_optimizer
 from translora.training.plan import Plan
@@ -234,11 +235,23 @@ def training_examples(translator: LoadedModel, corpus: Corpus, config: Config) -
             f"other ones stay as they are"
         )
     corpus = made.corpus
-    examples = tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
+    examples = tokenise(_matched(corpus, config), translator.tokenizer, translator.prompt, config.data.max_tokens)
     if config.data.both_directions:
         with translator.reversed(config.source, config.target) as prompt:
             examples += tokenise(corpus.reversed(), translator.tokenizer, prompt, config.data.max_tokens)
     return examples
+
+
+def _matched(corpus: Corpus, config: Config) -> Corpus:
+    """The pairs with the translations of fuzzy matches, where the recipe asks for them."""
+    if config.data.fuzzy != "memory":
+        return corpus
+    made = match_pairs(corpus, config.data.fuzzy_least, config.data.seed or config.seed)
+    console.notice(
+        f"data: {made.matched:,} of {len(corpus):,} training pairs have a fuzzy match among the others (from "
+        f"{config.data.fuzzy_least:g}); {made.given:,} get it"
+    )
+    return made.corpus
 
 
 def _marked(translator: LoadedModel, corpus: Corpus, config: Config) -> ProtectedPairs:

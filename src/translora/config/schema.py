@@ -131,6 +131,12 @@ class DataConfig:
     placeholders: Literal["keep", "protect"] = "keep"
     """`protect` puts the model's own pieces in place of placeholders and tags that both sides of a pair hold, so that
     it learns to place them, and scores with protection; `keep` leaves texts as they are."""
+    fuzzy: Literal["off", "memory"] = "off"
+    """`memory` puts after the source of half of the pairs that have a fuzzy match among the other training pairs its
+    translation, so that the model learns to use matches of `translate --memory` (Bulte and Tezcan 2019); needs the
+    extra `fuzzy`."""
+    fuzzy_least: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.6
+    """The least similarity of a fuzzy match, from 0 to 1: that of the words, by edit distance."""
 
 
 @section("lora")

@@ -43,6 +43,7 @@ class Asked:
     protect: str = "auto"
     patterns: list[str] = field(default_factory=list)
     memory: str = ""
+    fuzzy: str = "auto"
     again: bool = False
 
 
@@ -54,6 +55,8 @@ class TextOptions:
     protect: Protect = "auto"
     patterns: tuple[str, ...] = ()
     memory: Memory | None = None
+    fuzzy: Protect = "auto"
+    """Whether a model that was trained so is given the fuzzy matches of the memory."""
 
 
 class Rated:
@@ -186,6 +189,7 @@ def asked_of(translator: Translator, options: TextOptions, input_sha256: str, li
         protect=options.protect,
         patterns=list(options.patterns),
         memory=options.memory.content_hash if options.memory else "",
+        fuzzy=options.fuzzy,
     )
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypedDict, get_args, overload
 
@@ -31,10 +32,11 @@ from translora.scoring.metrics import Scores, evaluate
 from translora.translation.configuration import Dtype, translating_config
 from translora.translation.decode import Translation, make_decoder
 from translora.translation.exported import ExportedModel, read_marker
-from translora.translation.kept import NOT_READ, Engine, Guard, Reading, engine_of
+from translora.translation.kept import NOT_READ, Engine, Guard, Reading, engine_of, with_context
 from translora.translation.memory import Memory
 from translora.translation.notes import Notes
 from translora.translation.segments import sentences
+from translora.translation.similar import with_match
 
 _ADAPTER_FILES = (
     "adapter_config.json",
@@ -209,6 +211,7 @@ class Translator:
         protect: Protect = "auto",
         patterns: Sequence[str] = (),
         memory: Memory | None = None,
+        fuzzy: Protect = "auto",
     ) -> list[Translation]:
         """Translate `lines`, in order.
 
@@ -216,11 +219,14 @@ class Translator:
         together with the spaces that were between them. `notes`, for those who translate in parts, collects what there
         is to say of the lines; without it that is said at the end. `advance` is called with the number of lines that
         are done since the last call. `protect` and `patterns` are those of `translate`. What `memory` has is taken
-        from it.
+        from it; a model that was trained with `data.fuzzy` gets the fuzzy matches of other lines too, unless `fuzzy` is
+        `off`.
         """
         decoding, guard = self.decoding(beams, max_tokens), self.guard(protect, patterns)
         known = memory.matches(lines) if memory else {}
         readings = [NOT_READ if i in known else one for i, one in enumerate(self.read(lines, guard))]
+        if memory and fuzzy == "auto" and self.config.data.fuzzy == "memory":
+            readings = [with_context(one, partial(self._matched, memory)) for one in readings]
         if progress:
             with meter(progress, sum(len(one.pieces) for one in readings), "sentences") as shown:
                 results = self.translated(readings, guard, decoding, shown.advance, scores)
@@ -234,6 +240,11 @@ class Translator:
         if notes is None:
             own.say()
         return results
+
+    def _matched(self, memory: Memory, line: str) -> str:
+        """What a model that was trained with fuzzy matches reads of a line."""
+        found = memory.similar(line, self.config.data.fuzzy_least)
+        return line if found is None else with_match(line, found)
 
     def decoding(self, beams: int = 0, max_tokens: int = 0) -> DecodingConfig:
         """How lines are translated: the configuration's, but for what is given.
