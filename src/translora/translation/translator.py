@@ -32,6 +32,7 @@ from translora.scoring.metrics import Scores, evaluate
 from translora.translation.configuration import Dtype, translating_config
 from translora.translation.decode import Translation, make_decoder
 from translora.translation.exported import ExportedModel, read_marker
+from translora.translation.interface import Strings
 from translora.translation.kept import NOT_READ, Engine, Guard, Reading, engine_of, with_context
 from translora.translation.memory import Memory
 from translora.translation.notes import Notes
@@ -224,7 +225,8 @@ class Translator:
         """
         decoding, guard = self.decoding(beams, max_tokens), self.guard(protect, patterns)
         known = memory.matches(lines) if memory else {}
-        readings = [NOT_READ if i in known else one for i, one in enumerate(self.read(lines, guard))]
+        strings = Strings(lines, protect == "auto")
+        readings = [NOT_READ if i in known else one for i, one in enumerate(self.read(strings.texts, guard))]
         if memory and fuzzy == "auto" and self.config.data.fuzzy == "memory":
             readings = [with_context(one, partial(self._matched, memory)) for one in readings]
         if progress:
@@ -235,6 +237,8 @@ class Translator:
         for i, found in known.items():
             results.insert(i, Translation(found, origin="memory"))
         advance(len(known))
+        branches = partial(self.decode, beams=beams, max_tokens=max_tokens, scores=scores, patterns=patterns)
+        results = strings.completed(results, branches)
         own = notes or self.notes(progress or "translate", "max_tokens=")
         own.add(readings, results, decoding)
         if notes is None:
