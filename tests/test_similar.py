@@ -1,7 +1,10 @@
 """Fuzzy matches: the measure, the search, training pairs with matches, and translating with them."""
 
+import argparse
 import random
+import runpy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rapidfuzz.distance import Levenshtein
@@ -11,6 +14,8 @@ from translora.training.matches import match_pairs
 from translora.translation.memory import Memory
 from translora.translation.similar import SEPARATOR, Similar, with_match, words
 from translora.translation.translator import Translator
+
+FUZZY = Path(__file__).parent.parent / "benchmarks" / "fuzzy.py"
 
 
 def test_the_measure_is_that_of_words():
@@ -85,3 +90,11 @@ def test_a_run_is_trained_with_matches(tiny_config, tmp_path, caplog):
     run = translora.train(replace(tiny_config, data=data), score=False)
     assert "data: 50 of 50 training pairs have a fuzzy match among the others (from 0.6)" in caplog.text
     assert run.translator().config.data.fuzzy == "memory"
+    arguments = argparse.Namespace(run=str(run.folder), baseline="", memory=str(file), data=str(file), beams=1)
+    file.write_text("".join(rows[:30]), encoding="utf-8")
+    arguments.data = str(tmp_path / "test.tsv")
+    (tmp_path / "test.tsv").write_text("".join([*rows[25:40], "Ja\tYes\n"]), encoding="utf-8")
+    figures = runpy.run_path(str(FUZZY))["measured"](arguments)
+    assert (figures["segments"], figures["of"]) == (10, 16)
+    assert set(figures["bleu"]) == {"the match's translation as it is", "without the match", "with the match"}
+    assert figures["bleu"]["the match's translation as it is"] > 50
