@@ -16,7 +16,7 @@ _ACCELERATOR = re.compile(r"&(?=[^\W\d_])(?!\w{1,31};)")
 _HEAD = re.compile(r"\{\s*[\w.-]+\s*,\s*(?:plural|select|selectordinal)\s*,\s*(?:offset:\s*\d+\s*)?")
 _BRANCH = re.compile(r"\s*(?:=\d+|[\w-]+)\s*\{")
 _QUOTED = re.compile(r"'[{}#|]")
-_NUMBER, _NUMBER_MARK = "#", "{#}"
+_NUMBER, _NUMBER_MARK = re.compile(r"(?<!\{)#(?!\})"), "{#}"
 """The number in a branch of a plural, and the placeholder that stands for it meanwhile."""
 _NAMES = [f"{{icu_message_{letter}}}" for letter in "abcdefghijklmnop"]
 """The placeholders that stand for messages meanwhile."""
@@ -149,7 +149,7 @@ def _shortened(text: str, every: Sequence[Message]) -> str:
 
 def _branch(whole: str, span: Span) -> str:
     """What is translated of a branch."""
-    return whole[slice(*span)].strip().replace(_NUMBER, _NUMBER_MARK)
+    return _NUMBER.sub(_NUMBER_MARK, whole[slice(*span)].strip())
 
 
 def _rebuilt(whole: str, every: Sequence[Message], one: Translation, known: dict[str, Translation]) -> Translation:
@@ -170,5 +170,5 @@ def _rebuilt(whole: str, every: Sequence[Message], one: Translation, known: dict
 
 def _unquoted(branch: str) -> str:
     """A translated branch, in which no apostrophe begins a quotation of ICU's."""
-    text = branch.replace(_NUMBER_MARK, _NUMBER)
+    text = branch.replace(_NUMBER_MARK, "#")
     return _QUOTED.sub(lambda found: "'" + found[0], text)
