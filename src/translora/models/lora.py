@@ -183,7 +183,7 @@ def merged(model: PreTrainedModel) -> PreTrainedModel:
     """
     if not isinstance(model, PeftModel):
         return model
-    tied = same_after_merge(model.get_base_model())
+    tied, flag = same_after_merge(model.get_base_model()), model.config.tie_word_embeddings
     for name, module in model.named_modules():
         if isinstance(module, LoraLayer) and name.endswith(EMBEDDINGS):
             module.base_layer = copy.deepcopy(module.get_base_layer()).requires_grad_(False)
@@ -192,6 +192,8 @@ def merged(model: PreTrainedModel) -> PreTrainedModel:
     for first, *others in tied:
         for name in others:
             cast(Any, whole.get_submodule(name)).weight = whole.get_submodule(first).weight
+            if name.endswith("lm_head"):
+                whole.config.tie_word_embeddings = flag  # PEFT takes them for parted
     return whole
 
 
