@@ -46,7 +46,8 @@ from translora.runs.summary import Summary
 from translora.scoring.metrics import Scores, evaluate, require_tokenizer
 from translora.scoring.significance import compared_scores, paired_test
 from translora.training import canary
-from translora.training.checkpoint import Checkpoints, TrainingState
+from translora.training.checkpoint import Checkpoints, TrainingState, numbered_folders
+from translora.training.initial import begin_from_gradient, initial_bytes
 from translora.training.loop import fit
 from translora.training.memory import Preflight, check_memory
 from translora.training.optimizer import build_optimizer
@@ -188,7 +189,8 @@ def _prepared(job: _Job) -> _Ready:
         console.notice(f"data: {unknown.told(config.model)}")
     _run_canary(model, splits, config)
     examples = training_examples(model, splits.train, config)
-    needs = check_memory(model, examples, config.method, config.training, config.decoding)
+    initial = initial_bytes(model.model) if _begins_from_gradient(config) else 0
+    needs = check_memory(model, examples, config.method, config.training, config.decoding, initial)
     show_memory(needs, config)
     return _Ready(model, splits, examples, parameters, unknown, needs)
 
@@ -266,11 +268,15 @@ def train_model(
     scored = splits.validation.head(training.validation_pairs or len(splits.validation))
     greedy = replace(config, decoding=replace(config.decoding, beams=1))
     translate = partial(_translated, stepper.translator, greedy, "validate")
+    plan = Plan(examples.source_lengths, examples.target_lengths, training, config.seed)
     with Journal(run.metrics, trackers) as journal:
         try:
+            if _begins_from_gradient(config) and not numbered_folders(run.checkpoints, "step"):
+                console.notice(f"lora: A is set from the gradient of {config.lora.init_steps} steps")
+                begin_from_gradient(stepper, plan, config.lora.init_steps)
             return fit(
                 stepper,
-                Plan(examples.source_lengths, examples.target_lengths, training, config.seed),
+                plan,
                 Checkpoints(run.checkpoints, training.save_every),
                 lambda: validate(stepper.translator, held_out, scored, translate, config.target, stepper.budget),
                 journal,
@@ -302,6 +308,10 @@ def _write_pages(run: Run) -> None:
         folder = run.trained_weights
         write_text(folder / "README.md", model_card(run.config, folder == run.adapter, run))
     write_report(run)
+
+
+def _begins_from_gradient(config: Config) -> bool:
+    return config.method == "lora" and config.lora.init == "gradient"
 
 
 def _has_initial(config: Config) -> bool:

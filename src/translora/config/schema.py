@@ -130,14 +130,31 @@ class DataConfig:
     it learns to place them, and scores with protection; `keep` leaves texts as they are."""
 
 
+@section("lora.ranks")
+class RanksConfig:
+    """Ranks of the kinds of layers that have another than `lora.rank`; 0 stands for that."""
+
+    attention: Count = 0
+    """The rank of q, k, v and o."""
+    feed_forward: Count = 0
+    """The rank of the feed-forward layers."""
+    embeddings: Count = 0
+    """The rank of the embeddings and the head."""
+
+
 @section("lora")
 class LoraConfig:
     """The adapter (Hu et al. 2021, https://arxiv.org/abs/2106.09685)."""
 
     rank: Positive = 8
     """The rank r of the update B A."""
+    ranks: RanksConfig = RanksConfig()
+    """Other ranks by kind of layer (PEFT's `rank_pattern`)."""
     alpha: Amount = 0.0
     """The update is scaled by alpha / rank; 0 stands for twice the rank."""
+    scale_by_weight: Switch = False
+    """Scale each linear layer's update also by the root mean square of its weight over the mean of all adapted ones
+    (PEFT's `alpha_pattern`), so that layers change in proportion to their size."""
     dropout: Share = 0.0
     """Dropout on the adapter's input."""
     b_rate: Rate = 1.0
@@ -147,12 +164,38 @@ class LoraConfig:
     dora: Switch = False
     """Learn the length of each weight's columns apart from their direction (DoRA, Liu et al. 2024,
     arXiv:2402.09353)."""
-    init: Literal["zero", "pissa"] = "zero"
-    """Begin as no change at all, or from the largest singular values of each weight (PiSSA, Meng et al. 2024,
-    arXiv:2404.02948); it is saved as an ordinary adapter of twice the rank."""
+    init: Literal["zero", "pissa", "gradient"] = "zero"
+    """Begin as no change at all: `zero` with a random A; `gradient` with A from the largest right singular vectors of
+    the weight's gradient (after LoRA-GA, Wang et al. 2024, arXiv:2407.05000, but B is zero and the base stays). `pissa`
+    begins from the largest singular values of each weight (Meng et al. 2024, arXiv:2404.02948); it is saved as an
+    ordinary adapter of twice the rank."""
+    init_steps: Positive = 8
+    """The first steps of training whose gradients `init: gradient` sums."""
     targets: Text = "q,v"
     """Which layers, with commas: module names, or `attention` (q, k, v, o), `feed-forward`, `all-linear` (both), and
     `embeddings` (the input embeddings and the head: for texts whose words the base has hardly seen)."""
+    tie_embeddings: Switch = False
+    """Train one adapter for the embeddings, and the head, that are one weight in the base. The file holds a copy for
+    each, since PEFT has no other form."""
+    also_train: tuple[Literal["norms", "position-bias"], ...] = ()
+    """What is trained whole beside the adapter (PEFT's `modules_to_save`): the scales of the norms, and T5's bias of
+    relative positions. A server cannot share the base among such adapters."""
+
+
+@section("training.rate_factors")
+class RateFactorsConfig:
+    """Multiples of the learning rate by kind of tensor, of an adapter's and of the model's own alike."""
+
+    attention: Rate = 1.0
+    """Of q, k, v and o."""
+    feed_forward: Rate = 1.0
+    """Of the feed-forward layers."""
+    embeddings: Rate = 1.0
+    """Of the embeddings and the head."""
+    norms: Rate = 1.0
+    """Of the norms' scales, where they are trained."""
+    position_bias: Rate = 1.0
+    """Of the bias of relative positions, where it is trained."""
 
 
 @section("training")
@@ -176,7 +219,10 @@ class TrainingConfig:
     learning_rate: Rate = 5e-4
     """The peak rate."""
     scale_parameter: Switch = False
-    """Multiply each tensor's rate by the root mean square of its values, as Adafactor does: needed from scratch."""
+    """Multiply each tensor's rate by the root mean square of its values, as Adafactor does: needed from scratch, and
+    better than one rate for all where every weight is trained; not for adapters, whose B begins as zero."""
+    rate_factors: RateFactorsConfig = RateFactorsConfig()
+    """Other rates by kind of tensor."""
     weight_decay: Amount = 0.0
     """Decoupled weight decay."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"

@@ -33,9 +33,11 @@ def check_memory(
     method: Literal["lora", "full", "none"],
     training: TrainingConfig,
     decoding: DecodingConfig,
+    initial: int = 0,
 ) -> Preflight:
     """Predict the peak memory of training on `examples`, and choose `batch_tokens` where the recipe says `auto`.
 
+    `initial` are the bytes that the start of the adapter takes beside a step, before there is an optimiser's state.
     Validation translates while gradients and optimiser state stay in memory, so the peak is that of a step or of
     validation, whichever is larger. Without training, the peak is the memory in use.
 
@@ -48,7 +50,8 @@ def check_memory(
     tokens = most_tokens(translator.device.type, training) if wanted == "auto" else wanted
     free, used = free_memory_bytes(translator.device), used_memory_bytes(translator.device)
     fixed = _fixed_bytes(translator, training)
-    needs = fixed + _step(translator, tokens, longest, training)
+    beside = max(fixed, initial)
+    needs = beside + _step(translator, tokens, longest, training)
     while needs > _USABLE * free:
         fewer = max(tokens // 2, sum(longest))
         if fewer == tokens:
@@ -59,7 +62,7 @@ def check_memory(
             cure = "set training.batch_tokens to auto"
             raise _too_much(f"training.batch_tokens {wanted}", needs, free, [cure, *_cures(method, training)])
         tokens = fewer
-        needs = fixed + _step(translator, tokens, longest, training)
+        needs = beside + _step(translator, tokens, longest, training)
     translating = decoding_bytes(translator, decoding, longest[0], fixed)
     return Preflight(tokens, used + max(needs, fixed + translating))
 

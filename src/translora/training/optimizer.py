@@ -6,7 +6,8 @@ import math
 
 import torch
 
-from translora.config import TrainingConfig
+from translora.config import RateFactorsConfig, TrainingConfig
+from translora.models.kinds import kind_of
 
 _SMALLEST_SCALE = 1e-3
 _B_MATRICES = (".lora_B.", ".lora_embedding_B.")
@@ -16,11 +17,11 @@ _B_MATRICES = (".lora_B.", ".lora_embedding_B.")
 def build_optimizer(model: torch.nn.Module, config: TrainingConfig, b_rate: float = 1.0) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019) or Adafactor (Shazeer & Stern 2018) over the trained weights of `model`.
 
-    A group's `factor` multiplies its rate: `b_rate` for the B matrices of adapters (LoRA+), 1 for all else. With
-    `scale_parameter` each tensor is a group of its own, so that `set_rate` can scale its rate.
+    A group's `factor` multiplies its rate: `rate_factors` by kind, times `b_rate` for the B matrices of adapters
+    (LoRA+). With `scale_parameter` each tensor is a group of its own, so that `set_rate` can scale its rate.
     """
     trained = [
-        (parameter, b_rate if any(part in name for part in _B_MATRICES) else 1.0)
+        (parameter, _factor(name, config.rate_factors, b_rate))
         for name, parameter in model.named_parameters()
         if parameter.requires_grad
     ]
@@ -42,6 +43,12 @@ def build_optimizer(model: torch.nn.Module, config: TrainingConfig, b_rate: floa
         )
         return adafactor
     return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+
+
+def _factor(name: str, factors: RateFactorsConfig, b_rate: float) -> float:
+    """The multiple of the rate for the parameter `name`."""
+    factor: float = getattr(factors, kind_of(name), 1.0)
+    return factor * b_rate if any(part in name for part in _B_MATRICES) else factor
 
 
 def rate_at(step: int, total: int, config: TrainingConfig) -> float:

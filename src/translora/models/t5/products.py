@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from peft.tuners.lora import Embedding as LoraEmbedding
 from peft.tuners.lora import Linear as LoraLinear
+from peft.utils import ModulesToSaveWrapper
 from torch.nn import functional
 from torch.nn.functional import pad
 
@@ -51,6 +52,8 @@ class Product:
         """
         self._modules, self._making, self._norm, self._scale = tuple(modules), making, norm, scale
         self._epsilon: float = 0.0 if norm is None else norm.variance_epsilon
+        if making.adapters:
+            require_shared(norm)
         self._matrix: _Matrix | None = None
         self._sides: _Sides | None = None
         if making.own:
@@ -71,6 +74,7 @@ class Product:
         wide = torch.promote_types(self._making.dtype, torch.float32)
         columns = None if self._norm is None else self._norm.weight.detach().to(wide)
         making = Making(self._making.dtype, adapters=(name,))
+        require_shared(other._norm)
         found = _Sides.of(other._modules, making, columns, self._scale)
         self.drop(number)
         if found:
@@ -121,6 +125,12 @@ class Product:
         if self._sides is None or which is None:
             return self._matrix(x, residual)
         return self._sides.add(self._matrix(x, residual), x, which)
+
+
+def require_shared(module: Any) -> None:
+    """Raise `UnknownLayerError` for a norm or a position bias that an adapter trained as a whole, for itself."""
+    if isinstance(module, ModulesToSaveWrapper):
+        raise UnknownLayerError(f"the adapter has its own {type(module.original_module).__name__}")
 
 
 def normed(x: torch.Tensor, epsilon: float) -> torch.Tensor:
