@@ -39,11 +39,11 @@ class SourceConfig:
     """A file, a folder saved by `datasets`, the name of a data set on the hub, or `mini` (the embedded corpus)."""
     target_path: Place = ""
     """The file of target lines, where source and target lie in two aligned text files."""
-    format: Literal["auto", "tsv", "csv", "json", "jsonl", "parquet", "text", "tmx", "sgm", "folder", "hub", "mini"] = (
-        "auto"
-    )
-    """The file format; `auto` goes by the name (.tsv, .csv, .json, .jsonl, .parquet, .tmx, each also .gz or .zst), and
-    takes WMT's SGM and XML (`sgm`) for what they are by their root."""
+    format: Literal[
+        "auto", "tsv", "csv", "json", "jsonl", "parquet", "text", "tmx", "po", "xliff", "sgm", "folder", "hub", "mini"
+    ] = "auto"
+    """The file format; `auto` goes by the name (.tsv, .csv, .json, .jsonl, .parquet, .tmx, .po, .xlf, .xliff,
+    .sdlxliff, each also .gz or .zst), and takes WMT's SGM and XML (`sgm`) for what they are by their root."""
     name: Text = ""
     """The configuration of a hub data set, such as `de-en`."""
     split: Text = ""
@@ -55,6 +55,9 @@ class SourceConfig:
     """What separates the cells of a CSV or TSV file; by default what the file itself shows."""
     header: Literal["auto", "yes", "no"] = "auto"
     """Whether the first row names the columns; `auto` takes it for a header where it names the two languages."""
+    codes: Literal["drop", "keep"] = "drop"
+    """Inline codes of TMX and XLIFF: dropped, or kept as the tags that documents have (`<g id="1">`, `<x id="2"/>`),
+    from which `data.placeholders: protect` learns to place them."""
     limit: Count = 0
     """Read at most this many pairs; 0 reads all."""
 

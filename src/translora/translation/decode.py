@@ -58,6 +58,8 @@ class Translation:
     """How what must survive did: with nothing but it in the text (`copied`), by the model, by a wider search or one
     sentence at a time (`retry`), or by translating the text between apart (`repair`); empty for a text that holds
     nothing of the kind."""
+    origin: Literal["model", "memory"] = "model"
+    """Whether the model translated the text, or a translation memory had it."""
 
     @property
     def cut(self) -> bool:
