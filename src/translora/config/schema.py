@@ -315,6 +315,9 @@ class Config:
     """The translation."""
     seed: Seed = 1
     """Everything random follows from it."""
+    minutes: Amount = 0.0
+    """Make the run fit this many minutes on this machine, as measured before its first step: fewer steps, and where
+    these do not suffice, fewer validation and test pairs. What is cut is said, and noted in the summary; 0: nothing."""
     output: Required = "runs/translora"
     """The run folder."""
 
@@ -331,6 +334,12 @@ class Config:
             require_two(self.source, self.target)
         except ConfigError as error:
             raise ValueError(str(error)) from error
+        return self
+
+    @model_validator(mode="after")
+    def _check_minutes(self) -> Config:
+        if self.minutes and self.method == "none":
+            raise ValueError("minutes shortens training, and method none does not train: leave one of them out")
         return self
 
     @model_validator(mode="after")

@@ -63,7 +63,7 @@ def check_memory(
             raise _too_much(f"training.batch_tokens {wanted}", needs, free, [cure, *_cures(method, training)])
         tokens = fewer
         needs = beside + _step(translator, tokens, longest, training)
-    translating = decoding_bytes(translator, decoding, longest[0], fixed)
+    translating = decoding_bytes(translator, decoding, examples.source_lengths, fixed)
     return Preflight(tokens, used + max(needs, fixed + translating))
 
 

@@ -31,7 +31,9 @@ _SPARE_TOKENS = 10
 _MOST_ROWS = 128
 """Lines times beams that are under way at a time on a CPU: more fill no more of it."""
 _GROWTH = 2
-"""A cache that grows is there twice for a moment."""
+"""A cache that grows is there twice for a moment; on a CPU it leaves as large a hole in the heap."""
+_SPARE_COLUMNS = 1.5
+"""How many columns a cache may have for each token of its longest translation: it grows by half."""
 _COPIES = 0.5
 """The largest share of the free memory that copies of the weights may take."""
 
@@ -92,19 +94,23 @@ def copies_fit(translator: LoadedModel, taken: int = 0) -> bool:
     return copied_bytes(translator.model, translator.dtype) <= _COPIES * free
 
 
-def decoding_bytes(translator: LoadedModel, decoding: DecodingConfig, longest: int, taken: int) -> int:
-    """The bytes that translating takes beside the model, its longest source having `longest` tokens.
+def decoding_bytes(translator: LoadedModel, decoding: DecodingConfig, lengths: Ints, taken: int) -> int:
+    """The bytes that translating takes at most beside the model, sources having `lengths` tokens, shape (lines,).
 
     They are the copies of the weights, unless `taken` bytes leave no room for them, and what is kept of each line.
+    A translation that runs on is still there when lines of usual length are under way, so there are as many lines as
+    of these, with room for the longest translation each.
     """
     model = translator.model
     if translator.path != "fast":  # `generate` needs the adapter merged, into a copy
         merges = isinstance(model, PeftModel)
         return sum(p.numel() * p.element_size() for p in model.parameters()) if merges else 0
-    lines = _places(translator, decoding, longest, first_budget(decoding).tokens)
+    longest, usual = int(lengths.max()), max(1, int(np.median(lengths)))
+    lines = _places(translator, decoding, usual, first_budget(decoding).tokens)
     copies = copied_bytes(model, translator.dtype) if copies_fit(translator, taken) else 0
-    line = cache_shape(model, translator.dtype).line_bytes(decoding.beams, longest, limit_of(longest, decoding))
-    return copies + _GROWTH * lines * line
+    columns = round(_SPARE_COLUMNS * limit_of(longest, decoding))
+    line = cache_shape(model, translator.dtype).line_bytes(decoding.beams, longest, columns)
+    return copies + _GROWTH * min(lines, len(lengths)) * line
 
 
 def translate(
