@@ -30,6 +30,7 @@ ORDER = [
     "scoring.metrics", "scoring.significance", "scoring.comet",
     "runs.summary", "runs.folder", "runs.lifecycle", "runs.card",
     "translation.protect", "translation.choices", "translation.search", "translation.generate", "translation.decode",
+    "translation.running",
     "translation.segments", "translation.kept", "translation.exported", "translation.configuration",
     "translation.notes", "translation.translator", "translation.stream", "translation.evaluation",
     "documents.document", "documents.inline", "documents.markup", "documents.archive", "documents.po",

@@ -2,8 +2,10 @@
 
 Lines that are finished leave the batch and waiting lines take their places, so that a line that runs on holds up no
 other. New lines may come while a search runs, and lines that nobody wants any more may be withdrawn from it: a search
-asks its `Source` before each step. Each line is searched as if it were alone. Beams are those of transformers' `_beam_search` with
-`early_stopping=True`: a line ends once it has as many finished hypotheses as beams, and at its limit at the latest.
+asks its `Source` before each step. Each line is searched as if it were alone.
+
+Beams are those of transformers' `_beam_search` with `early_stopping=True`: a line ends once it has as many finished
+hypotheses as beams, and at its limit at the latest.
 """
 
 from __future__ import annotations
@@ -134,6 +136,8 @@ class Search:
         self._limits: Ints = np.zeros(0, dtype=np.int64)
         self._waited = 0
         """The steps since lines have been waiting."""
+        self.worked = 0
+        """How many lines the last step was for."""
         self.cache = Cache(decoder.shape, 1, rules.beams, 1)
 
     @torch.inference_mode()
@@ -141,18 +145,14 @@ class Search:
         """Take in lines and choose the next token of all; returns False where no line is under way or waits."""
         self._give_up()
         self._refill()
-        if not self.under_way:
+        self.worked = sum(line is not None for line in self.lines)
+        if not self.worked:
             return False
         states = self.decoder.step(self.cache)
         best = best_tokens(self.decoder, states, self.cache, self.rules)
         over = np.flatnonzero(self.lengths() >= self._limits)
         self.cache.advance(*self.choose(best, over))
         return True
-
-    @property
-    def under_way(self) -> int:
-        """The number of lines under way."""
-        return sum(line is not None for line in self.lines)
 
     def choose(self, best: Best, over: Ints) -> tuple[torch.Tensor, torch.Tensor | None]:
         """End lines, and choose the next tokens and parents of the others; the places `over` are at their limits."""
