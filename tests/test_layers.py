@@ -33,7 +33,7 @@ ORDER = [
     "scoring.metrics", "scoring.significance", "scoring.comet",
     "runs.summary", "runs.folder", "runs.lifecycle", "runs.card",
     "translation.protect", "translation.numbers", "translation.choices", "translation.search", "translation.generate",
-    "translation.decode",
+    "translation.decode", "translation.running",
     "translation.segments", "translation.kept", "translation.exported", "translation.configuration",
     "translation.quality", "translation.memory", "translation.review", "translation.notes",
     "translation.translator", "translation.stream", "translation.evaluation",
