@@ -15,6 +15,7 @@ from translora.io.console import meter
 from translora.models.budget import Budget
 from translora.models.load import LoadedModel
 from translora.models.lora import merged_copy
+from translora.models.quantise import is_quantised
 from translora.scoring.metrics import bleu
 from translora.training.loop import Validation
 from translora.translation.decode import Translation, decode, make_decoder
@@ -39,10 +40,10 @@ def translate_merged(
     """Translate `lines` with the adapter merged in and show progress; the model is not changed.
 
     With `guard` placeholders are protected. Translora's own decoder merges the adapter as it copies the weights. A
-    model unknown to it is copied whole.
+    model unknown to it is copied whole, or translates as it is where its base is quantised.
     """
     decoder = make_decoder(translator)
-    if decoder is None:
+    if decoder is None and not is_quantised(translator.model):
         translator = dataclasses.replace(translator, model=merged_copy(translator.model))
     translator.model.eval()
     with meter(label, len(lines), "sentences") as progress:

@@ -22,6 +22,7 @@ from translora.io.files import one_line
 from translora.models.budget import Budget
 from translora.models.hardware import free_memory_bytes
 from translora.models.load import LoadedModel
+from translora.models.quantise import is_quantised
 from translora.models.t5.decode import Decoder, UnknownLayerError, cache_shape, copied_bytes
 from translora.translation.choices import Rules
 from translora.translation.generate import Generated, generate, start_token
@@ -97,7 +98,7 @@ def decoding_bytes(translator: LoadedModel, decoding: DecodingConfig, longest: i
     """
     model = translator.model
     if translator.path != "fast":  # `generate` needs the adapter merged, into a copy
-        merges = isinstance(model, PeftModel)
+        merges = isinstance(model, PeftModel) and not is_quantised(model)
         return sum(p.numel() * p.element_size() for p in model.parameters()) if merges else 0
     lines = _places(translator, decoding, longest, first_budget(decoding).tokens)
     copies = copied_bytes(model, translator.dtype) if copies_fit(translator, taken) else 0
