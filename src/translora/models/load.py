@@ -267,7 +267,8 @@ def _check_weights_fit(config: Config, folder: Path, shape: Any, dtype: torch.dt
     if needs > free:
         raise ModelError(
             f"model {name}: its weights take {needs / 2**30:.1f} GiB in {form} and "
-            f"{free / 2**30:.1f} GiB are free: take a smaller model, a shorter dtype, quantise: nf4 for an adapter, or a larger machine"
+            f"{free / 2**30:.1f} GiB are free: take a smaller model, a shorter dtype, quantise: nf4 for an adapter, or "
+            f"a larger machine"
         )
     layers = max(getattr(shape, field, 0) or 0 for field in _LAYER_COUNTS)
     if sizes and layers > len(sizes):
