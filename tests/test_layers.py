@@ -26,7 +26,7 @@ ORDER = [
     "data.cleaning.leakage", "data.cleaning.identify", "data.cleaning.rules", "data.cleaning.corpus",
     "data.tokens", "data.placeholders", "data.characters", "data.check", "data.splits",
     "models.files", "models.hub", "models.tokenizer", "models.families", "models.kinds", "models.hardware",
-    "models.weights",
+    "models.weights", "models.quantise",
     "models.t5.layout", "models.t5.layers", "models.t5.attention", "models.t5.forward", "models.t5.products",
     "models.t5.cache", "models.t5.decode",
     "models.loss", "models.load", "models.tied", "models.lora", "models.adapter", "models.budget",

@@ -217,8 +217,9 @@ class TrainingConfig:
     step_tokens: Count = 0
     """Real target tokens to one optimiser step, at most. Where this and step_pairs are 0, a step is one batch of
     batch_tokens (of 4096 for `auto`)."""
-    optimizer: Literal["adamw", "adafactor"] = "adamw"
-    """AdamW, or Adafactor (a fraction of its memory)."""
+    optimizer: Literal["adamw", "adafactor", "adamw8bit", "paged_adamw", "paged_adamw8bit"] = "adamw"
+    """AdamW, or Adafactor (a fraction of its memory); by bitsandbytes AdamW with its state in 8 bits, or paged to the
+    main memory where a GPU has none left, or both."""
     learning_rate: Rate = 5e-4
     """The peak rate."""
     scale_parameter: Switch = False
@@ -297,6 +298,9 @@ class Config:
     fast: Literal["auto", "off"] = "auto"
     """`auto` trains and translates by translora's own forward and backward pass, decoder and search where it knows the
     model, `off` by the model's own and transformers' `generate`."""
+    quantise: Literal["off", "int8", "nf4"] = "off"
+    """Hold the frozen base in 8 or 4 bits while an adapter is trained (QLoRA, Dettmers et al. 2023, arXiv:2305.14314),
+    by bitsandbytes; translating and exporting take the base in full precision again."""
     device: Text = "auto"
     """`cpu`, `cuda`, `mps`, ...; `auto` takes the fastest there is."""
     method: Literal["lora", "full", "none"] = "lora"
@@ -349,6 +353,21 @@ class Config:
                 f"init random goes with method full, not {self.method}: random weights are saved only where all are "
                 f"trained: set method: full, or init: pretrained"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_quantise(self) -> Config:
+        if self.quantise != "off":
+            if self.method == "full" or self.init == "random":
+                raise ValueError(
+                    f"quantise {self.quantise}: quantised weights cannot be trained: use method: lora, or quantise: off"
+                )
+            lora = self.lora
+            if self.method == "lora" and (lora.init != "zero" or lora.dora or lora.scale_by_weight):
+                raise ValueError(
+                    f"quantise {self.quantise}: lora.init {lora.init}, dora and scale_by_weight need the weights in "
+                    f"full: use lora.init: zero without the other two, or quantise: off"
+                )
         return self
 
 

@@ -14,6 +14,8 @@ from translora.training.plan import STEP_BUDGET
 from translora.translation.decode import decoding_bytes
 
 _MOST_ON_GPU = 16_384
+_STATE = {"adamw": 8, "adafactor": 0, "adamw8bit": 2, "paged_adamw": 8, "paged_adamw8bit": 2}
+"""Bytes of state for each trained weight; Adafactor keeps a row and a column of each matrix."""
 _USABLE = 0.9
 """Share of the free memory that a run may plan with; the rest is left for other programs."""
 
@@ -87,9 +89,9 @@ def _step(translator: LoadedModel, tokens: int, longest: tuple[int, int], traini
 
 def _fixed_bytes(translator: LoadedModel, training: TrainingConfig) -> int:
     """Bytes of the gradients and of the optimiser's state, which stay in memory between steps."""
-    moments = 2 if training.optimizer == "adamw" else 0  # Adafactor keeps a row and a column of each matrix
-    trained: int = sum(p.numel() * p.element_size() for p in translator.model.parameters() if p.requires_grad)
-    return (1 + moments) * trained
+    trained = [p for p in translator.model.parameters() if p.requires_grad]
+    each: int = _STATE[training.optimizer]
+    return sum(p.numel() * (each + p.element_size()) for p in trained)
 
 
 def _cures(method: str, training: TrainingConfig) -> list[str]:

@@ -22,6 +22,7 @@ from translora.io.files import one_line
 from translora.models.budget import Budget
 from translora.models.hardware import free_memory_bytes
 from translora.models.load import LoadedModel
+from translora.models.quantise import is_quantised
 from translora.models.t5.decode import Decoder, UnknownLayerError, cache_shape, copied_bytes
 from translora.translation.choices import Rules
 from translora.translation.generate import Generated, generate, start_token
@@ -103,7 +104,7 @@ def decoding_bytes(translator: LoadedModel, decoding: DecodingConfig, lengths: I
     """
     model = translator.model
     if translator.path != "fast":  # `generate` needs the adapter merged, into a copy
-        merges = isinstance(model, PeftModel)
+        merges = isinstance(model, PeftModel) and not is_quantised(model)
         return sum(p.numel() * p.element_size() for p in model.parameters()) if merges else 0
     longest, usual = int(lengths.max()), max(1, int(np.median(lengths)))
     lines = places(translator, decoding, usual, first_budget(decoding).tokens)
