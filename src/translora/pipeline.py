@@ -53,10 +53,13 @@ from translora.training.optimizer import build_optimizer
 from translora.training.plan import Plan
 from translora.training.protection import ProtectedPairs, marks_protector, protect_pairs
 from translora.training.step import Stepper
+from translora.training.terminology import training_glossary, with_terms
 from translora.training.tracking import Journal, TensorBoard, Tracker
 from translora.training.validation import translate_merged, validate
 from translora.translation.decode import Translation, cut_lines, say_cut
+from translora.translation.glossary import write_terms
 from translora.translation.kept import Guard
+from translora.translation.terms import Glossary
 
 
 def train(
@@ -123,6 +126,13 @@ class _Ready:
     parameters: ParameterCount
     unknown: UnknownCharacters
     needs: Preflight
+    glossary: Glossary | None
+    """The terms whose translations are in the sources, where the recipe asks for that."""
+
+    def inputs(self, base: str) -> dict[str, str]:
+        """The hashes of all that the run is made from; `base` is the model's."""
+        terms = {"glossary": self.glossary.content_hash()} if self.glossary else {}
+        return {"base model": base, **self.splits.hashes(), **terms}
 
 
 def _with_given(config: Config, given: Mapping[str, Any]) -> tuple[Config, dict[str, Corpus]]:
@@ -153,7 +163,9 @@ def _train(job: _Job) -> None:
     trackers = [*job.trackers, *([TensorBoard(run.tensorboard)] if config.training.tensorboard else [])]
     ready = _prepared(job)
     base = base_hash(config)
-    begin_run(run, config, {"base model": base, **ready.splits.hashes()}, job.overwrite)
+    begin_run(run, config, ready.inputs(base), job.overwrite)
+    if ready.glossary:
+        write_terms(run.terms, ready.glossary.terms)
     if _has_initial(config) and not run.initial_adapter.exists():
         with atomic_folder(run.initial_adapter) as folder:
             save_adapter(ready.model.model, folder, base)
@@ -187,10 +199,11 @@ def _prepared(job: _Job) -> _Ready:
     if unknown.pairs:
         console.notice(f"data: {unknown.told(config.model)}")
     _run_canary(model, splits, config)
-    examples = training_examples(model, splits.train, config)
+    glossary = training_glossary(config, splits.train)
+    examples = training_examples(model, splits.train, config, glossary)
     needs = check_memory(model, examples, config.method, config.training, config.decoding)
     show_memory(needs, config)
-    return _Ready(model, splits, examples, parameters, unknown, needs)
+    return _Ready(model, splits, examples, parameters, unknown, needs, glossary)
 
 
 def _run_canary(model: LoadedModel, splits: Splits, config: Config) -> None:
@@ -225,8 +238,13 @@ def tokenised(translator: LoadedModel, corpus: Corpus, config: Config) -> Tokeni
     return tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
 
 
-def training_examples(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
-    """The training examples of `corpus`, followed by their reverse with `data.both_directions`."""
+def training_examples(
+    translator: LoadedModel, corpus: Corpus, config: Config, glossary: Glossary | None = None
+) -> TokenisedCorpus:
+    """The training examples of `corpus`, followed by their reverse with `data.both_directions`.
+
+    With `glossary` the translations of terms are in the sources of some, but not in those of the reverse.
+    """
     made = _marked(translator, corpus, config)
     if config.data.placeholders == "protect":
         console.notice(
@@ -234,7 +252,8 @@ def training_examples(translator: LoadedModel, corpus: Corpus, config: Config) -
             f"other ones stay as they are"
         )
     corpus = made.corpus
-    examples = tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
+    termed = corpus if glossary is None else with_terms(corpus, glossary, translator.tokenizer, config)
+    examples = tokenise(termed, translator.tokenizer, translator.prompt, config.data.max_tokens)
     if config.data.both_directions:
         with translator.reversed(config.source, config.target) as prompt:
             examples += tokenise(corpus.reversed(), translator.tokenizer, prompt, config.data.max_tokens)
@@ -245,7 +264,7 @@ def _marked(translator: LoadedModel, corpus: Corpus, config: Config) -> Protecte
     """The pairs with marks for their placeholders, where the recipe asks for them."""
     if config.data.placeholders != "protect":
         return ProtectedPairs(corpus, 0, 0)
-    return protect_pairs(corpus, marks_protector(translator.tokenizer, config.model))
+    return protect_pairs(corpus, marks_protector(translator.tokenizer, config.model, bool(config.data.glossary)))
 
 
 def make_stepper(translator: LoadedModel, examples: TokenisedCorpus, config: Config, batch_tokens: int) -> Stepper:
@@ -312,7 +331,8 @@ def _has_initial(config: Config) -> bool:
 def _translated(translator: LoadedModel, config: Config, label: str, lines: list[str]) -> list[Translation]:
     """Translate `lines`, with protection where training has it."""
     protects = config.data.placeholders == "protect"
-    guard = Guard(translator.tokenizer, config.source) if protects else None
+    terms = bool(config.data.glossary)
+    guard = Guard(translator.tokenizer, config.source, terms=terms) if protects else None
     return translate_merged(translator, lines, config.decoding, label, guard)
 
 

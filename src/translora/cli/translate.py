@@ -39,6 +39,12 @@ def add(commands: Commands[Parser]) -> None:
         metavar="REGEX",
         help="also keep what this regular expression finds; may be given several times",
     )
+    parser.add_argument(
+        "--glossary",
+        default="",
+        metavar="FILE",
+        help="terms and their translations (TSV, CSV, TBX), to be used wherever the model can be brought to it",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with what an interrupted start left of the output")
     parser.add_argument(
         "--format", default="auto", help="of the input, where its ending is not to say it; text: one line in, one out"
@@ -108,6 +114,19 @@ def _options(arguments: argparse.Namespace) -> TextOptions:
     return options
 
 
+def _with_glossary(arguments: argparse.Namespace, options: TextOptions) -> TextOptions:
+    """The options with the glossary, whose languages are those of the model or the ones that are given."""
+    from dataclasses import replace
+
+    from translora.translation.configuration import translating_config
+    from translora.translation.glossary import read_glossary
+
+    if not arguments.glossary:
+        return options
+    config = translating_config(arguments.model, arguments.source, arguments.target)
+    return replace(options, glossary=read_glossary(Path(arguments.glossary), config.source, config.target))
+
+
 def _documents(arguments: argparse.Namespace, inputs: list[Path]) -> None:
     from translora.data.readers.lines import open_binary
     from translora.documents.job import Request, jobs_of, translate_jobs
@@ -118,7 +137,7 @@ def _documents(arguments: argparse.Namespace, inputs: list[Path]) -> None:
         if not path.is_dir():
             open_binary(path).close()  # says so where there is none, before the model is loaded
     jobs = jobs_of(inputs, output, arguments.in_place, arguments.format)
-    options = _options(arguments)
+    options = _with_glossary(arguments, _options(arguments))
     translator = Translator.from_pretrained(
         arguments.model, source=arguments.source, target=arguments.target, max_tokens=arguments.max_tokens
     )
@@ -142,7 +161,7 @@ def _lines(arguments: argparse.Namespace, name: str) -> None:
     from translora.translation.stream import translate_file, translate_stream
     from translora.translation.translator import Translator
 
-    options = _options(arguments)
+    options = _with_glossary(arguments, _options(arguments))
     translator = Translator.from_pretrained(
         arguments.model, source=arguments.source, target=arguments.target, max_tokens=arguments.max_tokens
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from translora.documents.document import Options
+from translora.documents.document import Options, Segment
 from translora.documents.fill import Report, translate_segments
 from translora.documents.formats import format_of, read_file
 from translora.errors import ConfigError, DataError, TransloraError
@@ -17,6 +17,8 @@ from translora.io import console
 from translora.io.console import meter
 from translora.io.files import atomic_file
 from translora.translation.stream import TextOptions, translate_file
+from translora.translation.tally import TermTally
+from translora.translation.terms import TermUse
 from translora.translation.translator import Translator
 
 BACKUP = ".orig"
@@ -123,9 +125,11 @@ def _translate(translator: Translator, job: Job, request: Request) -> None:
     document = read_file(job.source, job.kind, Options(config.source, config.target, request.reviewed))
     notes = translator.notes(f"{job.source}, of its distinct texts", "--max-tokens")
     asked = request.texts
+    terms: dict[str, tuple[TermUse, ...]] = {}
 
     def engine(lines: Sequence[str]) -> list[str]:
-        found = translator.decode(lines, beams=asked.beams, notes=notes, protect=asked.protect, patterns=asked.patterns)
+        found = translator.decode(lines, **vars(asked), notes=notes)
+        terms.update((line, one.terms) for line, one in zip(lines, found, strict=True) if one.terms)
         return [one.text for one in found]
 
     with meter(str(job.source.name), len(document.segments), "segments") as shown:
@@ -143,7 +147,24 @@ def _translate(translator: Translator, job: Job, request: Request) -> None:
         with atomic_file(job.output) as temporary:
             temporary.write_bytes(data)
     notes.say()
+    if asked.glossary:
+        _say_terms(job, document.segments, found, terms)
     _say(job, report, [document.segments[index].line for index in report.apart])
+
+
+def _say_terms(
+    job: Job,
+    segments: Sequence[Segment],
+    found: Sequence[str | None],
+    terms: Mapping[str, tuple[TermUse, ...]],
+) -> None:
+    """Say how many terms of the glossary were honoured, with the places of the document where not."""
+    tally = TermTally()
+    for number, (segment, translation) in enumerate(zip(segments, found, strict=True), 1):
+        place = f"{job.source}:{segment.line}" if segment.line else f"{job.source}, segment {number}"
+        for line in segment.text.split("\n") if translation is not None else ():
+            tally.add(place, terms.get(line.strip(), ()))
+    tally.say(str(job.source))
 
 
 def _keep(path: Path) -> None:

@@ -19,6 +19,8 @@ from translora.errors import ConfigError, DataError
 from translora.io import console
 from translora.io.console import meter
 from translora.io.files import only_writer, read_json, storage_errors, write_json
+from translora.translation.tally import TermTally
+from translora.translation.terms import Glossary
 from translora.translation.translator import Protect, Translator
 
 CHUNK = 2_000
@@ -38,6 +40,7 @@ class Asked:
     lines: int
     protect: str = "auto"
     patterns: list[str] = field(default_factory=list)
+    glossary: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,19 +50,24 @@ class TextOptions:
     beams: int = 0
     protect: Protect = "auto"
     patterns: tuple[str, ...] = ()
+    glossary: Glossary | None = None
 
 
 def translate_stream(
     translator: Translator, lines: Iterable[str], output: TextIO, options: TextOptions = TextOptions()
 ) -> None:
     """Translate `lines` to `output`, chunk by chunk, one line each."""
-    notes = translator.notes("translate", "--max-tokens")
+    notes, tally, done = translator.notes("translate", "--max-tokens"), TermTally(), 0
     with meter("translate", None, "sentences") as shown:
         for chunk in _chunks(lines):
             found = translator.decode(chunk, **vars(options), notes=notes, advance=shown.advance)
+            tally.add_lines("", done, found)
+            done += len(chunk)
             output.writelines(one.text + "\n" for one in found)
             output.flush()
     notes.say()
+    if options.glossary:
+        tally.say("translate")
 
 
 def translate_file(
@@ -78,7 +86,7 @@ def translate_file(
     with storage_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
     done, size = _left_over(partial, state, asked, resume)
-    notes = translator.notes("translate", "--max-tokens", done)
+    notes, tally = translator.notes("translate", "--max-tokens", done), TermTally()
     with (
         only_writer(partial),
         storage_errors(partial),
@@ -93,6 +101,7 @@ def translate_file(
                 stream.write("".join(one.text + "\n" for one in found).encode())
                 stream.flush()
                 os.fsync(stream.fileno())
+                tally.add_lines(str(path), done, found)
                 done += len(chunk)
                 write_json(state, {"asked": asdict(asked), "lines": done, "bytes": stream.tell()})
         except KeyboardInterrupt:
@@ -103,6 +112,8 @@ def translate_file(
         os.replace(partial, output)
         state.unlink(missing_ok=True)
     notes.say()
+    if options.glossary:
+        tally.say(str(path))
 
 
 def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:
@@ -129,6 +140,7 @@ def asked_of(translator: Translator, path: Path, options: TextOptions) -> Asked:
         lines=count,
         protect=options.protect,
         patterns=list(options.patterns),
+        glossary=options.glossary.content_hash() if options.glossary else "",
     )
 
 
