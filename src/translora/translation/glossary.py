@@ -168,7 +168,7 @@ def _tbx_terms(path: Path, source: str, target: str) -> Iterator[Term]:
     if lacking:
         shown = ", ".join(sorted(languages)) or "none"
         console.notice(
-            f"{path}: {lacking:,} entries have no term in {source} or none in {target} (its languages: {shown}): left out"
+            f"{path}: {lacking:,} entries have no term in {source} or none in {target} (languages: {shown}): left out"
         )
 
 
@@ -189,10 +189,7 @@ def _tbx_entries(path: Path) -> Iterator[Any]:
             for event, element in events:
                 if root is None:
                     root = element
-                    if local_name(root) not in ("martif", "tbx"):
-                        raise DataError(
-                            f"{path}: not TBX (its root is {local_name(root)}): export it as TBX, TSV or CSV"
-                        )
+                    _check_tbx(root, path)
                 elif event == "end" and local_name(element) in _TBX_ENTRY:
                     yield element
                     element.clear()
@@ -200,6 +197,14 @@ def _tbx_entries(path: Path) -> Iterator[Any]:
                         del element.getparent()[0]
         except (etree.XMLSyntaxError, *DAMAGED) as error:
             raise DataError(f"{path}: not TBX, or cut short ({error}): export it again") from error
+
+
+def _check_tbx(root: Any, path: Path) -> None:
+    dtd = root.getroottree().docinfo.internalDTD
+    if dtd is not None and any(True for _ in dtd.iterentities()):
+        raise DataError(f"{path}: it declares XML entities, which are not expanded: remove its DTD")
+    if local_name(root) not in ("martif", "tbx"):
+        raise DataError(f"{path}: not TBX (its root is {local_name(root)}): export it as TBX, TSV or CSV")
 
 
 def _language(element: Any) -> str:
