@@ -1,4 +1,4 @@
-"""Translations that follow a glossary: annotated where the model learned it, else the best candidate; and the counts."""
+"""Translations that follow a glossary: annotated where training taught it, else the best candidate; counted."""
 
 import dataclasses
 import json

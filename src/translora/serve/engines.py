@@ -24,6 +24,9 @@ from translora.models.t5.decode import Decoder, UnknownLayerError
 from translora.models.tokenizer import has_tokenizer, load_tokenizer
 from translora.translation import kept
 from translora.translation.decode import Part, Translation, decode_parts, first_budget, make_decoder
+from translora.translation.kept import Guard
+from translora.translation.termed import Terminology, with_uses
+from translora.translation.terms import Glossary
 from translora.translation.translator import Translator
 
 
@@ -36,6 +39,8 @@ class Options:
     scores: bool = False
     alternatives: int = 0
     """The number of next best translations."""
+    glossary: Glossary | None = None
+    """Terms to follow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,14 +125,22 @@ class SharedBase:
     def run(self, works: Sequence[Work]) -> list[list[Translation]]:
         """See `Engine`; an engine that ran out of memory goes on with smaller batches from then on."""
         guards = [work.translator.guard() for work in works]
+        terms = [_terminology(work, guard) for work, guard in zip(works, guards, strict=True)]
         readings = [work.translator.read(work.lines, guard) for work, guard in zip(works, guards, strict=True)]
         pieces = [[piece for one in reading for piece in one.pieces] for reading in readings]
-        parts = [self._part(work, guard.sent(mine)) for work, guard, mine in zip(works, guards, pieces, strict=True)]
+        texts = [guard.sent(mine) for guard, mine in zip(guards, pieces, strict=True)]
+        sent = [own.sent(mine) if own else mine for own, mine in zip(terms, texts, strict=True)]
+        parts = [self._part(work, mine) for work, mine in zip(works, sent, strict=True)]
         first = self._decoded(parts, works[0].options.scores)
         results = []
-        for work, guard, reading, mine, part, found in zip(works, guards, readings, pieces, parts, first, strict=True):
-            whole = guard.checked(mine, found, self._again(work), part.decoding, work.options.scores)
-            results.append(guard.together(reading, whole))
+        for number, work in enumerate(works):
+            engine, own, found, guard = self._again(work), terms[number], first[number], guards[number]
+            decoding, scores = parts[number].decoding, work.options.scores
+            if own:
+                found = own.checked(texts[number], found, engine, decoding, scores)
+                engine = own.engine(engine)
+            whole = guard.checked(pieces[number], found, engine, decoding, scores)
+            results.append(with_uses(work.lines, guard.together(readings[number], whole), own))
         return results
 
     def _part(self, work: Work, texts: Sequence[str], decoding: DecodingConfig | None = None) -> Part:
@@ -165,16 +178,21 @@ class Alone:
 
     def key(self, work: Work) -> object:
         """All options must be equal."""
-        return work.translator.decoding(work.options.beams), work.options.scores
+        return work.translator.decoding(work.options.beams), work.options.scores, work.options.glossary
 
     def run(self, works: Sequence[Work]) -> list[list[Translation]]:
         """See `Engine`; it gives no alternatives."""
         first = works[0]
         translator, guard = first.translator, first.translator.guard()
-        readings = translator.read([line for work in works for line in work.lines], guard)
-        decoding = translator.decoding(first.options.beams)
-        found = iter(translator.translated(readings, guard, decoding, scores=first.options.scores))
-        return [[next(found) for _ in work.lines] for work in works]
+        lines, terms = [line for work in works for line in work.lines], _terminology(first, guard)
+        readings, decoding = translator.read(lines, guard), translator.decoding(first.options.beams)
+        found = translator.translated(readings, guard, decoding, scores=first.options.scores, terms=terms)
+        each = iter(with_uses(lines, found, terms))
+        return [[next(each) for _ in work.lines] for work in works]
+
+
+def _terminology(work: Work, guard: Guard) -> Terminology | None:
+    return work.translator.terminology(work.options.glossary, guard)
 
 
 def for_pair(loaded: LoadedModel, source: str, target: str) -> LoadedModel:
