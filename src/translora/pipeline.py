@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -21,7 +22,7 @@ from translora.data.given import given_corpus, given_source
 from translora.data.pairs import Corpus
 from translora.data.placeholders import text_tokens
 from translora.data.splits import Splits, read_splits
-from translora.data.tokens import TokenisedCorpus, tokenise
+from translora.data.tokens import TokenisedCorpus
 from translora.errors import DataError, NotFiniteError
 from translora.io import console
 from translora.io.files import atomic_folder, one_line, write_json, write_lines, write_text
@@ -42,18 +43,20 @@ from translora.report.terminal import show_memory, show_start
 from translora.runs.card import model_card
 from translora.runs.folder import Run
 from translora.runs.lifecycle import at_work_in, begin_run, find_run, keep_others
-from translora.runs.summary import Summary
+from translora.runs.summary import Shortened, Summary
 from translora.scoring.metrics import Scores, evaluate, require_tokenizer
 from translora.scoring.significance import compared_scores, paired_test
 from translora.training import canary
-from translora.training.checkpoint import Checkpoints, TrainingState
+from translora.training.checkpoint import Checkpoints, TrainingState, numbered_folders
+from translora.training.duration import Prepared, cut_to, say_duration
+from translora.training.examples import tokenised, training_examples
+from translora.training.initial import begin_from_gradient, initial_bytes
 from translora.training.loop import fit
 from translora.training.memory import Preflight, check_memory
 from translora.training.optimizer import build_optimizer
 from translora.training.plan import Plan
-from translora.training.protection import ProtectedPairs, marks_protector, protect_pairs
 from translora.training.step import Stepper
-from translora.training.terminology import training_glossary, with_terms
+from translora.training.terminology import training_glossary
 from translora.training.tracking import Journal, TensorBoard, Tracker
 from translora.training.validation import translate_merged, validate
 from translora.translation.decode import Translation, cut_lines, say_cut
@@ -72,6 +75,7 @@ def train(
     score: bool = True,
     trackers: Sequence[Tracker] = (),
     quiet: bool = False,
+    estimate: bool = False,
 ) -> Run:
     """Do the whole job that `config` (or the recipe of that path or name) describes and return its run folder.
 
@@ -81,8 +85,9 @@ def train(
 
     Continues where an earlier, interrupted call with the same configuration stopped; a finished run is returned as it
     is. `overwrite` deletes an earlier run in the folder first. Without `score` the job ends when the model is trained;
-    a later call translates and scores the test pairs. `trackers` get each step's figures. Progress and notices go to
-    standard error, unless `quiet`. The global random state is left as it was.
+    a later call translates and scores the test pairs. `trackers` get each step's figures. `estimate` says before the
+    first step how long the run takes, as `config.minutes` does. Progress and notices go to standard error, unless
+    `quiet`. The global random state is left as it was.
 
     Raises a `TransloraError` for whatever the user can mend.
     """
@@ -100,7 +105,7 @@ def train(
             return run
         require_tokenizer(config.target)
         with at_work_in(run), _own_randomness(config):
-            _train(_Job(config, run, given, overwrite, score, trackers))
+            _train(_Job(config, run, given, overwrite, score, trackers, estimate))
     return run
 
 
@@ -114,6 +119,8 @@ class _Job:
     overwrite: bool
     score: bool
     trackers: Sequence[Tracker]
+    estimate: bool
+    started: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -126,8 +133,10 @@ class _Ready:
     parameters: ParameterCount
     unknown: UnknownCharacters
     needs: Preflight
-    glossary: Glossary | None
+    glossary: Glossary | None = None
     """The terms whose translations are in the sources, where the recipe asks for that."""
+    shortened: Shortened | None = None
+    """What was cut to fit `config.minutes`."""
 
     def inputs(self, base: str) -> dict[str, str]:
         """The hashes of all that the run is made from; `base` is the model's."""
@@ -163,9 +172,14 @@ def _train(job: _Job) -> None:
     trackers = [*job.trackers, *([TensorBoard(run.tensorboard)] if config.training.tensorboard else [])]
     ready = _prepared(job)
     base = base_hash(config)
+    cut = _shortened(job, ready)
     begin_run(run, config, ready.inputs(base), job.overwrite)
     if ready.glossary:
         write_terms(run.terms, ready.glossary.terms)
+    if cut:
+        write_json(run.shortened_file, asdict(cut))
+        config, splits = cut_to(cut, config, ready.splits)
+        ready = replace(ready, splits=splits, shortened=cut)
     if _has_initial(config) and not run.initial_adapter.exists():
         with atomic_folder(run.initial_adapter) as folder:
             save_adapter(ready.model.model, folder, base)
@@ -201,9 +215,22 @@ def _prepared(job: _Job) -> _Ready:
     _run_canary(model, splits, config)
     glossary = training_glossary(config, splits.train)
     examples = training_examples(model, splits.train, config, glossary)
-    needs = check_memory(model, examples, config.method, config.training, config.decoding)
+    initial = initial_bytes(model.model) if _begins_from_gradient(config) else 0
+    needs = check_memory(model, examples, config.method, config.training, config.decoding, initial)
     show_memory(needs, config)
     return _Ready(model, splits, examples, parameters, unknown, needs, glossary)
+
+
+def _shortened(job: _Job, ready: _Ready) -> Shortened | None:
+    """Say how long the run takes, where that is asked for; returns what of it fits `config.minutes`, if it is set."""
+    config, splits, run = job.config, ready.splits, None if job.overwrite else job.run
+    before = run.shortened if run else None
+    if config.method == "none" or not (job.estimate or config.minutes):
+        return before
+    if before:  # it was decided when the run began
+        config, splits = cut_to(before, replace(config, minutes=0.0), splits)
+    prepared = Prepared(ready.model, ready.examples, splits, config, ready.needs.batch_tokens, job.score)
+    return say_duration(prepared, run, job.started) or before
 
 
 def _run_canary(model: LoadedModel, splits: Splits, config: Config) -> None:
@@ -232,41 +259,6 @@ def make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
     return count_parameters(translator.model)
 
 
-def tokenised(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
-    """The pairs of `corpus` as token ids for the model, each side at most `data.max_tokens` long."""
-    corpus = _marked(translator, corpus, config).corpus
-    return tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
-
-
-def training_examples(
-    translator: LoadedModel, corpus: Corpus, config: Config, glossary: Glossary | None = None
-) -> TokenisedCorpus:
-    """The training examples of `corpus`, followed by their reverse with `data.both_directions`.
-
-    With `glossary` the translations of terms are in the sources of some, but not in those of the reverse.
-    """
-    made = _marked(translator, corpus, config)
-    if config.data.placeholders == "protect":
-        console.notice(
-            f"data: placeholders of {made.protected:,} training pairs are marks; {made.left:,} pairs whose sides hold "
-            f"other ones stay as they are"
-        )
-    corpus = made.corpus
-    termed = corpus if glossary is None else with_terms(corpus, glossary, translator.tokenizer, config)
-    examples = tokenise(termed, translator.tokenizer, translator.prompt, config.data.max_tokens)
-    if config.data.both_directions:
-        with translator.reversed(config.source, config.target) as prompt:
-            examples += tokenise(corpus.reversed(), translator.tokenizer, prompt, config.data.max_tokens)
-    return examples
-
-
-def _marked(translator: LoadedModel, corpus: Corpus, config: Config) -> ProtectedPairs:
-    """The pairs with marks for their placeholders, where the recipe asks for them."""
-    if config.data.placeholders != "protect":
-        return ProtectedPairs(corpus, 0, 0)
-    return protect_pairs(corpus, marks_protector(translator.tokenizer, config.model, bool(config.data.glossary)))
-
-
 def make_stepper(translator: LoadedModel, examples: TokenisedCorpus, config: Config, batch_tokens: int) -> Stepper:
     """A stepper over `examples` that computes at most `batch_tokens` padded tokens at a time."""
     optimizer = build_optimizer(translator.model, config.training, config.lora.b_rate)
@@ -285,11 +277,15 @@ def train_model(
     scored = splits.validation.head(training.validation_pairs or len(splits.validation))
     greedy = replace(config, decoding=replace(config.decoding, beams=1))
     translate = partial(_translated, stepper.translator, greedy, "validate")
+    plan = Plan(examples.source_lengths, examples.target_lengths, training, config.seed)
     with Journal(run.metrics, trackers) as journal:
         try:
+            if _begins_from_gradient(config) and not numbered_folders(run.checkpoints, "step"):
+                console.notice(f"lora: A is set from the gradient of {config.lora.init_steps} steps")
+                begin_from_gradient(stepper, plan, config.lora.init_steps)
             return fit(
                 stepper,
-                Plan(examples.source_lengths, examples.target_lengths, training, config.seed),
+                plan,
                 Checkpoints(run.checkpoints, training.save_every),
                 lambda: validate(stepper.translator, held_out, scored, translate, config.target, stepper.budget),
                 journal,
@@ -321,6 +317,10 @@ def _write_pages(run: Run) -> None:
         folder = run.trained_weights
         write_text(folder / "README.md", model_card(run.config, folder == run.adapter, run))
     write_report(run)
+
+
+def _begins_from_gradient(config: Config) -> bool:
+    return config.method == "lora" and config.lora.init == "gradient"
 
 
 def _has_initial(config: Config) -> bool:
@@ -380,6 +380,7 @@ def _summary(config: Config, run: Run, ready: _Ready, state: TrainingState) -> S
         truncated_targets=ready.examples.truncated_targets,
         cut_before=cut["before"],
         cut_after=cut["after"] if "after" in run.labels else cut["before"],
+        shortened=ready.shortened,
         best_step=state.best_step,
         train_seconds=state.seconds,
         pairs_per_second=state.pairs / state.seconds if state.seconds else None,

@@ -52,6 +52,7 @@ _WRITTEN = (
     "translations/before.txt",
     "translations/after.txt",
     "translations/cut.json",
+    "shortened.json",
     "inputs.json",
     "config.yaml",
     "translora-run.json",

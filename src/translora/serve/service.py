@@ -23,7 +23,7 @@ from translora.serve.models import Models, Pair, Served
 from translora.serve.refusals import GONE, RefusalError
 from translora.serve.texts import Piece, lines_of, nodes_of, restored
 from translora.translation.decode import Translation
-from translora.translation.tally import TermTally
+from translora.translation.tally import together
 from translora.translation.terms import TermUse
 
 Result = TypeVar("Result")
@@ -199,10 +199,8 @@ def _translated(pieces: Sequence[Piece], lines: Sequence[Translation], options: 
     for number in range(most):
         chosen = [[line, *line.alternatives][min(number + 1, len(line.alternatives))].text for line in lines]
         others.append(restored(pieces, iter(chosen)))
-    tally = TermTally()
-    for line in lines:
-        tally.add("", line.terms)
-    return Translated(text, score, any(line.cut for line in lines), tuple(others), tuple(tally.used.values()))
+    terms = together(use for line in lines for use in line.terms)
+    return Translated(text, score, any(line.cut for line in lines), tuple(others), terms)
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:

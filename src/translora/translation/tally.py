@@ -7,12 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from translora.io import console
-from translora.translation.decode import Translation
 from translora.translation.terms import Term, TermUse
 
 _SHOWN = 8
 _PLACES = 20
 """Places that are kept of each term."""
+
+
+def together(uses: Iterable[TermUse]) -> tuple[TermUse, ...]:
+    """The uses of each term as one."""
+    found = dict[Term, TermUse]()
+    for use in uses:
+        before = found.get(use.term, TermUse(use.term, 0, 0))
+        found[use.term] = TermUse(use.term, before.occurred + use.occurred, before.honoured + use.honoured)
+    return tuple(found.values())
 
 
 @dataclass
@@ -26,16 +34,10 @@ class TermTally:
     def add(self, place: str, uses: Iterable[TermUse]) -> None:
         """The terms of the text at `place`."""
         for use in uses:
-            before = self.used.get(use.term, TermUse(use.term, 0, 0))
-            self.used[use.term] = TermUse(use.term, before.occurred + use.occurred, before.honoured + use.honoured)
+            (self.used[use.term],) = together([self.used.get(use.term, TermUse(use.term, 0, 0)), use])
             found = self.places.setdefault(use.term, [])
             if use.missed and len(found) < _PLACES:
                 found.append(place)
-
-    def add_lines(self, file: str, before: int, found: Iterable[Translation]) -> None:
-        """The terms of the lines of `file` that follow its first `before`, by their translations."""
-        for number, one in enumerate(found, before + 1):
-            self.add(f"{file}:{number}" if file else f"line {number}", one.terms)
 
     @property
     def occurred(self) -> int:
@@ -58,13 +60,7 @@ class TermTally:
             "occurred": self.occurred,
             "honoured": self.honoured,
             "terms": [
-                {
-                    "source": use.term.source[0],
-                    "target": use.term.target[0],
-                    "occurred": use.occurred,
-                    "honoured": use.honoured,
-                    "missed_at": self.places[use.term],
-                }
+                {**use.as_dict(), "missed_at": self.places[use.term]}
                 for use in sorted(self.used.values(), key=lambda use: (-use.missed, -use.occurred))
             ],
         }

@@ -73,6 +73,13 @@ class TermUse:
         """How many it has not."""
         return self.occurred - self.honoured
 
+    def as_dict(self) -> dict[str, str | int]:
+        """The counts, for JSON."""
+        return {
+            "source": self.term.source[0], "target": self.term.target[0],
+            "occurred": self.occurred, "honoured": self.honoured,
+        }  # fmt: skip
+
 
 class Match(NamedTuple):
     """A term in a text."""

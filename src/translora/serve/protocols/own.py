@@ -109,10 +109,7 @@ async def translate(request: Request, asked: TranslateRequest) -> TranslateAnswe
 
 
 def _answered(one: Done) -> Translated:
-    terms = [
-        TermCount(source=use.term.source[0], target=use.term.target[0], occurred=use.occurred, honoured=use.honoured)
-        for use in one.terms
-    ]
+    terms = [TermCount.model_validate(use.as_dict()) for use in one.terms]
     return Translated(text=one.text, score=one.score, cut=one.cut, alternatives=list(one.alternatives), terms=terms)
 
 
