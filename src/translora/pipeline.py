@@ -22,7 +22,7 @@ from translora.data.given import given_corpus, given_source
 from translora.data.pairs import Corpus
 from translora.data.placeholders import text_tokens
 from translora.data.splits import Splits, read_splits
-from translora.data.tokens import TokenisedCorpus, tokenise
+from translora.data.tokens import TokenisedCorpus
 from translora.errors import DataError, NotFiniteError
 from translora.io import console
 from translora.io.files import atomic_folder, one_line, write_json, write_lines, write_text
@@ -49,17 +49,20 @@ from translora.scoring.significance import compared_scores, paired_test
 from translora.training import canary
 from translora.training.checkpoint import Checkpoints, TrainingState, numbered_folders
 from translora.training.duration import Prepared, cut_to, say_duration
+from translora.training.examples import tokenised, training_examples
 from translora.training.initial import begin_from_gradient, initial_bytes
 from translora.training.loop import fit
 from translora.training.memory import Preflight, check_memory
 from translora.training.optimizer import build_optimizer
 from translora.training.plan import Plan
-from translora.training.protection import ProtectedPairs, marks_protector, protect_pairs
 from translora.training.step import Stepper
+from translora.training.terminology import training_glossary
 from translora.training.tracking import Journal, TensorBoard, Tracker
 from translora.training.validation import translate_merged, validate
 from translora.translation.decode import Translation, cut_lines, say_cut
+from translora.translation.glossary import write_terms
 from translora.translation.kept import Guard
+from translora.translation.terms import Glossary
 
 
 def train(
@@ -130,8 +133,15 @@ class _Ready:
     parameters: ParameterCount
     unknown: UnknownCharacters
     needs: Preflight
+    glossary: Glossary | None = None
+    """The terms whose translations are in the sources, where the recipe asks for that."""
     shortened: Shortened | None = None
     """What was cut to fit `config.minutes`."""
+
+    def inputs(self, base: str) -> dict[str, str]:
+        """The hashes of all that the run is made from; `base` is the model's."""
+        terms = {"glossary": self.glossary.content_hash()} if self.glossary else {}
+        return {"base model": base, **self.splits.hashes(), **terms}
 
 
 def _with_given(config: Config, given: Mapping[str, Any]) -> tuple[Config, dict[str, Corpus]]:
@@ -163,7 +173,9 @@ def _train(job: _Job) -> None:
     ready = _prepared(job)
     base = base_hash(config)
     cut = _shortened(job, ready)
-    begin_run(run, config, {"base model": base, **ready.splits.hashes()}, job.overwrite)
+    begin_run(run, config, ready.inputs(base), job.overwrite)
+    if ready.glossary:
+        write_terms(run.terms, ready.glossary.terms)
     if cut:
         write_json(run.shortened_file, asdict(cut))
         config, splits = cut_to(cut, config, ready.splits)
@@ -201,11 +213,12 @@ def _prepared(job: _Job) -> _Ready:
     if unknown.pairs:
         console.notice(f"data: {unknown.told(config.model)}")
     _run_canary(model, splits, config)
-    examples = training_examples(model, splits.train, config)
+    glossary = training_glossary(config, splits.train)
+    examples = training_examples(model, splits.train, config, glossary)
     initial = initial_bytes(model.model) if _begins_from_gradient(config) else 0
     needs = check_memory(model, examples, config.method, config.training, config.decoding, initial)
     show_memory(needs, config)
-    return _Ready(model, splits, examples, parameters, unknown, needs)
+    return _Ready(model, splits, examples, parameters, unknown, needs, glossary)
 
 
 def _shortened(job: _Job, ready: _Ready) -> Shortened | None:
@@ -244,35 +257,6 @@ def make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
     if config.training.gradient_checkpointing:
         checkpoint_activations(translator.model)
     return count_parameters(translator.model)
-
-
-def tokenised(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
-    """The pairs of `corpus` as token ids for the model, each side at most `data.max_tokens` long."""
-    corpus = _marked(translator, corpus, config).corpus
-    return tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
-
-
-def training_examples(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
-    """The training examples of `corpus`, followed by their reverse with `data.both_directions`."""
-    made = _marked(translator, corpus, config)
-    if config.data.placeholders == "protect":
-        console.notice(
-            f"data: placeholders of {made.protected:,} training pairs are marks; {made.left:,} pairs whose sides hold "
-            f"other ones stay as they are"
-        )
-    corpus = made.corpus
-    examples = tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
-    if config.data.both_directions:
-        with translator.reversed(config.source, config.target) as prompt:
-            examples += tokenise(corpus.reversed(), translator.tokenizer, prompt, config.data.max_tokens)
-    return examples
-
-
-def _marked(translator: LoadedModel, corpus: Corpus, config: Config) -> ProtectedPairs:
-    """The pairs with marks for their placeholders, where the recipe asks for them."""
-    if config.data.placeholders != "protect":
-        return ProtectedPairs(corpus, 0, 0)
-    return protect_pairs(corpus, marks_protector(translator.tokenizer, config.model))
 
 
 def make_stepper(translator: LoadedModel, examples: TokenisedCorpus, config: Config, batch_tokens: int) -> Stepper:
@@ -347,7 +331,8 @@ def _has_initial(config: Config) -> bool:
 def _translated(translator: LoadedModel, config: Config, label: str, lines: list[str]) -> list[Translation]:
     """Translate `lines`, with protection where training has it."""
     protects = config.data.placeholders == "protect"
-    guard = Guard(translator.tokenizer, config.source) if protects else None
+    terms = bool(config.data.glossary)
+    guard = Guard(translator.tokenizer, config.source, terms=terms) if protects else None
     return translate_merged(translator, lines, config.decoding, label, guard)
 
 

@@ -131,6 +131,11 @@ class DataConfig:
     placeholders: Literal["keep", "protect"] = "keep"
     """`protect` puts the model's own pieces in place of placeholders and tags that both sides of a pair hold, so that
     it learns to place them, and scores with protection; `keep` leaves texts as they are."""
+    glossary: Text = ""
+    """A glossary (TSV, CSV or TBX), or `auto`, which makes a list of terms from the training pairs: the translations of
+    terms are written into the sources, so that a model learns to follow `translate --glossary`. Not given: none are."""
+    glossary_share: Share = 0.5
+    """The share of the training pairs that hold a term whose sources have the translation written into them."""
 
 
 @section("lora.ranks")

@@ -207,6 +207,7 @@ def _marker(request: Request, config: Config, loaded: LoadedModel) -> Marker:
         prompt=loaded.prompt,
         base=config.model,
         decoding=dataclasses.asdict(config.decoding),
+        glossary=config.data.glossary,
     )
 
 

@@ -27,6 +27,7 @@ from translora.models.t5.decode import Decoder, UnknownLayerError, cache_shape, 
 from translora.translation.choices import Rules
 from translora.translation.generate import Generated, generate, start_token
 from translora.translation.search import Hypothesis, Line, search
+from translora.translation.terms import TermUse
 
 _SPARE_TOKENS = 10
 _MOST_ROWS = 128
@@ -61,6 +62,8 @@ class Translation:
     """How what must survive did: with nothing but it in the text (`copied`), by the model, by a wider search or one
     sentence at a time (`retry`), or by translating the text between apart (`repair`); empty for a text that holds
     nothing of the kind."""
+    terms: tuple[TermUse, ...] = ()
+    """The terms of a glossary that the text has, and how many of them the translation honours."""
     origin: Literal["model", "memory"] = "model"
     """Whether the model translated the text, or a translation memory had it."""
 
