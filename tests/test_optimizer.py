@@ -17,7 +17,7 @@ def test_schedules(schedule, rates):
     assert [rate_at(step, 6, config) for step in range(6)] == pytest.approx(rates, abs=1e-6)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
+@pytest.mark.parametrize("optimizer", ["adamw", "adafactor", "adamw8bit", "paged_adamw", "paged_adamw8bit"])
 @pytest.mark.parametrize("scale", [False, True])
 def test_optimisers_go_downhill(optimizer, scale):
     torch.manual_seed(0)

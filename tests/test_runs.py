@@ -23,7 +23,8 @@ OTHER = {
     "data.cleaning.language": "drop", "lora.init": "pissa", "lora.targets": "q", "training.batch_tokens": 123,
     "training.optimizer": "adafactor", "training.schedule": "cosine", "training.freeze": ["encoder"],
     "training.save_every": 3, "lora.also_train": ["norms"], "training.canary": "skip", "init": "random",
-    "dtype": "bfloat16", "fast": "off", "device": "cpu", "method": "full", "data.placeholders": "protect",
+    "dtype": "bfloat16", "fast": "off", "device": "cpu", "quantise": "nf4", "method": "full",
+    "data.placeholders": "protect",
 }  # fmt: skip
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -42,11 +43,12 @@ from translora.report.terminal import show_memory, show_start
 from translora.runs.card import model_card
 from translora.runs.folder import Run
 from translora.runs.lifecycle import at_work_in, begin_run, find_run, keep_others
-from translora.runs.summary import Summary
+from translora.runs.summary import Shortened, Summary
 from translora.scoring.metrics import Scores, evaluate, require_tokenizer
 from translora.scoring.significance import compared_scores, paired_test
 from translora.training import canary
 from translora.training.checkpoint import Checkpoints, TrainingState, numbered_folders
+from translora.training.duration import Prepared, cut_to, say_duration
 from translora.training.initial import begin_from_gradient, initial_bytes
 from translora.training.loop import fit
 from translora.training.memory import Preflight, check_memory
@@ -70,6 +72,7 @@ def train(
     score: bool = True,
     trackers: Sequence[Tracker] = (),
     quiet: bool = False,
+    estimate: bool = False,
 ) -> Run:
     """Do the whole job that `config` (or the recipe of that path or name) describes and return its run folder.
 
@@ -79,8 +82,9 @@ def train(
 
     Continues where an earlier, interrupted call with the same configuration stopped; a finished run is returned as it
     is. `overwrite` deletes an earlier run in the folder first. Without `score` the job ends when the model is trained;
-    a later call translates and scores the test pairs. `trackers` get each step's figures. Progress and notices go to
-    standard error, unless `quiet`. The global random state is left as it was.
+    a later call translates and scores the test pairs. `trackers` get each step's figures. `estimate` says before the
+    first step how long the run takes, as `config.minutes` does. Progress and notices go to standard error, unless
+    `quiet`. The global random state is left as it was.
 
     Raises a `TransloraError` for whatever the user can mend.
     """
@@ -98,7 +102,7 @@ def train(
             return run
         require_tokenizer(config.target)
         with at_work_in(run), _own_randomness(config):
-            _train(_Job(config, run, given, overwrite, score, trackers))
+            _train(_Job(config, run, given, overwrite, score, trackers, estimate))
     return run
 
 
@@ -112,6 +116,8 @@ class _Job:
     overwrite: bool
     score: bool
     trackers: Sequence[Tracker]
+    estimate: bool
+    started: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,8 @@ class _Ready:
     parameters: ParameterCount
     unknown: UnknownCharacters
     needs: Preflight
+    shortened: Shortened | None = None
+    """What was cut to fit `config.minutes`."""
 
 
 def _with_given(config: Config, given: Mapping[str, Any]) -> tuple[Config, dict[str, Corpus]]:
@@ -154,7 +162,12 @@ def _train(job: _Job) -> None:
     trackers = [*job.trackers, *([TensorBoard(run.tensorboard)] if config.training.tensorboard else [])]
     ready = _prepared(job)
     base = base_hash(config)
+    cut = _shortened(job, ready)
     begin_run(run, config, {"base model": base, **ready.splits.hashes()}, job.overwrite)
+    if cut:
+        write_json(run.shortened_file, asdict(cut))
+        config, splits = cut_to(cut, config, ready.splits)
+        ready = replace(ready, splits=splits, shortened=cut)
     if _has_initial(config) and not run.initial_adapter.exists():
         with atomic_folder(run.initial_adapter) as folder:
             save_adapter(ready.model.model, folder, base)
@@ -193,6 +206,18 @@ def _prepared(job: _Job) -> _Ready:
     needs = check_memory(model, examples, config.method, config.training, config.decoding, initial)
     show_memory(needs, config)
     return _Ready(model, splits, examples, parameters, unknown, needs)
+
+
+def _shortened(job: _Job, ready: _Ready) -> Shortened | None:
+    """Say how long the run takes, where that is asked for; returns what of it fits `config.minutes`, if it is set."""
+    config, splits, run = job.config, ready.splits, None if job.overwrite else job.run
+    before = run.shortened if run else None
+    if config.method == "none" or not (job.estimate or config.minutes):
+        return before
+    if before:  # it was decided when the run began
+        config, splits = cut_to(before, replace(config, minutes=0.0), splits)
+    prepared = Prepared(ready.model, ready.examples, splits, config, ready.needs.batch_tokens, job.score)
+    return say_duration(prepared, run, job.started) or before
 
 
 def _run_canary(model: LoadedModel, splits: Splits, config: Config) -> None:
@@ -370,6 +395,7 @@ def _summary(config: Config, run: Run, ready: _Ready, state: TrainingState) -> S
         truncated_targets=ready.examples.truncated_targets,
         cut_before=cut["before"],
         cut_after=cut["after"] if "after" in run.labels else cut["before"],
+        shortened=ready.shortened,
         best_step=state.best_step,
         train_seconds=state.seconds,
         pairs_per_second=state.pairs / state.seconds if state.seconds else None,

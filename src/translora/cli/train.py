@@ -7,6 +7,9 @@ import argparse
 from translora.cli.arguments import Commands, FieldsHelp, Parser, add_command
 from translora.errors import ConfigError
 
+_REVERSE = ("--source=en", "--target=de", "--output=runs/demo-reverse")
+"""The demo's flags for the other direction; those that the user gives win."""
+
 
 def add_train(commands: Commands[Parser]) -> None:
     """`train`."""
@@ -14,6 +17,7 @@ def add_train(commands: Commands[Parser]) -> None:
     parser.add_argument("recipe", nargs="?", default="", help="a YAML file, or the name of a packaged recipe")
     parser.add_argument("--overwrite", action="store_true", help="delete the run in the folder first")
     parser.add_argument("--train-only", action="store_true", help="end when the model is trained, without scores")
+    parser.set_defaults(demo=False, reverse=False)
 
 
 def add_demo(commands: Commands[Parser]) -> None:
@@ -21,7 +25,8 @@ def add_demo(commands: Commands[Parser]) -> None:
     summary = "train the embedded model on the embedded corpus, offline, and score it"
     parser = add_command(commands, "demo", run, summary, FieldsHelp)
     parser.add_argument("--overwrite", action="store_true", help="delete an earlier demo run first")
-    parser.set_defaults(recipe="demo", train_only=False)
+    parser.add_argument("--reverse", action="store_true", help="English to German, into runs/demo-reverse")
+    parser.set_defaults(recipe="demo", train_only=False, demo=True)
 
 
 def run(arguments: argparse.Namespace, flags: list[str]) -> None:
@@ -30,11 +35,11 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
 
     if not arguments.recipe:
         raise ConfigError("train: no recipe: give a YAML file, or the name of a packaged one such as demo")
-    config = load_config(arguments.recipe, flags)
+    config = load_config(arguments.recipe, [*(_REVERSE if arguments.reverse else ()), *flags])
 
     from translora.pipeline import train
 
-    done = train(config, overwrite=arguments.overwrite, score=not arguments.train_only)
+    done = train(config, overwrite=arguments.overwrite, score=not arguments.train_only, estimate=arguments.demo)
     if done.finished:
         from translora.report.terminal import show_end
 

@@ -39,11 +39,11 @@ class SourceConfig:
     """A file, a folder saved by `datasets`, the name of a data set on the hub, or `mini` (the embedded corpus)."""
     target_path: Place = ""
     """The file of target lines, where source and target lie in two aligned text files."""
-    format: Literal["auto", "tsv", "csv", "json", "jsonl", "parquet", "text", "tmx", "sgm", "folder", "hub", "mini"] = (
-        "auto"
-    )
-    """The file format; `auto` goes by the name (.tsv, .csv, .json, .jsonl, .parquet, .tmx, each also .gz or .zst), and
-    takes WMT's SGM and XML (`sgm`) for what they are by their root."""
+    format: Literal[
+        "auto", "tsv", "csv", "json", "jsonl", "parquet", "text", "tmx", "po", "xliff", "sgm", "folder", "hub", "mini"
+    ] = "auto"
+    """The file format; `auto` goes by the name (.tsv, .csv, .json, .jsonl, .parquet, .tmx, .po, .xlf, .xliff,
+    .sdlxliff, each also .gz or .zst), and takes WMT's SGM and XML (`sgm`) for what they are by their root."""
     name: Text = ""
     """The configuration of a hub data set, such as `de-en`."""
     split: Text = ""
@@ -55,6 +55,9 @@ class SourceConfig:
     """What separates the cells of a CSV or TSV file; by default what the file itself shows."""
     header: Literal["auto", "yes", "no"] = "auto"
     """Whether the first row names the columns; `auto` takes it for a header where it names the two languages."""
+    codes: Literal["drop", "keep"] = "drop"
+    """Inline codes of TMX and XLIFF: dropped, or kept as the tags that documents have (`<g id="1">`, `<x id="2"/>`),
+    from which `data.placeholders: protect` learns to place them."""
     limit: Count = 0
     """Read at most this many pairs; 0 reads all."""
 
@@ -214,8 +217,9 @@ class TrainingConfig:
     step_tokens: Count = 0
     """Real target tokens to one optimiser step, at most. Where this and step_pairs are 0, a step is one batch of
     batch_tokens (of 4096 for `auto`)."""
-    optimizer: Literal["adamw", "adafactor"] = "adamw"
-    """AdamW, or Adafactor (a fraction of its memory)."""
+    optimizer: Literal["adamw", "adafactor", "adamw8bit", "paged_adamw", "paged_adamw8bit"] = "adamw"
+    """AdamW, or Adafactor (a fraction of its memory); by bitsandbytes AdamW with its state in 8 bits, or paged to the
+    main memory where a GPU has none left, or both."""
     learning_rate: Rate = 5e-4
     """The peak rate."""
     scale_parameter: Switch = False
@@ -294,6 +298,9 @@ class Config:
     fast: Literal["auto", "off"] = "auto"
     """`auto` trains and translates by translora's own forward and backward pass, decoder and search where it knows the
     model, `off` by the model's own and transformers' `generate`."""
+    quantise: Literal["off", "int8", "nf4"] = "off"
+    """Hold the frozen base in 8 or 4 bits while an adapter is trained (QLoRA, Dettmers et al. 2023, arXiv:2305.14314),
+    by bitsandbytes; translating and exporting take the base in full precision again."""
     device: Text = "auto"
     """`cpu`, `cuda`, `mps`, ...; `auto` takes the fastest there is."""
     method: Literal["lora", "full", "none"] = "lora"
@@ -312,6 +319,9 @@ class Config:
     """The translation."""
     seed: Seed = 1
     """Everything random follows from it."""
+    minutes: Amount = 0.0
+    """Make the run fit this many minutes on this machine, as measured before its first step: fewer steps, and where
+    these do not suffice, fewer validation and test pairs. What is cut is said, and noted in the summary; 0: nothing."""
     output: Required = "runs/translora"
     """The run folder."""
 
@@ -331,12 +341,33 @@ class Config:
         return self
 
     @model_validator(mode="after")
+    def _check_minutes(self) -> Config:
+        if self.minutes and self.method == "none":
+            raise ValueError("minutes shortens training, and method none does not train: leave one of them out")
+        return self
+
+    @model_validator(mode="after")
     def _check_init(self) -> Config:
         if self.init == "random" and self.method != "full":
             raise ValueError(
                 f"init random goes with method full, not {self.method}: random weights are saved only where all are "
                 f"trained: set method: full, or init: pretrained"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_quantise(self) -> Config:
+        if self.quantise != "off":
+            if self.method == "full" or self.init == "random":
+                raise ValueError(
+                    f"quantise {self.quantise}: quantised weights cannot be trained: use method: lora, or quantise: off"
+                )
+            lora = self.lora
+            if self.method == "lora" and (lora.init != "zero" or lora.dora or lora.scale_by_weight):
+                raise ValueError(
+                    f"quantise {self.quantise}: lora.init {lora.init}, dora and scale_by_weight need the weights in "
+                    f"full: use lora.init: zero without the other two, or quantise: off"
+                )
         return self
 
 

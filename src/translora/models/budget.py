@@ -108,10 +108,19 @@ class Budget:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                if self.tokens < 2 * _LEAST_TOKENS:
-                    raise OutOfMemoryError("out of memory even with one pair at a time") from error
-            self.tokens //= 2
-            console.notice(f"out of memory: goes on with {self.tokens:,} padded tokens at a time")
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+                self.halve(error)
+            free_unused()
+
+    def halve(self, error: BaseException) -> None:
+        """Compute half as many tokens at a time; raises `OutOfMemoryError` where that leaves less than a pair."""
+        if self.tokens < 2 * _LEAST_TOKENS:
+            raise OutOfMemoryError("out of memory even with one pair at a time") from error
+        self.tokens //= 2
+        console.notice(f"out of memory: goes on with {self.tokens:,} padded tokens at a time")
+
+
+def free_unused() -> None:
+    """Give back what no tensor uses any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

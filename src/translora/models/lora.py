@@ -15,10 +15,11 @@ from peft.tuners.lora import LoraLayer
 from transformers import PreTrainedModel
 
 from translora.config import LoraConfig, RanksConfig
-from translora.errors import ConfigError
+from translora.errors import ConfigError, ModelError
 from translora.models.families import lora_targets
 from translora.models.kinds import EMBEDDINGS, kind_of
 from translora.models.load import quiet_transformers
+from translora.models.quantise import is_quantised, numbers
 from translora.models.tied import same_after_merge, tie
 
 
@@ -38,7 +39,7 @@ class ParameterCount:
 def count_parameters(model: torch.nn.Module) -> ParameterCount:
     """Count the parameters of `model`, adapters included."""
     parameters = list(model.parameters())
-    return ParameterCount(sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad))
+    return ParameterCount(sum(map(numbers, parameters)), sum(p.numel() for p in parameters if p.requires_grad))
 
 
 def adaptable_layers(model: torch.nn.Module) -> Collection[str]:
@@ -180,9 +181,16 @@ def merged(model: PreTrainedModel) -> PreTrainedModel:
     An adapted embedding or head first gets its own copy of the layer. Merged into tied weights, its adapter would
     change the other layers too (peft#2018); after a resize, the embeddings of T5 are one layer under three names.
     Layers that were one weight and whose adapters are equal are one weight again afterwards.
+
+    Raises `ModelError` for a quantised base, whose weights would be rounded again.
     """
     if not isinstance(model, PeftModel):
         return model
+    if is_quantised(model.get_base_model()):
+        raise ModelError(
+            "merging an adapter into quantised weights would round it away: load the run for translating, or export "
+            "it, which both take the base in full precision"
+        )
     tied, flag = same_after_merge(model.get_base_model()), model.config.tie_word_embeddings
     for name, module in model.named_modules():
         if isinstance(module, LoraLayer) and name.endswith(EMBEDDINGS):

@@ -98,6 +98,8 @@ def show_end(run: Run) -> None:
             f"{summary.train_seconds:.0f} s of training, "
             f"peak memory {summary.peak_memory_bytes / 2**30:.2f} GiB\n"
         )
+    if summary.shortened:
+        console.results.print(f"This run was {summary.shortened.words}.\n", soft_wrap=True)
     _show_scores(summary, run.config.decoding.search)
     _show_examples(run)
     console.results.print(f"run folder: {run.folder}, report: {run.report}", soft_wrap=True)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from translora.data.batching import Ints
+from translora.models.quantise import numbers
 from translora.models.t5.attention import attention
 from translora.models.t5.cache import Cache, Shape
 from translora.models.t5.forward import StackBias, scales_output
@@ -230,8 +231,7 @@ def copied_bytes(model: torch.nn.Module, dtype: torch.dtype) -> int:
     named = (pair for block in blocks for pair in block.named_parameters())
     weights = [p for name, p in named if p.dim() == 2 and not left_out.search(name)]
     head: torch.Tensor = base.get_output_embeddings().weight
-    numbers: int = sum(p.numel() for p in weights) + head.numel()
-    return numbers * dtype.itemsize
+    return (sum(map(numbers, weights)) + head.numel()) * dtype.itemsize
 
 
 class _Layer:

@@ -202,7 +202,8 @@ def _probed(module: torch.nn.Module) -> torch.Tensor:
     """The matrix of a linear layer of another kind (DoRA, several adapters), by calling it."""
     base: Any = cast(Any, module).get_base_layer() if hasattr(module, "get_base_layer") else module
     base = getattr(base, "original_module", base)
-    one = torch.eye(int(base.in_features), dtype=base.weight.dtype, device=base.weight.device)
+    dtype = base.weight.dtype if base.weight.is_floating_point() else torch.float32  # quantised
+    one = torch.eye(int(base.in_features), dtype=dtype, device=base.weight.device)
     if bool(module(torch.zeros_like(one[:1])).any()):
         raise UnknownLayerError(f"{type(module).__name__} has a bias")
     return torch.cat([module(rows).detach() for rows in one.split(_PROBED_ROWS)]).t()
