@@ -156,13 +156,8 @@ class LoraConfig:
 
     rank: Positive = 8
     """The rank r of the update B A."""
-    ranks: RanksConfig = RanksConfig()
-    """Other ranks by kind of layer (PEFT's `rank_pattern`)."""
     alpha: Amount = 0.0
     """The update is scaled by alpha / rank; 0 stands for twice the rank."""
-    scale_by_weight: Switch = False
-    """Scale each linear layer's update also by the root mean square of its weight over the mean of all adapted ones
-    (PEFT's `alpha_pattern`), so that layers change in proportion to their size."""
     dropout: Share = 0.0
     """Dropout on the adapter's input."""
     b_rate: Rate = 1.0
@@ -182,6 +177,11 @@ class LoraConfig:
     targets: Text = "q,v"
     """Which layers, with commas: module names, or `attention` (q, k, v, o), `feed-forward`, `all-linear` (both), and
     `embeddings` (the input embeddings and the head: for texts whose words the base has hardly seen)."""
+    ranks: RanksConfig = RanksConfig()
+    """Other ranks by kind of layer (PEFT's `rank_pattern`)."""
+    scale_by_weight: Switch = False
+    """Scale each linear layer's update also by the root mean square of its weight over the mean of all adapted ones
+    (PEFT's `alpha_pattern`), so that layers change in proportion to their size."""
     tie_embeddings: Switch = False
     """Train one adapter for the embeddings, and the head, that are one weight in the base. The file holds a copy for
     each, since PEFT has no other form."""
