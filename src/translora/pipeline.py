@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -15,13 +15,13 @@ from peft import PeftModel
 
 from translora import __version__
 from translora.config import Config, SourceConfig
-from translora.config.load import load_config
+from translora.config.load import leaves, load_config, plain
 from translora.data.characters import UnknownCharacters, unknown_in_pairs
 from translora.data.given import given_corpus, given_source
 from translora.data.pairs import Corpus
 from translora.data.placeholders import text_tokens
 from translora.data.splits import Splits, read_splits
-from translora.data.tokens import TokenisedCorpus, tokenise
+from translora.data.tokens import TokenisedCorpus
 from translora.errors import DataError, NotFiniteError
 from translora.io import console
 from translora.io.files import atomic_folder, one_line, write_json, write_lines, write_text
@@ -47,14 +47,15 @@ from translora.scoring.metrics import Scores, evaluate, require_tokenizer
 from translora.scoring.significance import compared_scores, paired_test
 from translora.training import canary
 from translora.training.checkpoint import Checkpoints, TrainingState
+from translora.training.examples import tokenised, training_examples
 from translora.training.loop import fit
 from translora.training.memory import Preflight, check_memory
 from translora.training.optimizer import build_optimizer
 from translora.training.plan import Plan
-from translora.training.protection import ProtectedPairs, marks_protector, protect_pairs
-from translora.training.step import Stepper
+from translora.training.ranks import ALONE, Ranks, joined
+from translora.training.step import Stepper, say_idle_ranks
 from translora.training.tracking import Journal, TensorBoard, Tracker
-from translora.training.validation import translate_merged, validate
+from translora.training.validation import Validator, translate_merged, translate_shared
 from translora.translation.decode import Translation, cut_lines, say_cut
 from translora.translation.kept import Guard
 
@@ -86,19 +87,35 @@ def train(
     if not isinstance(config, Config):
         config = load_config(config)
     config, given = _with_given(config, {"train": train, "validation": validation, "test": test})
-    with console.quiet(quiet):
-        run = find_run(config, overwrite)
-        if run.finished and not overwrite:
-            _ = run.summary  # says so where it is damaged
-            if not run.report.exists():  # it was killed after its summary
-                with at_work_in(run):
-                    _write_pages(run)
-            console.notice(f"{run.folder}: this run has finished; --overwrite does it again")
+    with console.quiet(quiet), joined() as ranks, ExitStack() as held:
+        _compare_ranks(config, ranks)
+        overwrite = overwrite and not ranks.remembers("begun")  # a restart goes on
+        run = Run(Path(config.output))
+        ranks.on_first(lambda: find_run(config, overwrite))
+        if ranks.broadcast(run.finished and not overwrite):
+            ranks.on_first(lambda: _show_finished(run))
             return run
         require_tokenizer(config.target)
-        with at_work_in(run), _own_randomness(config):
-            _train(_Job(config, run, given, overwrite, score, trackers))
+        ranks.on_first(lambda: held.enter_context(at_work_in(run)))
+        with _own_randomness(config):
+            _train(_Job(config, run, given, overwrite, score, trackers, ranks))
     return run
+
+
+def _show_finished(run: Run) -> None:
+    """Say that there is nothing to do; raises `DataError` where the summary is damaged."""
+    _ = run.summary
+    if not run.report.exists():  # it was killed after its summary
+        with at_work_in(run):
+            _write_pages(run)
+    console.notice(f"{run.folder}: this run has finished; --overwrite does it again")
+
+
+def _compare_ranks(config: Config, ranks: Ranks) -> None:
+    """Raise `ConfigError` where the ranks have other recipes."""
+    ranks.require_same({name: repr(value) for name, value in leaves(plain(config))})
+    if ranks.size > 1:
+        console.notice(f"ranks: {ranks.size} train together")
 
 
 @dataclass(frozen=True)
@@ -111,6 +128,7 @@ class _Job:
     overwrite: bool
     score: bool
     trackers: Sequence[Tracker]
+    ranks: Ranks
 
 
 @dataclass(frozen=True)
@@ -149,30 +167,45 @@ def _own_randomness(config: Config) -> Iterator[None]:
 
 def _train(job: _Job) -> None:
     """Do the unfinished parts of the job."""
-    config, run = job.config, job.run
+    config, run, ranks = job.config, job.run, job.ranks
     trackers = [*job.trackers, *([TensorBoard(run.tensorboard)] if config.training.tensorboard else [])]
-    ready = _prepared(job)
+    ranks.beat("the checks before training")
+    ready = ranks.together(lambda: _prepared(job))
     base = base_hash(config)
-    begin_run(run, config, {"base model": base, **ready.splits.hashes()}, job.overwrite)
+    inputs = {"base model": base, **ready.splits.hashes()}
+    ranks.require_same({**inputs, "dtype": str(ready.model.dtype), "device": ready.model.device.type})
+    ranks.on_first(lambda: _begin(job, ready, inputs))
+    if job.score and "before" in run.labels:
+        _translate_test(ready.model, job, ready.splits.test, "before")
+    state = TrainingState()
+    if config.method != "none":
+        batch_tokens = ranks.least(ready.needs.batch_tokens)
+        stepper = make_stepper(ready.model, ready.examples, config, batch_tokens, ranks)
+        state = train_model(stepper, ready.splits, config, run, trackers)
+        ranks.on_first(lambda: _save_model(ready.model, run, base))
+    if job.score:
+        if "after" in run.labels:
+            _translate_test(ready.model, job, ready.splits.test, "after")
+        ranks.on_first(lambda: _finish(job, ready, state))
+
+
+def _begin(job: _Job, ready: _Ready, inputs: dict[str, str]) -> None:
+    """Write into the run folder all that is known before training."""
+    config, run, test = job.config, job.run, ready.splits.test
+    begin_run(run, config, inputs, job.overwrite)
+    job.ranks.remember("begun")
     if _has_initial(config) and not run.initial_adapter.exists():
         with atomic_folder(run.initial_adapter) as folder:
-            save_adapter(ready.model.model, folder, base)
-    test = ready.splits.test
+            save_adapter(ready.model.model, folder, inputs["base model"])
     if job.score:
         write_lines(run.translations / "source.txt", [one_line(text) for text in test.sources])
         write_lines(run.translations / "reference.txt", [one_line(text) for text in test.targets])
-    if job.score and "before" in run.labels:
-        _translate_test(ready.model, test, config, run, "before")
-    state = TrainingState()
-    if config.method != "none":
-        stepper = make_stepper(ready.model, ready.examples, config, ready.needs.batch_tokens)
-        state = train_model(stepper, ready.splits, config, run, trackers)
-        _save_model(ready.model, run, base)
-    if job.score:
-        if "after" in run.labels:
-            _translate_test(ready.model, test, config, run, "after")
-        write_json(run.summary_file, _summary(config, run, ready, state).as_dict())
-        _write_pages(run)
+
+
+def _finish(job: _Job, ready: _Ready, state: TrainingState) -> None:
+    """Write the scores and the report."""
+    write_json(job.run.summary_file, _summary(job.config, job.run, ready, state).as_dict())
+    _write_pages(job.run)
 
 
 def _prepared(job: _Job) -> _Ready:
@@ -219,39 +252,12 @@ def make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
     return count_parameters(translator.model)
 
 
-def tokenised(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
-    """The pairs of `corpus` as token ids for the model, each side at most `data.max_tokens` long."""
-    corpus = _marked(translator, corpus, config).corpus
-    return tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
-
-
-def training_examples(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
-    """The training examples of `corpus`, followed by their reverse with `data.both_directions`."""
-    made = _marked(translator, corpus, config)
-    if config.data.placeholders == "protect":
-        console.notice(
-            f"data: placeholders of {made.protected:,} training pairs are marks; {made.left:,} pairs whose sides hold "
-            f"other ones stay as they are"
-        )
-    corpus = made.corpus
-    examples = tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
-    if config.data.both_directions:
-        with translator.reversed(config.source, config.target) as prompt:
-            examples += tokenise(corpus.reversed(), translator.tokenizer, prompt, config.data.max_tokens)
-    return examples
-
-
-def _marked(translator: LoadedModel, corpus: Corpus, config: Config) -> ProtectedPairs:
-    """The pairs with marks for their placeholders, where the recipe asks for them."""
-    if config.data.placeholders != "protect":
-        return ProtectedPairs(corpus, 0, 0)
-    return protect_pairs(corpus, marks_protector(translator.tokenizer, config.model))
-
-
-def make_stepper(translator: LoadedModel, examples: TokenisedCorpus, config: Config, batch_tokens: int) -> Stepper:
-    """A stepper over `examples` that computes at most `batch_tokens` padded tokens at a time."""
+def make_stepper(
+    translator: LoadedModel, examples: TokenisedCorpus, config: Config, batch_tokens: int, ranks: Ranks = ALONE
+) -> Stepper:
+    """A stepper over `examples` that computes at most `batch_tokens` padded tokens at a time, on each of `ranks`."""
     optimizer = build_optimizer(translator.model, config.training, config.lora.b_rate)
-    return Stepper(translator, examples, optimizer, config.training, config.seed, Budget(batch_tokens))
+    return Stepper(translator, examples, optimizer, config.training, config.seed, Budget(batch_tokens), ranks)
 
 
 def train_model(
@@ -266,15 +272,13 @@ def train_model(
     scored = splits.validation.head(training.validation_pairs or len(splits.validation))
     greedy = replace(config, decoding=replace(config.decoding, beams=1))
     translate = partial(_translated, stepper.translator, greedy, "validate")
+    validator = Validator(stepper.translator, held_out, scored, translate, config.target, stepper.budget, stepper.ranks)
+    plan = Plan(examples.source_lengths, examples.target_lengths, training, config.seed)
+    if plan.total_steps:
+        say_idle_ranks(stepper, plan.pairs(0))
     with Journal(run.metrics, trackers) as journal:
         try:
-            return fit(
-                stepper,
-                Plan(examples.source_lengths, examples.target_lengths, training, config.seed),
-                Checkpoints(run.checkpoints, training.save_every),
-                lambda: validate(stepper.translator, held_out, scored, translate, config.target, stepper.budget),
-                journal,
-            )
+            return fit(stepper, plan, Checkpoints(run.checkpoints, training.save_every), validator, journal)
         except NotFiniteError as error:
             error.names = [splits.train[pair % len(splits.train)].origin for pair in error.pairs]
             raise
@@ -316,14 +320,24 @@ def _translated(translator: LoadedModel, config: Config, label: str, lines: list
     return translate_merged(translator, lines, config.decoding, label, guard)
 
 
-def _translate_test(translator: LoadedModel, test: Corpus, config: Config, run: Run, label: str) -> None:
+def _translate_test(translator: LoadedModel, job: _Job, test: Corpus, label: str) -> None:
     """Translate the test pairs into `translations/LABEL.txt`, unless a complete file is there already."""
+    config, run, ranks = job.config, job.run, job.ranks
+    if ranks.broadcast(_is_translated(run, test, label)):
+        return
+    words = f"test pairs, {label}"
+    ranks.beat(f"the translation of {words}")
+    translate = partial(_translated, translator, config, f"translate {words}")
+    found = translate_shared(ranks, test.sources, translate)
+    say_cut(found, config.decoding, words, "--decoding.max_tokens")
+    ranks.on_first(lambda: run.write_translations(label, [one.text for one in found], cut_lines(found)))
+
+
+def _is_translated(run: Run, test: Corpus, label: str) -> bool:
+    """Whether the file of the test translations is there, and complete."""
     with suppress(DataError):
-        if len(run.translated(label)) == len(test):
-            return
-    found = _translated(translator, config, f"translate test pairs, {label}", test.sources)
-    say_cut(found, config.decoding, f"test pairs, {label}", "--decoding.max_tokens")
-    run.write_translations(label, [one.text for one in found], cut_lines(found))
+        return len(run.translated(label)) == len(test)
+    return False
 
 
 def _scores(run: Run, test: Corpus, config: Config) -> tuple[Scores | None, Scores, dict[str, float] | None]:
