@@ -87,7 +87,7 @@ class RollCall:
                 found.append(json.loads(self.store.get(f"here/{rank}")))
             except RuntimeError as error:
                 raise RankError(
-                    f"rank {rank} of {self._place.size} did not come within {limit:.0f} s: look at its output, and "
+                    f"rank {rank} of {self._place.size} did not come within {limit:g} s: look at its output, and "
                     f"start all ranks"
                 ) from error
         self._names = [one["name"] for one in found]
@@ -168,4 +168,4 @@ class RollCall:
         """What is known of a rank that is missing."""
         key = f"doing/{rank}"
         doing = f", last heard of in {self.store.get(key).decode()}" if self.store.check([key]) else ""
-        return f"{self._names[rank]} {f'did not answer for {self._seconds:.0f} s' if late else 'is gone'}{doing}"
+        return f"{self._names[rank]} {f'did not answer for {self._seconds:g} s' if late else 'is gone'}{doing}"
