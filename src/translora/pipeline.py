@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -13,21 +14,20 @@ from typing import Any
 import torch
 from peft import PeftModel
 
-from translora import __version__
 from translora.config import Config, SourceConfig
 from translora.config.load import leaves, load_config, plain
-from translora.data.characters import UnknownCharacters, unknown_in_pairs
+from translora.data.characters import unknown_in_pairs
 from translora.data.given import given_corpus, given_source
 from translora.data.pairs import Corpus
 from translora.data.placeholders import text_tokens
 from translora.data.splits import Splits, read_splits
 from translora.data.tokens import TokenisedCorpus
-from translora.errors import DataError, NotFiniteError
+from translora.errors import ConfigError, DataError, NotFiniteError
 from translora.io import console
 from translora.io.files import atomic_folder, one_line, write_json, write_lines, write_text
 from translora.models.adapter import save_adapter
 from translora.models.budget import Budget
-from translora.models.hardware import choose_device, describe, peak_memory_bytes
+from translora.models.hardware import choose_device
 from translora.models.load import (
     LoadedModel,
     base_hash,
@@ -37,19 +37,21 @@ from translora.models.load import (
     quiet_transformers,
 )
 from translora.models.lora import ParameterCount, attach, count_parameters, freeze
+from translora.outcome import Ready, summary_of
 from translora.report.run import write_report
 from translora.report.terminal import show_memory, show_start
 from translora.runs.card import model_card
 from translora.runs.folder import Run
 from translora.runs.lifecycle import at_work_in, begin_run, find_run, keep_others
-from translora.runs.summary import Summary
-from translora.scoring.metrics import Scores, evaluate, require_tokenizer
-from translora.scoring.significance import compared_scores, paired_test
+from translora.runs.summary import Shortened
+from translora.scoring.metrics import require_tokenizer
 from translora.training import canary
-from translora.training.checkpoint import Checkpoints, TrainingState
+from translora.training.checkpoint import Checkpoints, TrainingState, numbered_folders
+from translora.training.duration import Prepared, cut_to, say_duration
 from translora.training.examples import tokenised, training_examples
+from translora.training.initial import begin_from_gradient, initial_bytes
 from translora.training.loop import fit
-from translora.training.memory import Preflight, check_memory
+from translora.training.memory import check_memory
 from translora.training.optimizer import build_optimizer
 from translora.training.plan import Plan
 from translora.training.ranks import ALONE, Ranks, joined
@@ -70,6 +72,7 @@ def train(
     score: bool = True,
     trackers: Sequence[Tracker] = (),
     quiet: bool = False,
+    estimate: bool = False,
 ) -> Run:
     """Do the whole job that `config` (or the recipe of that path or name) describes and return its run folder.
 
@@ -79,8 +82,9 @@ def train(
 
     Continues where an earlier, interrupted call with the same configuration stopped; a finished run is returned as it
     is. `overwrite` deletes an earlier run in the folder first. Without `score` the job ends when the model is trained;
-    a later call translates and scores the test pairs. `trackers` get each step's figures. Progress and notices go to
-    standard error, unless `quiet`. The global random state is left as it was.
+    a later call translates and scores the test pairs. `trackers` get each step's figures. `estimate` says before the
+    first step how long the run takes, as `config.minutes` does. Progress and notices go to standard error, unless
+    `quiet`. The global random state is left as it was.
 
     Raises a `TransloraError` for whatever the user can mend.
     """
@@ -98,7 +102,7 @@ def train(
         require_tokenizer(config.target)
         ranks.on_first(lambda: held.enter_context(at_work_in(run)))
         with _own_randomness(config):
-            _train(_Job(config, run, given, overwrite, score, trackers, ranks))
+            _train(_Job(config, run, given, overwrite, score, trackers, estimate, ranks))
     return run
 
 
@@ -128,19 +132,9 @@ class _Job:
     overwrite: bool
     score: bool
     trackers: Sequence[Tracker]
+    estimate: bool
     ranks: Ranks
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """The model, the data and the checks' results before the first step."""
-
-    model: LoadedModel
-    splits: Splits
-    examples: TokenisedCorpus
-    parameters: ParameterCount
-    unknown: UnknownCharacters
-    needs: Preflight
+    started: float = field(default_factory=time.monotonic)
 
 
 def _with_given(config: Config, given: Mapping[str, Any]) -> tuple[Config, dict[str, Corpus]]:
@@ -174,9 +168,13 @@ def _train(job: _Job) -> None:
     base = base_hash(config)
     inputs = {"base model": base, **ready.splits.hashes()}
     ranks.require_same({**inputs, "dtype": str(ready.model.dtype), "device": ready.model.device.type})
+    if cut := _cut(job, ready):
+        config, splits = cut_to(cut, config, ready.splits)
+        ready = replace(ready, splits=splits, shortened=cut)
     ranks.on_first(lambda: _begin(job, ready, inputs))
+    test = ready.splits.test
     if job.score and "before" in run.labels:
-        _translate_test(ready.model, job, ready.splits.test, "before")
+        _translate_test(ready.model, job, test, "before")
     state = TrainingState()
     if config.method != "none":
         batch_tokens = ranks.least(ready.needs.batch_tokens)
@@ -185,15 +183,17 @@ def _train(job: _Job) -> None:
         ranks.on_first(lambda: _save_model(ready.model, run, base))
     if job.score:
         if "after" in run.labels:
-            _translate_test(ready.model, job, ready.splits.test, "after")
-        ranks.on_first(lambda: _finish(job, ready, state))
+            _translate_test(ready.model, job, test, "after")
+        ranks.on_first(lambda: _finish(job, config, ready, state))
 
 
-def _begin(job: _Job, ready: _Ready, inputs: dict[str, str]) -> None:
+def _begin(job: _Job, ready: Ready, inputs: dict[str, str]) -> None:
     """Write into the run folder all that is known before training."""
     config, run, test = job.config, job.run, ready.splits.test
     begin_run(run, config, inputs, job.overwrite)
     job.ranks.remember("begun")
+    if ready.shortened:
+        write_json(run.shortened_file, asdict(ready.shortened))
     if _has_initial(config) and not run.initial_adapter.exists():
         with atomic_folder(run.initial_adapter) as folder:
             save_adapter(ready.model.model, folder, inputs["base model"])
@@ -202,13 +202,13 @@ def _begin(job: _Job, ready: _Ready, inputs: dict[str, str]) -> None:
         write_lines(run.translations / "reference.txt", [one_line(text) for text in test.targets])
 
 
-def _finish(job: _Job, ready: _Ready, state: TrainingState) -> None:
+def _finish(job: _Job, config: Config, ready: Ready, state: TrainingState) -> None:
     """Write the scores and the report."""
-    write_json(job.run.summary_file, _summary(job.config, job.run, ready, state).as_dict())
+    write_json(job.run.summary_file, summary_of(config, job.run, ready, state).as_dict())
     _write_pages(job.run)
 
 
-def _prepared(job: _Job) -> _Ready:
+def _prepared(job: _Job) -> Ready:
     """Read the pairs, load the model, and check both before training."""
     config = job.config
     check_languages(config)
@@ -221,9 +221,33 @@ def _prepared(job: _Job) -> _Ready:
         console.notice(f"data: {unknown.told(config.model)}")
     _run_canary(model, splits, config)
     examples = training_examples(model, splits.train, config)
-    needs = check_memory(model, examples, config.method, config.training, config.decoding)
+    initial = initial_bytes(model.model) if _begins_from_gradient(config) else 0
+    needs = check_memory(model, examples, config.method, config.training, config.decoding, initial)
     show_memory(needs, config)
-    return _Ready(model, splits, examples, parameters, unknown, needs)
+    return Ready(model, splits, examples, parameters, unknown, needs)
+
+
+def _cut(job: _Job, ready: Ready) -> Shortened | None:
+    """What of the run is done, where it has a limit of minutes; all ranks get what the first decides."""
+    cut = job.ranks.on_first(lambda: _shortened(job, ready))
+    found = job.ranks.broadcast(cut and asdict(cut))
+    return Shortened(**found) if found else None
+
+
+def _shortened(job: _Job, ready: Ready) -> Shortened | None:
+    """Say how long the run takes, where that is asked for; returns what of it fits `config.minutes`, if it is set."""
+    config, splits, run = job.config, ready.splits, None if job.overwrite else job.run
+    before = run.shortened if run else None
+    if config.method == "none" or not (job.estimate or config.minutes):
+        return before
+    if job.ranks.size > 1:
+        if config.minutes and not before:
+            raise ConfigError("minutes: the time is measured on one process: leave it out with several ranks")
+        return before
+    if before:  # it was decided when the run began
+        config, splits = cut_to(before, replace(config, minutes=0.0), splits)
+    prepared = Prepared(ready.model, ready.examples, splits, config, ready.needs.batch_tokens, job.score)
+    return say_duration(prepared, run, job.started) or before
 
 
 def _run_canary(model: LoadedModel, splits: Splits, config: Config) -> None:
@@ -267,21 +291,30 @@ def train_model(
 
     Raises `NotFiniteError`, naming the pairs, and `OutOfMemoryError`.
     """
-    training, examples = config.training, stepper.examples
+    training, examples, ranks = config.training, stepper.examples, stepper.ranks
     held_out = tokenised(stepper.translator, splits.validation, config)
     scored = splits.validation.head(training.validation_pairs or len(splits.validation))
     greedy = replace(config, decoding=replace(config.decoding, beams=1))
     translate = partial(_translated, stepper.translator, greedy, "validate")
-    validator = Validator(stepper.translator, held_out, scored, translate, config.target, stepper.budget, stepper.ranks)
+    validator = Validator(stepper.translator, held_out, scored, translate, config.target, stepper.budget, ranks)
     plan = Plan(examples.source_lengths, examples.target_lengths, training, config.seed)
     if plan.total_steps:
         say_idle_ranks(stepper, plan.pairs(0))
     with Journal(run.metrics, trackers) as journal:
         try:
+            if _begins_from_gradient(config):
+                ranks.on_first(lambda: _set_directions(stepper, plan, config, run))
             return fit(stepper, plan, Checkpoints(run.checkpoints, training.save_every), validator, journal)
         except NotFiniteError as error:
             error.names = [splits.train[pair % len(splits.train)].origin for pair in error.pairs]
             raise
+
+
+def _set_directions(stepper: Stepper, plan: Plan, config: Config, run: Run) -> None:
+    """Begin the adapter from the gradient, unless the run goes on from a checkpoint."""
+    if not numbered_folders(run.checkpoints, "step"):
+        console.notice(f"lora: A is set from the gradient of {config.lora.init_steps} steps")
+        begin_from_gradient(stepper, plan, config.lora.init_steps)
 
 
 def _save_model(translator: LoadedModel, run: Run, base: str) -> None:
@@ -306,6 +339,10 @@ def _write_pages(run: Run) -> None:
         folder = run.trained_weights
         write_text(folder / "README.md", model_card(run.config, folder == run.adapter, run))
     write_report(run)
+
+
+def _begins_from_gradient(config: Config) -> bool:
+    return config.method == "lora" and config.lora.init == "gradient"
 
 
 def _has_initial(config: Config) -> bool:
@@ -338,49 +375,3 @@ def _is_translated(run: Run, test: Corpus, label: str) -> bool:
     with suppress(DataError):
         return len(run.translated(label)) == len(test)
     return False
-
-
-def _scores(run: Run, test: Corpus, config: Config) -> tuple[Scores | None, Scores, dict[str, float] | None]:
-    """The scores of the test pairs before and after, and the p-value of each difference, where there are two."""
-    if config.init == "random":
-        return None, evaluate(run.translated("after"), test.targets, config.target), None
-    if config.method == "none":
-        scores = evaluate(run.translated("before"), test.targets, config.target)
-        return scores, scores, None
-    differences = paired_test(run.translated("before"), run.translated("after"), [test.targets], config.target)
-    before, after = compared_scores(differences, len(test))
-    return before, after, {key: difference.p_value for key, difference in differences.items()}
-
-
-def _summary(config: Config, run: Run, ready: _Ready, state: TrainingState) -> Summary:
-    before, after, p_values = _scores(run, ready.splits.test, config)
-    cut = {label: None if (lines := run.cut_lines(label)) is None else len(lines) for label in ("before", "after")}
-    return Summary(
-        base_model=config.model,
-        method=config.method,
-        scores_before=before,
-        scores_after=after,
-        p_values=p_values,
-        test_pairs=len(ready.splits.test),
-        steps=state.step,
-        table=tuple(state.rows),
-        total_parameters=ready.parameters.total,
-        trainable_parameters=ready.parameters.trainable,
-        train_pairs=len(ready.splits.train),
-        validation_pairs=len(ready.splits.validation),
-        dropped=ready.splits.dropped,
-        unknown_characters=ready.unknown,
-        truncated_sources=ready.examples.truncated_sources,
-        truncated_targets=ready.examples.truncated_targets,
-        cut_before=cut["before"],
-        cut_after=cut["after"] if "after" in run.labels else cut["before"],
-        best_step=state.best_step,
-        train_seconds=state.seconds,
-        pairs_per_second=state.pairs / state.seconds if state.seconds else None,
-        batch_tokens=state.batch_tokens,
-        predicted_memory_bytes=ready.needs.peak_bytes,
-        peak_memory_bytes=state.peak_memory_bytes or peak_memory_bytes(ready.model.device),
-        hardware=describe(ready.model.device),
-        dtype=str(ready.model.dtype)[6:],
-        version=__version__,
-    )

@@ -99,6 +99,7 @@ def _config(request: Request) -> Config:
         config,
         method="none",
         init="pretrained",
+        quantise="off",
         source=request.source or config.source,
         target=request.target or config.target,
         device="cpu",

@@ -17,7 +17,7 @@ from translora.config import Config
 from translora.config.load import load_config
 from translora.errors import DataError
 from translora.io.files import read_json, write_json, write_lines
-from translora.runs.summary import Summary
+from translora.runs.summary import Shortened, Summary
 from translora.scoring.metrics import METRICS, with_interval
 
 if TYPE_CHECKING:
@@ -48,6 +48,19 @@ class Run:
     def inputs(self) -> Path:
         """The hashes of the base model and of the pairs of each split, as they were at the beginning."""
         return self.folder / "inputs.json"
+
+    @property
+    def shortened_file(self) -> Path:
+        """What was cut at the beginning to fit `config.minutes`."""
+        return self.folder / "shortened.json"
+
+    @property
+    def shortened(self) -> Shortened | None:
+        """What was cut at the beginning to fit `config.minutes`; None where nothing was decided."""
+        if not self.shortened_file.exists():
+            return None
+        with damage(self.shortened_file, "add --overwrite to train the run again"):
+            return Shortened(**read_json(self.shortened_file))
 
     @property
     def adapter(self) -> Path:

@@ -51,6 +51,7 @@ _WRITTEN = (
     "translations/before.txt",
     "translations/after.txt",
     "translations/cut.json",
+    "shortened.json",
     "inputs.json",
     "config.yaml",
     "translora-run.json",

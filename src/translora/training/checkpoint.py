@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -247,16 +248,29 @@ def _put_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor], folde
 def _flatten(state: dict[int, dict[str, Any]]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     tensors: dict[str, torch.Tensor] = {}
     numbers: dict[str, Any] = {}
-    for index, entries in state.items():
-        for name, value in entries.items():
-            kept = tensors if isinstance(value, torch.Tensor) else numbers
-            kept[f"{index}.{name}"] = value.cpu().contiguous() if isinstance(value, torch.Tensor) else value
+    for key, value in _leaves(state):
+        if isinstance(value, torch.Tensor):
+            tensors[key] = value.cpu().contiguous()
+        else:
+            numbers[key] = value
     return tensors, numbers
+
+
+def _leaves(state: dict[Any, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """The entries of nested dictionaries, by the path of their keys."""
+    for name, value in state.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
 
 
 def _unflatten(tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> dict[int, dict[str, Any]]:
     state: dict[int, dict[str, Any]] = {}
     for key, value in [*tensors.items(), *numbers.items()]:
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
+        index, *path, name = key.split(".")
+        place = state.setdefault(int(index), {})
+        for part in path:
+            place = place.setdefault(part, {})
+        place[name] = value
     return state

@@ -103,6 +103,11 @@ class Stepper:
         return int(self.examples.source_lengths[part].sum() + self.examples.target_lengths[part].sum())
 
 
+def step_seed(seed: int, step: int) -> int:
+    """The seed of all randomness within one step that is not one micro-batch's."""
+    return int(sha256(f"{seed} {step}")[:15], 16)
+
+
 def micro_seed(seed: int, step: int, part: int) -> int:
     """The seed of all randomness within one micro-batch of a step."""
     return int(sha256(f"{seed} {step} {part}")[:15], 16)

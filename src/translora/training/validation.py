@@ -18,11 +18,25 @@ from translora.io.interrupt import StopRequest
 from translora.models.budget import Budget
 from translora.models.load import LoadedModel
 from translora.models.lora import merged_copy
+from translora.models.quantise import is_quantised
+from translora.models.t5.decode import Decoder
 from translora.scoring.metrics import bleu
 from translora.training.loop import Validation
 from translora.training.ranks import ALONE, Ranks
 from translora.translation.decode import Translation, decode, make_decoder
 from translora.translation.kept import Guard, engine_of
+
+
+def ready_to_translate(translator: LoadedModel) -> tuple[LoadedModel, Decoder | None]:
+    """The model in evaluation mode, and its decoder; without one, a copy of the model with its adapter merged in.
+
+    A model whose base is quantised translates as it is, its adapter beside it.
+    """
+    decoder = make_decoder(translator)
+    if decoder is None and not is_quantised(translator.model):
+        translator = dataclasses.replace(translator, model=merged_copy(translator.model))
+    translator.model.eval()
+    return translator, decoder
 
 
 @torch.inference_mode()
@@ -43,12 +57,9 @@ def translate_merged(
     """Translate `lines` with the adapter merged in and show progress; the model is not changed.
 
     With `guard` placeholders are protected. Translora's own decoder merges the adapter as it copies the weights. A
-    model unknown to it is copied whole.
+    model unknown to it is copied whole, or translates as it is where its base is quantised.
     """
-    decoder = make_decoder(translator)
-    if decoder is None:
-        translator = dataclasses.replace(translator, model=merged_copy(translator.model))
-    translator.model.eval()
+    translator, decoder = ready_to_translate(translator)
     with meter(label, len(lines), "sentences") as progress:
         if guard is None:
             return decode(translator, lines, decoding, progress.advance, decoder=decoder)

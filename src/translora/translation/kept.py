@@ -61,6 +61,15 @@ class Reading:
     text: str
     """What of it the model reads."""
 
+    @property
+    def plain(self) -> str:
+        """The line as it was."""
+        return "".join(piece.plain for piece in self.pieces)
+
+
+NOT_READ = Reading(1, [], "")
+"""The reading of a line that a translation memory has."""
+
 
 class Guard:
     """Protects lines, and sees to it that what must survive is in their translations."""

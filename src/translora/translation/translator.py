@@ -31,7 +31,8 @@ from translora.scoring.metrics import Scores, evaluate
 from translora.translation.configuration import Dtype, translating_config
 from translora.translation.decode import Translation, make_decoder
 from translora.translation.exported import ExportedModel, read_marker
-from translora.translation.kept import Engine, Guard, Reading, engine_of
+from translora.translation.kept import NOT_READ, Engine, Guard, Reading, engine_of
+from translora.translation.memory import Memory
 from translora.translation.notes import Notes
 from translora.translation.segments import sentences
 
@@ -207,21 +208,27 @@ class Translator:
         advance: Callable[[int], None] = lambda lines: None,
         protect: Protect = "auto",
         patterns: Sequence[str] = (),
+        memory: Memory | None = None,
     ) -> list[Translation]:
         """Translate `lines`, in order.
 
         A line of more tokens than training took (`data.max_tokens`) is translated sentence by sentence, and put
         together with the spaces that were between them. `notes`, for those who translate in parts, collects what there
         is to say of the lines; without it that is said at the end. `advance` is called with the number of lines that
-        are done since the last call. `protect` and `patterns` are those of `translate`.
+        are done since the last call. `protect` and `patterns` are those of `translate`. What `memory` has is taken
+        from it.
         """
         decoding, guard = self.decoding(beams, max_tokens), self.guard(protect, patterns)
-        readings = self.read(lines, guard)
+        known = memory.matches(lines) if memory else {}
+        readings = [NOT_READ if i in known else one for i, one in enumerate(self.read(lines, guard))]
         if progress:
             with meter(progress, sum(len(one.pieces) for one in readings), "sentences") as shown:
                 results = self.translated(readings, guard, decoding, shown.advance, scores)
         else:
             results = self.translated(readings, guard, decoding, advance, scores)
+        for i, found in known.items():
+            results.insert(i, Translation(found, origin="memory"))
+        advance(len(known))
         own = notes or self.notes(progress or "translate", "max_tokens=")
         own.add(readings, results, decoding)
         if notes is None:
