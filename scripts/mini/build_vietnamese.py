@@ -49,6 +49,8 @@ def clean(pairs: Iterator[tuple[str, Pair]]) -> tuple[list[Pair], Counter[str]]:
     kept: dict[Pair, None] = {}
     for source, pair in pairs:
         reason = "duplicate" if pair in kept else "not translated" if pair[0] == pair[1] else objection(*pair)
+        if any(unicodedata.category(character) in ("Cc", "Cf") for text in pair for character in text):
+            reason = "control characters"
         counts[f"dropped: {reason}" if reason else f"kept of {source}"] += 1
         if not reason:
             kept[pair] = None
