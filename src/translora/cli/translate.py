@@ -55,6 +55,12 @@ def add(commands: Commands[Parser]) -> None:
         default="auto",
         help="auto (the default) gives a run trained with data.fuzzy the fuzzy matches of --memory; off does not",
     )
+    parser.add_argument(
+        "--glossary",
+        default="",
+        metavar="FILE",
+        help="terms and their translations (TSV, CSV, TBX), to be used wherever the model can be brought to it",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with what an interrupted start left of the output")
     _add_review(parser)
     parser.add_argument(
@@ -148,11 +154,17 @@ def _options(arguments: argparse.Namespace) -> TextOptions:
 
 def _loaded(arguments: argparse.Namespace, options: TextOptions) -> tuple[Translator, TextOptions, Review | None]:
     """The translator, the options with the translation memory, and the review where one is asked for."""
+    from translora.translation.configuration import translating_config
+    from translora.translation.glossary import read_glossary
     from translora.translation.memory import Memory
     from translora.translation.quality import Rater
     from translora.translation.review import Review
     from translora.translation.translator import Translator
 
+    if arguments.glossary:  # before the model is loaded
+        config = translating_config(arguments.model, arguments.source, arguments.target)
+        glossary = read_glossary(Path(arguments.glossary), config.source, config.target)
+        options = replace(options, glossary=glossary)
     translator = Translator.from_pretrained(
         arguments.model, source=arguments.source, target=arguments.target, max_tokens=arguments.max_tokens
     )

@@ -23,6 +23,8 @@ from translora.translation.notes import Notes
 from translora.translation.quality import comment_of
 from translora.translation.review import Place, Review
 from translora.translation.stream import TextOptions, asked_of, translate_file
+from translora.translation.tally import TermTally
+from translora.translation.termed import with_uses
 from translora.translation.translator import Translator
 
 BACKUP = ".orig"
@@ -148,10 +150,12 @@ def _translate(translator: Translator, job: Job, request: Request) -> None:
         return
     config = translator.config
     document, digest = read_file(job.source, job.kind, Options(config.source, config.target, request.reviewed))
-    segments = document.segments
+    segments, texts = document.segments, request.texts
     asked = replace(asked_of(translator, request.texts, digest, len(segments)), again=request.again)
     notes = translator.notes(f"{job.source}, of its distinct texts", "--max-tokens")
     with side_of(job.output, asked, request.resume) as side:
+        terms = translator.terminology(texts.glossary, translator.guard(texts.protect, texts.patterns))
+        side.known = dict(zip(side.known, with_uses([*side.known], [*side.known.values()], terms), strict=True))
         engine = _engine(translator, request, notes, side)
         with meter(str(job.source.name), len(segments), "segments") as shown:
             found, report = translate_segments(segments, engine, request.again, shown.advance)
@@ -166,8 +170,10 @@ def _translate(translator: Translator, job: Job, request: Request) -> None:
             with atomic_file(job.output) as temporary:
                 temporary.write_bytes(data)
     notes.say()
-    if request.texts.memory is not None:
-        request.texts.memory.say(str(job.source))
+    if texts.glossary:
+        _say_terms(job, segments, found, side.known)
+    if texts.memory is not None:
+        texts.memory.say(str(job.source))
     _say(job, report, [segments[index].line for index in report.apart])
 
 
@@ -203,6 +209,19 @@ def _rated(
             parts = [known[core] for core in cores(segment.text) if core in known]
             comments[i] = comment_of(request.review.add(place, segment.text, text, parts, i in apart))
     return comments
+
+
+def _say_terms(
+    job: Job, segments: Sequence[Segment], found: Sequence[str | None], known: dict[str, Translation]
+) -> None:
+    """Say how many terms of the glossary were honoured, with the places of the document where not."""
+    tally = TermTally()
+    for number, (segment, text) in enumerate(zip(segments, found, strict=True), 1):
+        place = f"{job.source}:{segment.line}" if segment.line else f"{job.source}, segment {number}"
+        for core in cores(segment.text) if text is not None else ():
+            if core in known:
+                tally.add(place, known[core].terms)
+    tally.say(str(job.source))
 
 
 def _backup(path: Path) -> Path:

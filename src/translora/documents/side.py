@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -97,9 +97,9 @@ class Side:
 
 
 def _told(one: Translation) -> dict[str, object]:
-    """The fields of a translation that are not the default ones."""
-    default = asdict(Translation(""))
-    return {name: value for name, value in asdict(one).items() if name == "text" or value != default[name]}
+    """The fields of a translation that are not the default ones; its terms are counted again."""
+    default, told = asdict(Translation("")), asdict(replace(one, terms=()))
+    return {name: value for name, value in told.items() if name == "text" or value != default[name]}
 
 
 @contextmanager

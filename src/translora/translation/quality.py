@@ -17,8 +17,10 @@ from translora.translation.decode import Translation
 from translora.translation.interface import accelerator, skeleton
 from translora.translation.numbers import lost_numbers
 from translora.translation.protect import Protector
+from translora.translation.tally import together
+from translora.translation.terms import TermUse
 
-Flag = Literal["empty", "copy", "language", "placeholder", "apart", "number", "repetition", "length", "cut"]
+Flag = Literal["empty", "copy", "language", "placeholder", "apart", "number", "term", "repetition", "length", "cut"]
 FLAGS: dict[Flag, str] = {
     "empty": "nothing was written",
     "copy": "the text was left as it is",
@@ -26,6 +28,7 @@ FLAGS: dict[Flag, str] = {
     "placeholder": "a placeholder or a tag is lost, or was made up",
     "apart": "texts between tags or placeholders were translated apart",
     "number": "a number is lost",
+    "term": "a term of the glossary was not used as it says",
     "repetition": "words repeat themselves",
     "length": "much longer or shorter than the text",
     "cut": "cut at its limit",
@@ -55,6 +58,8 @@ class Rating:
     lowest. None where the model chose nothing, or an earlier start did."""
     flags: tuple[Flag, ...] = ()
     origin: Origin = "model"
+    terms: tuple[TermUse, ...] = ()
+    """The terms of a glossary that the text has, and how many of them were honoured."""
 
 
 def comment_of(rating: Rating) -> str:
@@ -91,6 +96,7 @@ class Rater:
             min(scores, default=None),
             self._flags(source, text, parts, apart),
             "memory" if from_memory else "earlier" if earlier else "model",
+            together(use for one in parts for use in one.terms),
         )
 
     def _kept(self, source: str, text: str) -> bool:
@@ -113,6 +119,7 @@ class Rater:
             "placeholder": lost,
             "apart": apart or any(one.placeholders == "repair" for one in parts),
             "number": not empty and bool(lost_numbers(before, after)),
+            "term": any(use.missed for one in parts for use in one.terms),
             "repetition": repeats(after) and not repeats(before),
             "length": not empty and not copied and _is_odd_length(before, after),
             "cut": any(one.cut for one in parts),

@@ -61,6 +61,7 @@ class Row:
                 "file": self.place.file, "segment": self.place.segment, "line": self.place.line,
                 "note": self.place.note, "source": self.source, "translation": self.translation,
                 "origin": rating.origin, "confidence": confidence, "flags": list(rating.flags),
+                "terms": [use.as_dict() for use in rating.terms],
             },
             ensure_ascii=False,
         )  # fmt: skip

@@ -23,6 +23,9 @@ from translora.translation.decode import Translation
 from translora.translation.memory import Memory
 from translora.translation.notes import Notes
 from translora.translation.review import Place, Review
+from translora.translation.tally import TermTally
+from translora.translation.termed import with_uses
+from translora.translation.terms import Glossary
 from translora.translation.translator import Protect, Translator
 
 CHUNK = 2_000
@@ -44,6 +47,7 @@ class Asked:
     patterns: list[str] = field(default_factory=list)
     memory: str = ""
     fuzzy: str = "auto"
+    glossary: str = ""
     again: bool = False
 
 
@@ -57,19 +61,22 @@ class TextOptions:
     memory: Memory | None = None
     fuzzy: Protect = "auto"
     """Whether a model that was trained so is given the fuzzy matches of the memory."""
+    glossary: Glossary | None = None
 
 
 class Rated:
-    """The lines of one file, or of standard input, as they are given to a review."""
+    """The lines of one file, or of standard input, as they are given to a review; their terms are counted."""
 
     def __init__(self, review: Review | None, file: str) -> None:
-        """Without a `review` nothing happens."""
+        """Without a `review` terms alone are counted."""
         self._review, self._file, self._lines = review, file, 0
+        self.tally = TermTally()
 
     def add(self, sources: Sequence[str], found: Sequence[Translation], earlier: bool = False) -> None:
         """The next lines, with their translations; `earlier` are those of a start before this one."""
         for source, one in zip(sources, found, strict=True):
             self._lines += 1
+            self.tally.add(f"line {self._lines}" if self._file == "-" else f"{self._file}:{self._lines}", one.terms)
             if self._review and source.strip():
                 place = Place(self._file, self._lines, self._lines)
                 self._review.add(place, source, one.text, [one], earlier=earlier)
@@ -94,11 +101,13 @@ def translate_stream(
             if output is not None:
                 output.writelines(one.text + "\n" for one in found)
                 output.flush()
-    _say(notes, options, "translate")
+    _say(notes, options, "translate", rated.tally)
 
 
-def _say(notes: Notes, options: TextOptions, label: str) -> None:
+def _say(notes: Notes, options: TextOptions, label: str, tally: TermTally) -> None:
     notes.say()
+    if options.glossary:
+        tally.say(label)
     if options.memory is not None:
         options.memory.say(label)
 
@@ -126,10 +135,12 @@ def translate_file(
         output.parent.mkdir(parents=True, exist_ok=True)
     done, size = _left_over(partial, state, asked, resume)
     notes, rated = translator.notes("translate", "--max-tokens", done), Rated(review, str(path))
-    if review and done:
+    if (review or options.glossary) and done:
         with open(partial, encoding="utf-8", newline="\n") as stream:
             earlier = [Translation(line.rstrip("\n")) for line in islice(stream, done)]
-        rated.add(list(islice(text_segments(path, "src"), done)), earlier, earlier=True)
+        sources = list(islice(text_segments(path, "src"), done))
+        terms = translator.terminology(options.glossary, translator.guard(options.protect, options.patterns))
+        rated.add(sources, with_uses(sources, earlier, terms), earlier=True)
     with (
         only_writer(partial),
         storage_errors(partial),
@@ -156,7 +167,7 @@ def translate_file(
     with storage_errors(output):
         os.replace(partial, output)
         state.unlink(missing_ok=True)
-    _say(notes, options, str(path))
+    _say(notes, options, str(path), rated.tally)
 
 
 def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:
@@ -190,6 +201,7 @@ def asked_of(translator: Translator, options: TextOptions, input_sha256: str, li
         patterns=list(options.patterns),
         memory=options.memory.content_hash if options.memory else "",
         fuzzy=options.fuzzy,
+        glossary=options.glossary.content_hash() if options.glossary else "",
     )
 
 
