@@ -15,6 +15,7 @@ from typing import TextIO
 
 from translora.translation.decode import Translation
 from translora.translation.quality import FLAGS, Flag, Origin, Rater, Rating
+from translora.translation.tally import TermTally
 
 MOST = 2_000
 """Segments that are kept, the worst of all."""
@@ -75,6 +76,8 @@ class Totals:
     flagged: int = 0
     flags: Counter[Flag] = field(default_factory=Counter)
     origins: Counter[Origin] = field(default_factory=Counter)
+    terms: TermTally = field(default_factory=TermTally)
+    """The terms of a glossary."""
 
     def words(self) -> str:
         """The counts in one line."""
@@ -108,6 +111,7 @@ class Review:
         self.totals.flagged += bool(rating.flags)
         self.totals.flags.update(rating.flags)
         self.totals.origins[rating.origin] += 1
+        self.totals.terms.add(str(place), rating.terms)
         if self._stream is not None:
             self._stream.write(row.json() + "\n")
         entry = row.badness, next(self._order), row
