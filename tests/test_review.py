@@ -113,6 +113,8 @@ def test_a_format_without_comments_says_so(translate, tmp_path):
     (tmp_path / "a.json").write_text('{"a": "Guten Tag"}', encoding="utf-8")
     found = translate("a.json", "-o", "b.json", "--comments")
     assert "a.json: no comments in it: json has no place for them" in found.err
+    (tmp_path / "a.txt").write_text("Ja", encoding="utf-8")
+    assert "--comments: lines of text have no place for them" in translate("a.txt", "--comments", code=2).err
 
 
 def test_terms_of_a_glossary_are_counted_on_the_page(translate, tmp_path):
