@@ -13,8 +13,9 @@ from servers import LINES, serving
 
 import translora
 from translora.errors import ConfigError
+from translora.models.t5.decode import Decoder
 from translora.serve.limits import ApiKeys, Limits
-from translora.translation import decode
+from translora.translation import running
 
 KEYS = ("secret", "schlüssel-ß", "k" * 200)
 
@@ -183,38 +184,41 @@ def test_a_request_that_takes_too_long_is_refused(adapters):
 
 
 def test_out_of_memory_halves_the_batch_for_good(adapters, monkeypatch):
-    search, asked = decode.search, []
+    begin, asked = running.begin, []
 
-    def short(decoder, lines, rules, places, found):
+    def short(decoder, source, rules, places, found):
         asked.append(places(1))
         if places(1) > 100:
             raise MemoryError
-        search(decoder, lines, rules, places, found)
+        return begin(decoder, source, rules, places, found)
 
     with serving([adapters / "a0"]) as server:
         expected = server.texts(LINES)
-        monkeypatch.setattr(decode, "search", short)
+        server.wait_idle()
+        monkeypatch.setattr(running, "begin", short)
         assert server.texts(LINES) == expected
         assert len(asked) > 1
+        server.wait_idle()
         assert server.texts(LINES) == expected
         assert asked[-1] == asked[-2] <= 100
-        monkeypatch.setattr(decode, "search", lambda *_: (_ for _ in ()).throw(MemoryError))
+        server.wait_idle()
+        monkeypatch.setattr(running, "begin", lambda *_: (_ for _ in ()).throw(MemoryError))
         assert server.post("/v1/translate", json={"texts": LINES}).status_code == 503
-        monkeypatch.setattr(decode, "search", search)
+        monkeypatch.setattr(running, "begin", begin)
         assert server.texts(LINES) == expected
 
 
 def test_a_request_that_fails_leaves_the_others(adapters, monkeypatch, caplog):
-    search = decode.search
+    encode = Decoder.encode
 
-    def picky(decoder, lines, *rest):
-        if any(len(line.ids) > 100 for line in lines):
+    def picky(self, rows, *rest):
+        if any(len(row) > 100 for row in rows):
             raise RuntimeError("a defect")
-        search(decoder, lines, *rest)
+        return encode(self, rows, *rest)
 
     with serving([adapters / "a0"]) as server, ThreadPoolExecutor(2) as pool:
         expected = server.texts(LINES)
-        monkeypatch.setattr(decode, "search", picky)
+        monkeypatch.setattr(Decoder, "encode", picky)
         with server.busy():
             good = pool.submit(server.texts, LINES)
             server.wait_for(len(LINES))

@@ -39,11 +39,11 @@ class SourceConfig:
     """A file, a folder saved by `datasets`, the name of a data set on the hub, or `mini` (the embedded corpus)."""
     target_path: Place = ""
     """The file of target lines, where source and target lie in two aligned text files."""
-    format: Literal["auto", "tsv", "csv", "json", "jsonl", "parquet", "text", "tmx", "sgm", "folder", "hub", "mini"] = (
-        "auto"
-    )
-    """The file format; `auto` goes by the name (.tsv, .csv, .json, .jsonl, .parquet, .tmx, each also .gz or .zst), and
-    takes WMT's SGM and XML (`sgm`) for what they are by their root."""
+    format: Literal[
+        "auto", "tsv", "csv", "json", "jsonl", "parquet", "text", "tmx", "po", "xliff", "sgm", "folder", "hub", "mini"
+    ] = "auto"
+    """The file format; `auto` goes by the name (.tsv, .csv, .json, .jsonl, .parquet, .tmx, .po, .xlf, .xliff,
+    .sdlxliff, each also .gz or .zst), and takes WMT's SGM and XML (`sgm`) for what they are by their root."""
     name: Text = ""
     """The configuration of a hub data set, such as `de-en`."""
     split: Text = ""
@@ -55,6 +55,9 @@ class SourceConfig:
     """What separates the cells of a CSV or TSV file; by default what the file itself shows."""
     header: Literal["auto", "yes", "no"] = "auto"
     """Whether the first row names the columns; `auto` takes it for a header where it names the two languages."""
+    codes: Literal["drop", "keep"] = "drop"
+    """Inline codes of TMX and XLIFF: dropped, or kept as the tags that documents have (`<g id="1">`, `<x id="2"/>`),
+    from which `data.placeholders: protect` learns to place them."""
     limit: Count = 0
     """Read at most this many pairs; 0 reads all."""
 
@@ -128,6 +131,23 @@ class DataConfig:
     placeholders: Literal["keep", "protect"] = "keep"
     """`protect` puts the model's own pieces in place of placeholders and tags that both sides of a pair hold, so that
     it learns to place them, and scores with protection; `keep` leaves texts as they are."""
+    glossary: Text = ""
+    """A glossary (TSV, CSV or TBX), or `auto`, which makes a list of terms from the training pairs: the translations of
+    terms are written into the sources, so that a model learns to follow `translate --glossary`. Not given: none are."""
+    glossary_share: Share = 0.5
+    """The share of the training pairs that hold a term whose sources have the translation written into them."""
+
+
+@section("lora.ranks")
+class RanksConfig:
+    """Ranks of the kinds of layers that have another than `lora.rank`; 0 stands for that."""
+
+    attention: Count = 0
+    """The rank of q, k, v and o."""
+    feed_forward: Count = 0
+    """The rank of the feed-forward layers."""
+    embeddings: Count = 0
+    """The rank of the embeddings and the head."""
 
 
 @section("lora")
@@ -147,12 +167,43 @@ class LoraConfig:
     dora: Switch = False
     """Learn the length of each weight's columns apart from their direction (DoRA, Liu et al. 2024,
     arXiv:2402.09353)."""
-    init: Literal["zero", "pissa"] = "zero"
-    """Begin as no change at all, or from the largest singular values of each weight (PiSSA, Meng et al. 2024,
-    arXiv:2404.02948); it is saved as an ordinary adapter of twice the rank."""
+    init: Literal["zero", "pissa", "gradient"] = "zero"
+    """Begin as no change at all: `zero` with a random A; `gradient` with A from the largest right singular vectors of
+    the weight's gradient (after LoRA-GA, Wang et al. 2024, arXiv:2407.05000, but B is zero and the base stays). `pissa`
+    begins from the largest singular values of each weight (Meng et al. 2024, arXiv:2404.02948); it is saved as an
+    ordinary adapter of twice the rank."""
+    init_steps: Positive = 8
+    """The first steps of training whose gradients `init: gradient` sums."""
     targets: Text = "q,v"
     """Which layers, with commas: module names, or `attention` (q, k, v, o), `feed-forward`, `all-linear` (both), and
     `embeddings` (the input embeddings and the head: for texts whose words the base has hardly seen)."""
+    ranks: RanksConfig = RanksConfig()
+    """Other ranks by kind of layer (PEFT's `rank_pattern`)."""
+    scale_by_weight: Switch = False
+    """Scale each linear layer's update also by the root mean square of its weight over the mean of all adapted ones
+    (PEFT's `alpha_pattern`), so that layers change in proportion to their size."""
+    tie_embeddings: Switch = False
+    """Train one adapter for the embeddings, and the head, that are one weight in the base. The file holds a copy for
+    each, since PEFT has no other form."""
+    also_train: tuple[Literal["norms", "position-bias"], ...] = ()
+    """What is trained whole beside the adapter (PEFT's `modules_to_save`): the scales of the norms, and T5's bias of
+    relative positions. A server cannot share the base among such adapters."""
+
+
+@section("training.rate_factors")
+class RateFactorsConfig:
+    """Multiples of the learning rate by kind of tensor, of an adapter's and of the model's own alike."""
+
+    attention: Rate = 1.0
+    """Of q, k, v and o."""
+    feed_forward: Rate = 1.0
+    """Of the feed-forward layers."""
+    embeddings: Rate = 1.0
+    """Of the embeddings and the head."""
+    norms: Rate = 1.0
+    """Of the norms' scales, where they are trained."""
+    position_bias: Rate = 1.0
+    """Of the bias of relative positions, where it is trained."""
 
 
 @section("training")
@@ -171,12 +222,16 @@ class TrainingConfig:
     step_tokens: Count = 0
     """Real target tokens to one optimiser step, at most. Where this and step_pairs are 0, a step is one batch of
     batch_tokens (of 4096 for `auto`)."""
-    optimizer: Literal["adamw", "adafactor"] = "adamw"
-    """AdamW, or Adafactor (a fraction of its memory)."""
+    optimizer: Literal["adamw", "adafactor", "adamw8bit", "paged_adamw", "paged_adamw8bit"] = "adamw"
+    """AdamW, or Adafactor (a fraction of its memory); by bitsandbytes AdamW with its state in 8 bits, or paged to the
+    main memory where a GPU has none left, or both."""
     learning_rate: Rate = 5e-4
     """The peak rate."""
     scale_parameter: Switch = False
-    """Multiply each tensor's rate by the root mean square of its values, as Adafactor does: needed from scratch."""
+    """Multiply each tensor's rate by the root mean square of its values, as Adafactor does: needed from scratch, and
+    better than one rate for all where every weight is trained; not for adapters, whose B begins as zero."""
+    rate_factors: RateFactorsConfig = RateFactorsConfig()
+    """Other rates by kind of tensor."""
     weight_decay: Amount = 0.0
     """Decoupled weight decay."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
@@ -248,6 +303,9 @@ class Config:
     fast: Literal["auto", "off"] = "auto"
     """`auto` trains and translates by translora's own forward and backward pass, decoder and search where it knows the
     model, `off` by the model's own and transformers' `generate`."""
+    quantise: Literal["off", "int8", "nf4"] = "off"
+    """Hold the frozen base in 8 or 4 bits while an adapter is trained (QLoRA, Dettmers et al. 2023, arXiv:2305.14314),
+    by bitsandbytes; translating and exporting take the base in full precision again."""
     device: Text = "auto"
     """`cpu`, `cuda`, `mps`, ...; `auto` takes the fastest there is."""
     method: Literal["lora", "full", "none"] = "lora"
@@ -300,6 +358,21 @@ class Config:
                 f"init random goes with method full, not {self.method}: random weights are saved only where all are "
                 f"trained: set method: full, or init: pretrained"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_quantise(self) -> Config:
+        if self.quantise != "off":
+            if self.method == "full" or self.init == "random":
+                raise ValueError(
+                    f"quantise {self.quantise}: quantised weights cannot be trained: use method: lora, or quantise: off"
+                )
+            lora = self.lora
+            if self.method == "lora" and (lora.init != "zero" or lora.dora or lora.scale_by_weight):
+                raise ValueError(
+                    f"quantise {self.quantise}: lora.init {lora.init}, dora and scale_by_weight need the weights in "
+                    f"full: use lora.init: zero without the other two, or quantise: off"
+                )
         return self
 
 

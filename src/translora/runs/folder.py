@@ -93,6 +93,11 @@ class Run:
         return self.folder / "metrics.jsonl"
 
     @property
+    def terms(self) -> Path:
+        """The glossary that training wrote into its sources, where the recipe has one."""
+        return self.folder / "terms.tsv"
+
+    @property
     def tensorboard(self) -> Path:
         """TensorBoard's event files, where the recipe asks for them."""
         return self.folder / "tensorboard"

@@ -29,6 +29,7 @@ _WRITTEN = (
     "summary.json",
     "report.html",
     "metrics.jsonl",
+    "terms.tsv",
     "adapter/adapter_*",
     "adapter/README.md",
     "adapter/translora.json",

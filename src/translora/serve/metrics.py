@@ -8,6 +8,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_STEP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _LINES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -23,14 +24,19 @@ class Metrics:
         self.under_way = Gauge("requests_under_way", "Requests that are being answered", **made)
         self.lines = Counter("lines", "Lines translated, by model", ["model"], **made)
         self.characters = Counter("characters", "Characters of the sources, by model", ["model"], **made)
-        self.batch_lines = Histogram("batch_lines", "Lines translated together", buckets=_LINES, **made)
-        self.batch_seconds = Histogram("batch_seconds", "Time of a batch", buckets=_SECONDS, **made)
+        self.batch_lines = Histogram("batch_lines", "Lines under way in a step", buckets=_LINES, **made)
+        self.step_seconds = Histogram(
+            "step_seconds",
+            "Time of a step, a token of each line, or of a batch",
+            buckets=_STEP_SECONDS,
+            **made,
+        )
         Gauge("queue_lines", "Lines that wait for the worker", **made).set_function(waiting)
 
-    def batch(self, lines: int, seconds: float) -> None:
-        """A batch of so many lines took so long."""
+    def step(self, lines: int, seconds: float) -> None:
+        """A step of a search, or a batch, of so many lines took so long."""
         self.batch_lines.observe(lines)
-        self.batch_seconds.observe(seconds)
+        self.step_seconds.observe(seconds)
 
     def forget(self, model: str) -> None:
         """Drop the figures of a removed model."""
