@@ -51,6 +51,7 @@ def changed(config, **training):
 @pytest.fixture(scope="module")
 def lora(config):
     """Uneven micro-batches, accumulation and dropout; the last step of an epoch has one pair."""
+    config = dataclasses.replace(config, lora=dataclasses.replace(config.lora, init="gradient", init_steps=1))
     return changed(config, step_pairs=29, batch_tokens=450, max_steps=7, evaluate_every=4, learning_rate=1e-3)
 
 
