@@ -102,7 +102,7 @@ def test_the_worst_are_kept_and_come_first(rater, tmp_path):
     assert rows[2]["confidence"] is None
     assert rows[5] == {
         "file": "x.txt", "segment": 6, "line": 6, "note": "", "source": "1 a", "translation": "b", "origin": "model",
-        "confidence": -0.1, "flags": ["number"],
+        "confidence": -0.1, "flags": ["number"], "terms": [],
     }  # fmt: skip
 
 

@@ -95,6 +95,17 @@ def test_the_command_says_how_many_terms_were_honoured(tmp_path, capsys):
     assert "glossary: 2 of 4 terms honoured (50.0%)" in said
     assert "in.md:1" in said
     assert "in.md:5" in said
+    assert (
+        status(*command, tmp_path / "json.txt", tmp_path / "in.txt", "--json", "--report", page := tmp_path / "r.html")
+        == 0
+    )
+    assert "terms.tsv: 1 of 3 terms honoured (33.3%)" in page.read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["flags"] for row in rows] == [["term"], [], ["term"]]
+    assert rows[0]["terms"] == [
+        {"source": "Essen", "target": "meal", "occurred": 1, "honoured": 1},
+        {"source": "gut", "target": "splendiferous", "occurred": 1, "honoured": 0},
+    ]
     assert status(*command, tmp_path / "no.txt", tmp_path / "in.txt", "--glossary", tmp_path / "in.txt") == 1
     assert "in.txt:1: 1 column(s) where 2 are needed" in " ".join(capsys.readouterr().err.split())
 

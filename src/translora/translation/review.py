@@ -15,6 +15,7 @@ from typing import TextIO
 
 from translora.translation.decode import Translation
 from translora.translation.quality import FLAGS, Flag, Origin, Rater, Rating
+from translora.translation.tally import TermTally
 
 MOST = 2_000
 """Segments that are kept, the worst of all."""
@@ -89,6 +90,7 @@ class Review:
         """Rows go to `stream` as lines of JSON, where one is given; the `most` worst are kept."""
         self._rater, self._stream, self._most = rater, stream, most
         self.totals = Totals()
+        self.terms = TermTally()
         self._order = count(0, -1)
         self._worst: list[tuple[tuple[bool, float, int], int, Row]] = []
 
@@ -104,6 +106,7 @@ class Review:
         """Rate a segment, and take it; see `Rater.rate`."""
         rating = self._rater.rate(source, translation, parts, apart, earlier)
         row = Row(place, source, translation, rating)
+        self.terms.add(str(place), rating.terms)
         self.totals.segments += 1
         self.totals.flagged += bool(rating.flags)
         self.totals.flags.update(rating.flags)
