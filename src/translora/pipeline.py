@@ -193,13 +193,9 @@ def _begin(job: _Job, ready: Ready, inputs: dict[str, str]) -> None:
     """Write into the run folder all that is known before training."""
     config, run, test = job.config, job.run, ready.splits.test
     begin_run(run, config, inputs, job.overwrite)
-<<<<<<< HEAD
-    job.ranks.remember("begun")
+    job.ranks.remember(f"begun {config.output}")
     if ready.glossary:
         write_terms(run.terms, ready.glossary.terms)
-=======
-    job.ranks.remember(f"begun {config.output}")
->>>>>>> tmp-ranks
     if ready.shortened:
         write_json(run.shortened_file, asdict(ready.shortened))
     if _has_initial(config) and not run.initial_adapter.exists():
