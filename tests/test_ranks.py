@@ -1,4 +1,4 @@
-"""What several ranks share out and agree on, without processes; `reliability/test_several_ranks.py` has the processes."""
+"""What several ranks share out and agree on, without processes; `reliability/test_several_ranks.py` has those."""
 
 import json
 import socket
