@@ -127,8 +127,6 @@ def _check(arguments: argparse.Namespace, inputs: list[str]) -> None:
         raise ConfigError(
             "--in-place: give files and --backup, which keeps each original as FILE.orig, and no --output"
         )
-    if arguments.comments and inputs == ["-"]:
-        raise ConfigError("--comments: lines of text have no place for them: give PO or XLIFF")
     if arguments.backup and not arguments.in_place:
         raise ConfigError("--backup: it belongs to --in-place")
 
@@ -229,6 +227,8 @@ def _lines(arguments: argparse.Namespace, name: str) -> None:
     from translora.io.files import atomic_file
 
     piped = name == "-"
+    if arguments.comments:
+        raise ConfigError("--comments: lines of text have no place for them: give PO or XLIFF")
     if arguments.resume and (piped or not arguments.output):
         raise ConfigError("--resume: give an input file and --output, which are what it goes on with")
     if not piped:

@@ -76,6 +76,8 @@ class Totals:
     flagged: int = 0
     flags: Counter[Flag] = field(default_factory=Counter)
     origins: Counter[Origin] = field(default_factory=Counter)
+    terms: TermTally = field(default_factory=TermTally)
+    """The terms of a glossary."""
 
     def words(self) -> str:
         """The counts in one line."""
@@ -111,6 +113,7 @@ class Review:
         self.totals.flagged += bool(rating.flags)
         self.totals.flags.update(rating.flags)
         self.totals.origins[rating.origin] += 1
+        self.totals.terms.add(str(place), rating.terms)
         if self._stream is not None:
             self._stream.write(row.json() + "\n")
         entry = row.badness, next(self._order), row
