@@ -62,6 +62,11 @@ class Server:
         while self.service.batcher.room.used != lines:
             time.sleep(0.01)
 
+    def wait_idle(self):
+        """Until nothing is being translated."""
+        while len(self.service.batcher._scheduler):
+            time.sleep(0.01)
+
     def texts(self, lines, **options):
         """The translations by `/v1/translate`."""
         answer = self.post("/v1/translate", json={"texts": lines, **options})

@@ -194,11 +194,14 @@ def test_out_of_memory_halves_the_batch_for_good(adapters, monkeypatch):
 
     with serving([adapters / "a0"]) as server:
         expected = server.texts(LINES)
+        server.wait_idle()
         monkeypatch.setattr(running, "begin", short)
         assert server.texts(LINES) == expected
         assert len(asked) > 1
+        server.wait_idle()
         assert server.texts(LINES) == expected
         assert asked[-1] == asked[-2] <= 100
+        server.wait_idle()
         monkeypatch.setattr(running, "begin", lambda *_: (_ for _ in ()).throw(MemoryError))
         assert server.post("/v1/translate", json={"texts": LINES}).status_code == 503
         monkeypatch.setattr(running, "begin", begin)

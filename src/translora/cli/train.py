@@ -6,6 +6,7 @@ import argparse
 
 from translora.cli.arguments import Commands, FieldsHelp, Parser, add_command
 from translora.errors import ConfigError
+from translora.io.launcher import place
 
 _REVERSE = ("--source=en", "--target=de", "--output=runs/demo-reverse")
 """The demo's flags for the other direction; those that the user gives win."""
@@ -35,12 +36,16 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
 
     if not arguments.recipe:
         raise ConfigError("train: no recipe: give a YAML file, or the name of a packaged one such as demo")
-    config = load_config(arguments.recipe, [*(_REVERSE if arguments.reverse else ()), *flags])
+    flags = [*(_REVERSE if arguments.reverse else ()), *flags]
+    config = load_config(arguments.recipe, flags) if place().size == 1 else None
 
     from translora.pipeline import train
+    from translora.training.ranks import joined
 
-    done = train(config, overwrite=arguments.overwrite, score=not arguments.train_only, estimate=arguments.demo)
-    if done.finished:
-        from translora.report.terminal import show_end
+    with joined() as ranks:  # before the recipe is read by several, so that its faults are told once
+        config = config or ranks.together(lambda: load_config(arguments.recipe, flags))
+        done = train(config, overwrite=arguments.overwrite, score=not arguments.train_only, estimate=arguments.demo)
+        if ranks.first and done.finished:
+            from translora.report.terminal import show_end
 
-        show_end(done)
+            show_end(done)

@@ -50,6 +50,12 @@ def add(commands: Commands[Parser]) -> None:
         help="take exact matches from this translation memory (TMX, PO, XLIFF, TSV, ...); may be given several times",
     )
     parser.add_argument(
+        "--fuzzy",
+        choices=["auto", "off"],
+        default="auto",
+        help="auto (the default) gives a run trained with data.fuzzy the fuzzy matches of --memory; off does not",
+    )
+    parser.add_argument(
         "--glossary",
         default="",
         metavar="FILE",
@@ -137,7 +143,7 @@ def _options(arguments: argparse.Namespace) -> TextOptions:
     from translora.translation.protect import Protector
     from translora.translation.stream import TextOptions
 
-    options = TextOptions(arguments.beams, arguments.protect, tuple(arguments.pattern))
+    options = TextOptions(arguments.beams, arguments.protect, tuple(arguments.pattern), fuzzy=arguments.fuzzy)
     for file in arguments.memory:
         open_binary(Path(file)).close()
     if options.patterns and options.protect == "off":

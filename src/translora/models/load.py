@@ -38,6 +38,8 @@ _BROKEN = (
     StrictDataclassError,
 )  # fmt: skip
 """The exceptions of transformers for a broken checkpoint, which it checks little before it reads it."""
+_DROPOUTS = ("dropout", "attention_dropout", "activation_dropout")
+"""The names of a probability of dropout that is no module."""
 _LAYER_COUNTS = ("num_layers", "num_decoder_layers", "encoder_layers", "decoder_layers")
 
 
@@ -349,8 +351,17 @@ def _set_dropout(model: PreTrainedModel, rate: float) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = rate
-        for name in ("dropout", "attention_dropout", "activation_dropout"):
+        for name in _DROPOUTS:
             if isinstance(getattr(module, name, None), (int, float)):
                 setattr(module, name, rate)
         if hasattr(module, "layerdrop"):
             module.layerdrop = 0.0
+
+
+def has_dropout(model: torch.nn.Module) -> bool:
+    """Whether anything is dropped in training, in the model or its adapters."""
+    return any(
+        (isinstance(module, torch.nn.Dropout) and module.p > 0)
+        or any(isinstance(rate := getattr(module, name, None), float) and rate > 0 for name in _DROPOUTS)
+        for module in model.modules()
+    )

@@ -22,6 +22,7 @@ from translora.errors import TrainingError
 from translora.io import console
 from translora.io.files import atomic_folder, file_hash, read_json, remove_folder, write_json
 from translora.runs.summary import ValidationRow
+from translora.training.ranks import Ranks
 
 _KEPT = 2
 """The newest checkpoint, and the one before it in case the newest is damaged later."""
@@ -203,6 +204,31 @@ def _restored(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optim
     whole = optimizer.state_dict()
     optimizer.load_state_dict({**whole, "state": _unflatten(tensors, saved["optimizer"])})
     return state
+
+
+def share_state(
+    ranks: Ranks, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState
+) -> TrainingState:
+    """Give every rank the trained weights, the optimiser's state and the place in the run that rank 0 has."""
+    if ranks.size == 1:
+        return state
+    share_weights(ranks, model)
+    whole = optimizer.state_dict()
+    tensors, numbers = _flatten(whole["state"])
+    tensors, found = ranks.broadcast_tensors(tensors), ranks.broadcast({"state": asdict(state), "optimizer": numbers})
+    if not ranks.first:
+        optimizer.load_state_dict({**whole, "state": _unflatten(tensors, found["optimizer"])})
+    return TrainingState.of(found["state"])
+
+
+@torch.no_grad()
+def share_weights(ranks: Ranks, model: torch.nn.Module) -> None:
+    """Give every rank the trained weights that rank 0 has."""
+    if ranks.size > 1:
+        weights = ranks.broadcast_tensors(trained_weights(model))
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                parameter.copy_(weights[name])
 
 
 def trained_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -32,8 +32,10 @@ from translora.translation.terms import TermUse
 _SPARE_TOKENS = 10
 _MOST_ROWS = 128
 """Lines times beams that are under way at a time on a CPU: more fill no more of it."""
-_GROWTH = 2
-"""A cache that grows is there twice for a moment; on a CPU it leaves as large a hole in the heap."""
+_GROWTH = 2.0
+"""A cache that grows is there twice for a moment."""
+_HEAP_GROWTH = 2.5
+"""The same on a CPU, where a cache that changes its size leaves holes in the heap: a run of the demo grew so much."""
 _SPARE_COLUMNS = 1.5
 """How many columns a cache may have for each token of its longest translation: it grows by half."""
 _COPIES = 0.5
@@ -114,7 +116,8 @@ def decoding_bytes(translator: LoadedModel, decoding: DecodingConfig, lengths: I
     copies = copied_bytes(model, translator.dtype) if copies_fit(translator, taken) else 0
     columns = round(_SPARE_COLUMNS * limit_of(longest, decoding))
     line = cache_shape(model, translator.dtype).line_bytes(decoding.beams, longest, columns)
-    return copies + _GROWTH * min(lines, len(lengths)) * line
+    growth = _HEAP_GROWTH if translator.device.type == "cpu" else _GROWTH
+    return copies + round(growth * min(lines, len(lengths)) * line)
 
 
 def translate(

@@ -120,6 +120,9 @@ class RunningSearch:
 
     def step(self) -> bool:
         """Take in lines and choose the next token of all; returns False where there is nothing to do."""
+        self.worked = 0
+        if self._search is None and not self._pending:
+            return False
         try:
             if self._search is None:
                 rules = rules_of(self._translator, self._decoding, self._scores)
