@@ -64,6 +64,7 @@ MISTAKES = [
     ({"method": "lorra"}, "method: must be one of 'lora', 'full', 'none', not 'lorra'"),
     ({"method": "none"}, "it trains nothing"),
     ({"method": "full", "lora": {"rank": 4}}, "lora.rank has no effect with method full"),
+    ({"minutes": 3}, "minutes: would shorten each variant"),
     ({"training": {"learning_rate": 1e-3}}, "name the rates to try as rates"),
     ({"seed": 3}, "has the same seed for all"),
     ({"decoding": {"beams": 4}}, "has the same decoding for all"),

@@ -2,12 +2,17 @@ import dataclasses
 import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
 import translora
+from translora.cli import main
+from translora.config import SourceConfig
+from translora.data.readers.sources import read
 from translora.errors import ConfigError, InterruptedRunError
 from translora.runs.summary import Shortened
+from translora.scoring.metrics import bleu
 from translora.training import duration
 from translora.training.estimate import Rates, Size, Work, clock, estimate, evenly, rounded, shortened
 
@@ -149,3 +154,24 @@ def test_a_run_that_is_shortened_says_so_and_goes_on_as_it_began(tiny_config, kn
     assert cut.words in run.report.read_text(encoding="utf-8")
     tokens, all_tokens = ([row["target_tokens"] for row in one.figures() if "loss" in row] for one in (run, whole))
     assert tokens == all_tokens[: cut.steps]  # the same pairs, in the same order
+
+
+def test_the_demo_in_reverse_says_how_long_it_takes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    few = ["--data.train.limit=60", "--data.validation.limit=8", "--data.test.limit=8"]
+    with pytest.raises(SystemExit) as caught:
+        main(["demo", "--reverse", *few, "--training.max_steps=2", "--decoding.max_tokens=8"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr()
+    assert "prompt '<2de> '" in shown.err
+    assert re.search(r"About .* on this machine: training \d+:\d\d, 1 validation .*test set twice .*report", shown.err)
+    run = translora.Run(Path("runs/demo-reverse"))
+    assert (run.config.source, run.config.target) == ("en", "de")
+    english = [pair.source for pair in read(SourceConfig(path="mini", split="test", limit=8), "en", "de")]
+    assert run.translated("source") == english
+    summary = run.summary
+    assert summary.bleu_after == bleu(run.translated("after"), run.translated("reference"), "de")
+    assert "tok:13a" in summary.signature
+    assert summary.shortened is None
+    assert "English to German, lora" in run.report.read_text(encoding="utf-8")
+    assert translora.Translator.from_pretrained(run.folder).config.target == "de"

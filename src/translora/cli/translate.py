@@ -189,6 +189,7 @@ def _tell(arguments: argparse.Namespace, translator: Translator, options: TextOp
         from translora.report.review import write_review
 
         facts = {"translation memory": options.memory.name} if options.memory else {}
+        facts |= {"glossary": f"{arguments.glossary}: {review.terms.words()}"} if options.glossary else {}
         write_review(Path(arguments.report), review, (translator.config.source, translator.config.target), facts)
         console.notice(f"report: {arguments.report}")
 

@@ -217,8 +217,7 @@ class Config:
     seed: Seed = 1
     """Everything random follows from it."""
     minutes: Amount = 0.0
-    """Make the run fit this many minutes on this machine, as measured before its first step: fewer steps, and where
-    these do not suffice, fewer validation and test pairs. What is cut is said, and noted in the summary; 0: nothing."""
+    """Shorten the run to fit this many minutes on this machine: steps first, then validation and test pairs; 0: no."""
     output: Required = "runs/translora"
     """The run folder."""
 

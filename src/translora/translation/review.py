@@ -92,6 +92,7 @@ class Review:
         """Rows go to `stream` as lines of JSON, where one is given; the `most` worst are kept."""
         self._rater, self._stream, self._most = rater, stream, most
         self.totals = Totals()
+        self.terms = TermTally()
         self._order = count(0, -1)
         self._worst: list[tuple[tuple[bool, float, int], int, Row]] = []
 
@@ -107,6 +108,7 @@ class Review:
         """Rate a segment, and take it; see `Rater.rate`."""
         rating = self._rater.rate(source, translation, parts, apart, earlier)
         row = Row(place, source, translation, rating)
+        self.terms.add(str(place), rating.terms)
         self.totals.segments += 1
         self.totals.flagged += bool(rating.flags)
         self.totals.flags.update(rating.flags)
