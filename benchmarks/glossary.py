@@ -34,6 +34,7 @@ from translora.translation.protect import Protector
 from translora.translation.terms import Glossary
 from translora.translation.translator import Translator
 
+TASKS = ("taught", "unseen", "all")
 _UNSEEN = 0.25
 """The share of the terms that is kept from training."""
 
@@ -135,13 +136,15 @@ def measure(arguments: argparse.Namespace) -> None:
     config = load_config("demo")
     test = [(pair.source, pair.target) for pair in read_splits(config).test]
     found = []
-    for name in ("taught", "unseen", "all"):
+    for name in arguments.tasks:
         terms = nouns_of(arguments.folder / f"{'unseen' if name == 'unseen' else 'taught'}.tsv", arguments.most)
-        task = task_of(name, terms, test)
+        task = task_of(name, terms, test[: arguments.pairs])
         print(
             f"{name}: {len(task.glossary)} terms, {task.occurred} times in {len(task.sources)} test pairs", flush=True
         )
         found += rows(task, plain, taught, arguments.beams)
+        if arguments.json:
+            write_json(Path(arguments.json), found)
     console.show_table(
         f"Terms honoured, {arguments.beams} beams",
         ["terms", "way", "honoured", "share", "BLEU", "p"],
@@ -157,8 +160,6 @@ def measure(arguments: argparse.Namespace) -> None:
             for row in found
         ],
     )
-    if arguments.json:
-        write_json(Path(arguments.json), found)
 
 
 def main() -> None:
@@ -172,6 +173,8 @@ def main() -> None:
     second.add_argument("--taught", required=True, help="a run that was trained with taught.tsv")
     second.add_argument("--beams", type=int, default=4)
     second.add_argument("--most", type=int, default=150, help="how many terms of each list, the most frequent")
+    second.add_argument("--pairs", type=int, default=1_000, help="how many test pairs to look at")
+    second.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     second.add_argument("--json", default="", help="also write the figures to this file")
     arguments = parser.parse_args()
     if arguments.command == "prepare":

@@ -133,6 +133,23 @@ def test_a_tied_adapter_is_one_and_remains_one_after_merging(base, tmp_path):
     assert_close(run(merged.load_plain(tmp_path / "merged", loaded.model)), expected)
 
 
+def test_what_is_trained_of_a_narrow_base_is_wide_and_merged_narrow(tiny_config):
+    """In bfloat16 a step of the size that norms take would often change nothing."""
+    config = dataclasses.replace(tiny_config, dtype="bfloat16", lora=LoraConfig(rank=2, targets=TARGETS, **BUNDLE))
+    work = stepper(config)
+    model = work.translator.model
+    assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
+    losses = []
+    for path in ("fast", "own"):
+        translator = dataclasses.replace(work.translator, path=path)
+        losses.append(float(translator.loss(work.examples.batch(work.examples.all_indices()[:4])).cross_entropy))
+    assert losses[0] == pytest.approx(losses[1], rel=0.01)
+    work.step(0, work.examples.all_indices()[:4])
+    whole = merged_copy(model)
+    assert {p.dtype for p in whole.parameters()} == {torch.bfloat16}
+    assert torch.isfinite(run(whole.eval())).all()
+
+
 def test_another_architecture_has_them_too(tmp_path):
     shape = MarianConfig(
         vocab_size=97, d_model=24, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=32, decoder_ffn_dim=32,

@@ -1,9 +1,13 @@
 """Numbers, flags and ratings, and the review that collects them."""
 
 import json
+import runpy
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from translora.data.pairs import Corpus, Pair
 from translora.translation.decode import Translation
 from translora.translation.numbers import lost_numbers
 from translora.translation.quality import FLAGS, Rater, Rating, comment_of, repeats
@@ -98,5 +102,19 @@ def test_the_worst_are_kept_and_come_first(rater, tmp_path):
     assert rows[2]["confidence"] is None
     assert rows[5] == {
         "file": "x.txt", "segment": 6, "line": 6, "note": "", "source": "1 a", "translation": "b", "origin": "model",
-        "confidence": -0.1, "flags": ["number"],
+        "confidence": -0.1, "flags": ["number"], "terms": [],
     }  # fmt: skip
+
+
+def test_the_benchmark_of_confidence(tiny_model):
+    benchmark = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "confidence.py"))
+    one, other = np.array([1.0, 2.0, 2.0, 9.0, -3.0]), np.array([10.0, 20.0, 30.0, 40.0, 5.0])
+    assert benchmark["ranks"](one).tolist() == [2.0, 3.5, 3.5, 5.0, 1.0]
+    assert benchmark["spearman"](one, other) == pytest.approx(0.9747, abs=1e-4)
+    assert benchmark["spearman"](one, -other) == pytest.approx(-0.9747, abs=1e-4)
+    pairs = Corpus.of([Pair(f"Satz {i} ist {'sehr ' * (i % 3)}lang", f"Sentence {i} is long") for i in range(12)])
+    found = benchmark["measured"](str(tiny_model), pairs, "de", "en", 1)
+    low, high = found.spearman_interval
+    assert found.segments == 12
+    assert low <= found.spearman <= high
+    assert found.flags["number"][0] > 6, "a model of random weights keeps few numbers"

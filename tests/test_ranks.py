@@ -1,4 +1,4 @@
-"""What several ranks share out and agree on, without processes; `reliability/test_ranks.py` has the processes."""
+"""What several ranks share out and agree on, without processes; `reliability/test_several_ranks.py` has those."""
 
 import json
 import socket
@@ -179,6 +179,7 @@ def test_keys_of_an_earlier_start_do_not_answer():
     RollCall(store, Place(1, 2, restart=0), 0.2).store.set("here/1", json.dumps({}))
     first = RollCall(store, Place(0, 2, restart=0), 0.2)
     first.remember("begun")
+    assert not first.remembers("begun")
     again = RollCall(store, Place(0, 2, restart=1), 0.2)
     assert again.remembers("begun")
     with pytest.raises(RankError, match="rank 1 of 2 did not come"):

@@ -113,6 +113,16 @@ def test_a_format_without_comments_says_so(translate, tmp_path):
     (tmp_path / "a.json").write_text('{"a": "Guten Tag"}', encoding="utf-8")
     found = translate("a.json", "-o", "b.json", "--comments")
     assert "a.json: no comments in it: json has no place for them" in found.err
+    (tmp_path / "a.txt").write_text("Ja", encoding="utf-8")
+    assert "--comments: lines of text have no place for them" in translate("a.txt", "--comments", code=2).err
+
+
+def test_terms_of_a_glossary_are_counted_on_the_page(translate, tmp_path):
+    (tmp_path / "a.txt").write_text("Die Datei ist da\nJa\n", encoding="utf-8")
+    (tmp_path / "terms.tsv").write_text("Datei\tzzz\n", encoding="utf-8")
+    found = translate("a.txt", "--glossary", "terms.tsv", "--json", "--report", "page.html")
+    assert ["term" in json.loads(line)["flags"] for line in found.out.splitlines()] == [True, False]
+    assert "<td>terms of the glossary honoured</td><td>0 of 1</td>" in (tmp_path / "page.html").read_text()
 
 
 def test_lines_with_a_memory_and_json(translate, tmp_path):

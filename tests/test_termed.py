@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 
@@ -95,6 +96,17 @@ def test_the_command_says_how_many_terms_were_honoured(tmp_path, capsys):
     assert "glossary: 2 of 4 terms honoured (50.0%)" in said
     assert "in.md:1" in said
     assert "in.md:5" in said
+    assert (
+        status(*command, tmp_path / "json.txt", tmp_path / "in.txt", "--json", "--report", page := tmp_path / "r.html")
+        == 0
+    )
+    assert "terms.tsv: 1 of 3 terms honoured (33.3%)" in page.read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["flags"] for row in rows] == [["term"], [], ["term"]]
+    assert rows[0]["terms"] == [
+        {"source": "Essen", "target": "meal", "occurred": 1, "honoured": 1},
+        {"source": "gut", "target": "splendiferous", "occurred": 1, "honoured": 0},
+    ]
     assert status(*command, tmp_path / "no.txt", tmp_path / "in.txt", "--glossary", tmp_path / "in.txt") == 1
     assert "in.txt:1: 1 column(s) where 2 are needed" in " ".join(capsys.readouterr().err.split())
 
@@ -132,11 +144,19 @@ def test_a_share_of_the_pairs_is_annotated_by_seed():
         [Term(("Datei",), ("file",)), Term(("Ordner",), ("directory",)), Term(("öffnen",), ("unlock",))], "de", "en"
     )
     corpus = Corpus.of([*PAIRS, Pair("Datei <ph30>", "file <ph30>", "f", 1), Pair("a/Datei", "b/file", "f", 2)])
-    every = annotate_pairs(corpus, terms, TermMarks("<ph30>", "<ph31>"), 1.0, 1)
+    marks = TermMarks("<ph30>", "<ph31>")
+    every = annotate_pairs(corpus, terms, marks, 1.0, 1)
     assert (every.found, every.annotated) == (61, 61)
-    assert every.corpus[3] == Pair("Die Datei <ph30> file <ph31> 3 öffnen", "Open file 3", "f", 3)
     assert every.corpus[60] == corpus[60]
-    half = [annotate_pairs(corpus, terms, TermMarks("<ph30>", "<ph31>"), 0.5, seed) for seed in (1, 1, 2)]
+    swapped = 0
+    for made, pair in zip(every.corpus, corpus, strict=True):
+        written = re.findall("<ph30> (.*?) <ph31>", made.source)
+        assert marks.clean(made.source) == marks.clean(pair.source)
+        assert all(translation[:8] in made.target.lower() for translation in written)  # "directories" too
+        swapped += made.target != pair.target
+        assert made.target == pair.target or set(written) & {"file", "directory", "unlock"}
+    assert 30 < swapped < 61  # what could be guessed would not be read
+    half = [annotate_pairs(corpus, terms, marks, 0.5, seed) for seed in (1, 1, 2)]
     assert 10 < half[0].annotated < 40
     assert list(half[0].corpus) == list(half[1].corpus) != list(half[2].corpus)
 

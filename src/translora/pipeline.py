@@ -95,7 +95,7 @@ def train(
     config, given = _with_given(config, {"train": train, "validation": validation, "test": test})
     with console.quiet(quiet), joined() as ranks, ExitStack() as held:
         _compare_ranks(config, ranks)
-        overwrite = overwrite and not ranks.remembers("begun")  # a restart goes on
+        overwrite = overwrite and not ranks.remembers(f"begun {config.output}")  # a restart goes on
         run = Run(Path(config.output))
         ranks.on_first(lambda: find_run(config, overwrite))
         if ranks.broadcast(run.finished and not overwrite):
@@ -193,7 +193,7 @@ def _begin(job: _Job, ready: Ready, inputs: dict[str, str]) -> None:
     """Write into the run folder all that is known before training."""
     config, run, test = job.config, job.run, ready.splits.test
     begin_run(run, config, inputs, job.overwrite)
-    job.ranks.remember("begun")
+    job.ranks.remember(f"begun {config.output}")
     if ready.glossary:
         write_terms(run.terms, ready.glossary.terms)
     if ready.shortened:

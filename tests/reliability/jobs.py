@@ -15,7 +15,9 @@ from process import WRITES, copy_before, signal_before
 from translora.config import Config
 
 if TYPE_CHECKING:
+    from translora.data.batching import Ints
     from translora.data.tokens import Batch
+    from translora.models.loss import BatchLoss
 
 Kill = tuple[list[str], int] | None
 """Where the process is to be killed: see `signal_before`."""
@@ -88,16 +90,25 @@ def on_rank(rank: int, size: int, port: int, work: Callable[[], object], environ
 
 def lack_memory_above(tokens: int) -> None:
     """Have a training step run out of memory in a batch of more than `tokens` padded tokens."""
-    from translora.models.load import LoadedModel
+    from translora.training.step import Stepper
 
-    real = LoadedModel.loss
+    real = Stepper.step
 
-    def limited(self: LoadedModel, batch: Batch, label_smoothing: float = 0.0) -> object:
-        if self.model.training and batch.input_ids.numel() + batch.labels.numel() > tokens:
-            raise MemoryError
-        return real(self, batch, label_smoothing)
+    def step(self: Stepper, number: int, pairs: Ints) -> tuple[float, int]:
+        loss = self.translator.loss
 
-    LoadedModel.loss = limited
+        def limited(batch: Batch, label_smoothing: float = 0.0) -> BatchLoss:
+            if batch.input_ids.numel() + batch.labels.numel() > tokens:
+                raise MemoryError
+            return loss(batch, label_smoothing)
+
+        self.translator.loss = limited
+        try:
+            return real(self, number, pairs)
+        finally:
+            self.translator.loss = loss
+
+    Stepper.step = step
 
 
 def launched(size: int, restarts: int, *arguments: str) -> None:

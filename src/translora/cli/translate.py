@@ -50,6 +50,12 @@ def add(commands: Commands[Parser]) -> None:
         help="take exact matches from this translation memory (TMX, PO, XLIFF, TSV, ...); may be given several times",
     )
     parser.add_argument(
+        "--fuzzy",
+        choices=["auto", "off"],
+        default="auto",
+        help="auto (the default) gives a run trained with data.fuzzy the fuzzy matches of --memory; off does not",
+    )
+    parser.add_argument(
         "--glossary",
         default="",
         metavar="FILE",
@@ -121,8 +127,6 @@ def _check(arguments: argparse.Namespace, inputs: list[str]) -> None:
         raise ConfigError(
             "--in-place: give files and --backup, which keeps each original as FILE.orig, and no --output"
         )
-    if arguments.comments and inputs == ["-"]:
-        raise ConfigError("--comments: lines of text have no place for them: give PO or XLIFF")
     if arguments.backup and not arguments.in_place:
         raise ConfigError("--backup: it belongs to --in-place")
 
@@ -137,7 +141,7 @@ def _options(arguments: argparse.Namespace) -> TextOptions:
     from translora.translation.protect import Protector
     from translora.translation.stream import TextOptions
 
-    options = TextOptions(arguments.beams, arguments.protect, tuple(arguments.pattern))
+    options = TextOptions(arguments.beams, arguments.protect, tuple(arguments.pattern), fuzzy=arguments.fuzzy)
     for file in arguments.memory:
         open_binary(Path(file)).close()
     if options.patterns and options.protect == "off":
@@ -185,6 +189,7 @@ def _tell(arguments: argparse.Namespace, translator: Translator, options: TextOp
         from translora.report.review import write_review
 
         facts = {"translation memory": options.memory.name} if options.memory else {}
+        facts |= {"glossary": f"{arguments.glossary}: {review.terms.words()}"} if options.glossary else {}
         write_review(Path(arguments.report), review, (translator.config.source, translator.config.target), facts)
         console.notice(f"report: {arguments.report}")
 
@@ -222,6 +227,8 @@ def _lines(arguments: argparse.Namespace, name: str) -> None:
     from translora.io.files import atomic_file
 
     piped = name == "-"
+    if arguments.comments:
+        raise ConfigError("--comments: lines of text have no place for them: give PO or XLIFF")
     if arguments.resume and (piped or not arguments.output):
         raise ConfigError("--resume: give an input file and --output, which are what it goes on with")
     if not piped:

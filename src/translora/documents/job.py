@@ -145,6 +145,8 @@ def _is_done(job: Job, request: Request) -> bool:
 def _translate(translator: Translator, job: Job, request: Request) -> None:
     if request.backup:
         _keep(job.source)
+    if request.comments and not takes_comments(job.kind):
+        console.notice(f"{job.source}: no comments in it: {job.kind} has no place for them")
     if job.kind == "text" and job.output is not None:
         translate_file(translator, job.source, job.output, request.texts, request.resume, request.review)
         return
@@ -160,8 +162,6 @@ def _translate(translator: Translator, job: Job, request: Request) -> None:
         with meter(str(job.source.name), len(segments), "segments") as shown:
             found, report = translate_segments(segments, engine, request.again, shown.advance)
         comments = _rated(job, segments, found, report, side.known, request)
-        if request.comments and not takes_comments(job.kind):
-            console.notice(f"{job.source}: no comments in it: {job.kind} has no place for them")
         data = document.filled(found, comments if request.comments else ())
         if job.output is None:
             sys.stdout.buffer.write(data)

@@ -141,6 +141,7 @@ def _free_in_containers() -> Iterator[int]:
 
 def describe(device: torch.device) -> str:
     """The hardware in a few words, for reports."""
+    ranks = f", {place().size} ranks" if place().size > 1 else ""
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} {device.type}, {torch.get_num_threads()} threads"
+        return f"{torch.cuda.get_device_name(device)}{ranks}"
+    return f"{platform.machine()} {device.type}, {torch.get_num_threads()} threads{ranks}"

@@ -12,6 +12,7 @@ import torch
 from peft import LoraConfig as PeftLoraConfig
 from peft import PeftModel, TaskType, get_peft_model
 from peft.tuners.lora import LoraLayer
+from peft.utils import ModulesToSaveWrapper
 from transformers import PreTrainedModel
 
 from translora.config import LoraConfig, RanksConfig
@@ -113,9 +114,18 @@ def attach(
         torch.manual_seed(seed)
         adapted = get_peft_model(model, settings)
     settings.base_model_name_or_path = base_name
+    for module in adapted.modules():
+        if isinstance(module, ModulesToSaveWrapper):
+            _widen(module.modules_to_save)
     if config.tie_embeddings:
         tie(adapted)
     return cast(PreTrainedModel, adapted)
+
+
+def _widen(module: torch.nn.Module) -> None:
+    """Give parameters of 16 bits, in which small steps are lost, 32; PEFT does so for the adapter's own."""
+    for parameter in module.parameters():
+        parameter.data = parameter.data.to(torch.promote_types(parameter.dtype, torch.float32))
 
 
 def _check_combination(config: LoraConfig, targets: Collection[str]) -> None:
@@ -191,12 +201,16 @@ def merged(model: PreTrainedModel) -> PreTrainedModel:
             "merging an adapter into quantised weights would round it away: load the run for translating, or export "
             "it, which both take the base in full precision"
         )
-    tied, flag = same_after_merge(model.get_base_model()), model.config.tie_word_embeddings
+    base = model.get_base_model()
+    tied, flag = same_after_merge(base), model.config.tie_word_embeddings
+    own_modules = [(name, m.original_module) for name, m in base.named_modules() if isinstance(m, ModulesToSaveWrapper)]
     for name, module in model.named_modules():
         if isinstance(module, LoraLayer) and name.endswith(EMBEDDINGS):
             module.base_layer = copy.deepcopy(module.get_base_layer()).requires_grad_(False)
     with quiet_transformers():
         whole = cast(PreTrainedModel, model.merge_and_unload().eval())
+    for name, original in own_modules:
+        whole.get_submodule(name).to(original.weight.dtype)
     for first, *others in tied:
         for name in others:
             cast(Any, whole.get_submodule(name)).weight = whole.get_submodule(first).weight

@@ -23,6 +23,9 @@ def write_review(path: Path, review: Review, languages: tuple[str, str], facts: 
         for flag in FLAGS
         if any(flag in row.rating.flags for row in rows)
     }
+    terms = review.totals.terms
+    if terms.occurred:
+        facts = {**facts, "terms of the glossary honoured": f"{terms.honoured:,} of {terms.occurred:,}"}
     content = {
         "title": f"Review: {' to '.join(map(language_name, languages))}",
         "verdict": f"{review.totals.words()}." if review.totals.segments else "No segment was translated.",

@@ -7,6 +7,7 @@ from translora.data.pairs import Corpus
 from translora.data.tokens import TokenisedCorpus, tokenise
 from translora.io import console
 from translora.models.load import LoadedModel
+from translora.training.matches import match_pairs
 from translora.training.protection import ProtectedPairs, marks_protector, protect_pairs
 from translora.training.terminology import with_terms
 from translora.translation.terms import Glossary
@@ -23,7 +24,8 @@ def training_examples(
 ) -> TokenisedCorpus:
     """The training examples of `corpus`, followed by their reverse with `data.both_directions`.
 
-    With `glossary` the translations of terms are in the sources of some, but not in those of the reverse.
+    With `glossary` the translations of terms, or with `data.fuzzy` those of fuzzy matches, are in the sources of some,
+    but not in those of the reverse.
     """
     made = _marked(translator, corpus, config)
     if config.data.placeholders == "protect":
@@ -32,12 +34,26 @@ def training_examples(
             f"other ones stay as they are"
         )
     corpus = made.corpus
-    termed = corpus if glossary is None else with_terms(corpus, glossary, translator.tokenizer, config)
-    examples = tokenise(termed, translator.tokenizer, translator.prompt, config.data.max_tokens)
+    made_of = (
+        _matched(corpus, config) if glossary is None else with_terms(corpus, glossary, translator.tokenizer, config)
+    )
+    examples = tokenise(made_of, translator.tokenizer, translator.prompt, config.data.max_tokens)
     if config.data.both_directions:
         with translator.reversed(config.source, config.target) as prompt:
             examples += tokenise(corpus.reversed(), translator.tokenizer, prompt, config.data.max_tokens)
     return examples
+
+
+def _matched(corpus: Corpus, config: Config) -> Corpus:
+    """The pairs with the translations of fuzzy matches, where the recipe asks for them."""
+    if config.data.fuzzy != "memory":
+        return corpus
+    made = match_pairs(corpus, config.data.fuzzy_least, config.data.seed or config.seed)
+    console.notice(
+        f"data: {made.matched:,} of {len(corpus):,} training pairs have a fuzzy match among the others (from "
+        f"{config.data.fuzzy_least:g}); {made.given:,} get it"
+    )
+    return made.corpus
 
 
 def _marked(translator: LoadedModel, corpus: Corpus, config: Config) -> ProtectedPairs:

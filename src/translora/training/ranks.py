@@ -90,7 +90,7 @@ class Ranks:
         """Keep `fact` beyond a restart of the ranks."""
 
     def remembers(self, fact: str) -> bool:
-        """Whether `fact` was remembered, by this start of the ranks or one before it."""
+        """Whether the ranks were restarted, and an earlier start remembered `fact`."""
         return False
 
 
@@ -237,6 +237,8 @@ def _flattened(bucket: Sequence[torch.nn.Parameter]) -> torch.Tensor:
 
 
 _current: Ranks | None = None
+_joined = 0
+"""How often this process has joined; the others as often."""
 
 
 @contextmanager
@@ -247,7 +249,7 @@ def joined() -> Iterator[Ranks]:
     `OtherRankError`, which needs no words. Raises `RankError` where a rank is missing, and `ConfigError` where their
     versions differ.
     """
-    global _current
+    global _current, _joined
     here = place()
     if _current is not None or here.size == 1:
         yield _current or ALONE
@@ -255,7 +257,8 @@ def joined() -> Iterator[Ranks]:
     seconds = waiting_seconds()
     if dist.is_initialized():
         raise RankError("torch.distributed is in use by this program already: call translora before it, or without")
-    calls = RollCall(open_store(here, seconds), here, seconds)
+    calls = RollCall(open_store(here, seconds), here, seconds, _joined)
+    _joined += 1
     with console.quiet(here.rank != 0):
         try:
             _make_group(here, calls, seconds)

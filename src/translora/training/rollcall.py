@@ -12,13 +12,16 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import torch
-from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
 from translora import __version__
 from translora.errors import ConfigError, OtherRankError, RankError, TransloraError
 from translora.io.launcher import Place
+
+if TYPE_CHECKING:
+    from torch.distributed import Store  # type: ignore[attr-defined]
 
 _ARRIVAL_SECONDS = 300.0
 _DEATH_SECONDS = 1.0
@@ -48,6 +51,8 @@ def open_store(place: Place, seconds: float) -> Store:
 
     Raises `RankError` where the port is in use or nobody answers there.
     """
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in every build of torch
+
     host, port = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
     kept_by_torchrun = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     master = place.rank == 0 and not kept_by_torchrun
@@ -63,11 +68,13 @@ def open_store(place: Place, seconds: float) -> Store:
 class RollCall:
     """The store as one start of the ranks uses it."""
 
-    def __init__(self, store: Store, place: Place, seconds: float) -> None:
-        """`seconds` is how long a rank waits for the others."""
+    def __init__(self, store: Store, place: Place, seconds: float, number: int = 0) -> None:
+        """`seconds` is how long a rank waits for the others; `number` counts the roll calls of one start, from 0."""
+        from torch.distributed import PrefixStore  # type: ignore[attr-defined]
+
         self._whole, self._place, self._seconds = PrefixStore("translora", store), place, seconds
-        self.store: Store = PrefixStore(f"start {place.restart}", self._whole)
-        """What this start keeps: keys of an earlier one would answer for ranks that are dead."""
+        self.store: Store = PrefixStore(f"start {place.restart}.{number}", self._whole)
+        """What this roll call keeps: keys of an earlier one would answer for ranks that are dead."""
         self._names = [f"rank {rank}" for rank in range(place.size)]
 
     def arrive(self, backend: str) -> None:
@@ -115,8 +122,8 @@ class RollCall:
         self._whole.set(fact, "yes")
 
     def remembers(self, fact: str) -> bool:
-        """Whether `fact` was remembered, by this start or one before it."""
-        return self._whole.check([fact])
+        """Whether this is a restart, and a start before it remembered `fact`."""
+        return self._place.restart > 0 and bool(self._whole.check([fact]))
 
     def leave(self, error: BaseException) -> BaseException:
         """Record why this rank ends; returns what it should raise: `OtherRankError` where rank 0 says the same."""

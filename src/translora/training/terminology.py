@@ -6,9 +6,11 @@ After Dinu et al. 2019, "Training Neural Machine Translation to Apply Terminolog
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
@@ -26,6 +28,8 @@ AUTO = "auto"
 """The value of `data.glossary` that makes a list of terms from the training pairs."""
 _MOST = 3
 """Terms that are written into one source."""
+_SWAPPED = 0.7
+"""The share of these whose translation is another term's."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,9 @@ def with_terms(corpus: Corpus, glossary: Glossary, tokenizer: PreTrainedTokenize
 def annotate_pairs(corpus: Corpus, glossary: Glossary, marks: TermMarks, share: float, seed: int) -> TermedPairs:
     """Write translations into the sources of a `share` of the pairs whose two sides hold a term, drawn by `seed`.
 
-    Up to three terms of a pair are taken; a pair that holds the marks itself stays as it is.
+    Up to three terms of a pair are taken; a pair that holds the marks itself stays as it is. Of most of them the
+    translation is replaced, in the source and in the target, by that of another term of as many words: a model that
+    could guess it would learn to pass over what is written.
     """
     draw, protector = random.Random(seed), Protector()
     annotated = found = 0
@@ -84,28 +90,63 @@ def annotate_pairs(corpus: Corpus, glossary: Glossary, marks: TermMarks, share: 
     def pairs() -> Iterator[Pair]:
         nonlocal annotated, found
         for pair in corpus:
-            places = _used(pair, glossary, marks, protector)
-            found += bool(places)
-            if places and draw.random() < share:
-                chosen = sorted(draw.sample(places, min(len(places), draw.randint(1, _MOST))))
-                pair = pair._replace(source=marks.annotated(pair.source, chosen))
+            uses = _uses(pair, glossary, marks, protector)
+            found += bool(uses)
+            if uses and draw.random() < share:
+                chosen = sorted(draw.sample(uses, min(len(uses), draw.randint(1, _MOST))))
+                pair = _annotated(pair, chosen, glossary, marks, draw)
                 annotated += 1
             yield pair
 
     return TermedPairs(Corpus.of(pairs()), annotated, found)
 
 
-def _used(pair: Pair, glossary: Glossary, marks: TermMarks, protector: Protector) -> list[tuple[int, str]]:
-    """Where the source has a term whose translation is in the target, and that translation."""
+class _Use(NamedTuple):
+    """A term of a pair."""
+
+    end: int
+    """Where it ends in the source."""
+    target: tuple[int, int]
+    """Where its translation is in the target."""
+    term: int
+
+
+def _uses(pair: Pair, glossary: Glossary, marks: TermMarks, protector: Protector) -> list[_Use]:
+    """The terms of the source whose translation is in the target, each of which has a place of its own there."""
     if marks.in_text(pair.source) or marks.in_text(pair.target):
         return []
     matches = glossary.found(pair.source, protector.spans(pair.source))
     if not matches:
         return []
-    kept = glossary.honoured([match.term for match in matches], pair.target)
-    places = []
-    for match in matches:
-        if kept[match.term]:
-            kept[match.term] -= 1
-            places.append((match.end, glossary.terms[match.term].target[0]))
-    return places
+    places: dict[int, list[tuple[int, int]]] = {}
+    for match in glossary.translations([match.term for match in matches], pair.target):
+        places.setdefault(match.term, []).append((match.start, match.end))
+    return [_Use(match.end, places[match.term].pop(0), match.term) for match in matches if places.get(match.term)]
+
+
+def _annotated(pair: Pair, uses: Sequence[_Use], glossary: Glossary, marks: TermMarks, draw: random.Random) -> Pair:
+    """The pair with the translations of `uses` in its source, or those of other terms on both sides."""
+    target, written = pair.target, list[tuple[int, str]]()
+    others = _by_length(glossary)
+    for use in sorted(uses, key=lambda one: -one.target[0]):  # from the end, so that places stay
+        translation = glossary.terms[use.term].target[0]
+        if draw.random() < _SWAPPED:
+            translation = draw.choice(others[len(translation.split())])
+            start, end = use.target
+            target = target[:start] + _cased_as(target[start:end], translation) + target[end:]
+        written.append((use.end, translation))
+    return pair._replace(source=marks.annotated(pair.source, sorted(written)), target=target)
+
+
+@lru_cache(maxsize=1)
+def _by_length(glossary: Glossary) -> dict[int, list[str]]:
+    """The translations of all terms, by their number of words."""
+    found: dict[int, list[str]] = {}
+    for term in glossary.terms:
+        found.setdefault(len(term.target[0].split()), []).append(term.target[0])
+    return found
+
+
+def _cased_as(text: str, translation: str) -> str:
+    """`translation` with a capital where `text`, of which more is in lower case, begins with one."""
+    return translation[:1].upper() + translation[1:] if text[:1].isupper() and text != text.upper() else translation

@@ -65,11 +65,22 @@ class Reading:
     """The sentences, or the whole line."""
     text: str
     """What of it the model reads."""
+    line: str = ""
+    """The line itself, where the model reads something beside it."""
 
     @property
     def plain(self) -> str:
         """The line as it was."""
-        return "".join(piece.plain for piece in self.pieces)
+        return self.line or "".join(piece.plain for piece in self.pieces)
+
+
+def with_context(reading: Reading, read: Callable[[str], str]) -> Reading:
+    """A reading in which the model reads `read` of the line, if it is one piece without anything that must survive."""
+    if len(reading.pieces) != 1 or reading.pieces[0].originals:
+        return reading
+    piece = reading.pieces[0]
+    text = read(piece.text)
+    return Reading(1, [Protected(text, {}, piece.marks)], text, piece.text)
 
 
 NOT_READ = Reading(1, [], "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from translora.config import SourceConfig
@@ -16,6 +17,8 @@ from translora.data.pairs import Pair
 from translora.errors import DataError
 from translora.io import console
 from translora.io.files import one_line
+from translora.translation.protect import Protector
+from translora.translation.similar import Similar
 
 
 def same_text(text: str) -> str:
@@ -33,6 +36,7 @@ class Memory:
     """The translation of each text, which is in the form of `same_text`."""
     asked: int = 0
     matched: int = 0
+    given: int = 0
     several: int = 0
     """How many texts came with another translation before: the last of a file counts, and the first of the files."""
 
@@ -46,12 +50,13 @@ class Memory:
 
         memory = cls(", ".join(map(str, files)))
         for file in files:
-            memory._add(read(SourceConfig(path=str(file), codes="keep"), source, target), file)
+            memory.add(read(SourceConfig(path=str(file), codes="keep"), source, target), file)
         words = f"; {memory.several:,} of them have several: the last one is taken" if memory.several else ""
         console.notice(f"memory: {len(memory.targets):,} different texts with a translation{words}")
         return memory
 
-    def _add(self, pairs: Iterable[Pair], file: Path) -> None:
+    def add(self, pairs: Iterable[Pair], file: Path) -> None:
+        """Add the pairs of `file`; raises `DataError` where there are none."""
         own: dict[str, str] = {}
         for pair in pairs:
             text = same_text(pair.source)
@@ -76,10 +81,28 @@ class Memory:
         self.matched += len(found)
         return found
 
+    def similar(self, line: str, least: float) -> str | None:
+        """The translation of the text that is most like `line`, as one line; None where none is like it enough.
+
+        Texts with placeholders and tags are passed over. Raises `ConfigError` where RapidFuzz is not installed.
+        """
+        index, texts = self._index
+        match = index.best(line, least)
+        self.given += match is not None
+        return one_line(self.targets[texts[match.number]]) if match else None
+
+    @cached_property
+    def _index(self) -> tuple[Similar, list[str]]:
+        """What finds fuzzy matches, and the texts among which it does."""
+        found = Protector().found
+        texts = [text for text, target in self.targets.items() if not found(text) and not found(target)]
+        return Similar(texts), texts
+
     def say(self, label: str) -> None:
-        """Say how many lines were taken from the memory since the last time."""
-        console.notice(f"{label}: {self.matched:,} of {self.asked:,} lines are exact matches of {self.name}")
-        self.asked = self.matched = 0
+        """Say how many lines were taken from the memory, and how many matches the model got, since the last time."""
+        given = f"; {self.given:,} others were translated with a fuzzy match" if self.given else ""
+        console.notice(f"{label}: {self.matched:,} of {self.asked:,} lines are exact matches of {self.name}{given}")
+        self.asked = self.matched = self.given = 0
 
     @property
     def content_hash(self) -> str:

@@ -14,6 +14,7 @@ from typing import Literal
 from translora.data.cleaning.identify import Languages
 from translora.errors import ConfigError
 from translora.translation.decode import Translation
+from translora.translation.interface import accelerator, skeleton
 from translora.translation.numbers import lost_numbers
 from translora.translation.protect import Protector
 from translora.translation.tally import together
@@ -98,11 +99,18 @@ class Rater:
             together(use for one in parts for use in one.terms),
         )
 
+    def _kept(self, source: str, text: str) -> bool:
+        """Whether what must survive is there; of messages with branches, which are translated, the skeleton is."""
+        if accelerator(source) >= 0 and text.count("&") != 1:
+            return False
+        sides = [skeleton(one) for one in (source, text)]
+        return self._protector.kept(*sides)
+
     def _flags(self, source: str, text: str, parts: Sequence[Translation], apart: bool) -> tuple[Flag, ...]:
         before, after = self._protector.without(source), self._protector.without(text)
         empty = _letters(source) > 0 and not text.strip()
         copied = not empty and is_copy(before, after)
-        lost = not empty and not self._protector.kept(source, text)
+        lost = not empty and not self._kept(source, text)
         wrong = not empty and not copied and self._languages is not None and self._languages.target_differs(after)
         found: dict[Flag, bool] = {
             "empty": empty,

@@ -15,6 +15,7 @@ from typing import TextIO
 
 from translora.translation.decode import Translation
 from translora.translation.quality import FLAGS, Flag, Origin, Rater, Rating
+from translora.translation.tally import TermTally
 
 MOST = 2_000
 """Segments that are kept, the worst of all."""
@@ -75,6 +76,8 @@ class Totals:
     flagged: int = 0
     flags: Counter[Flag] = field(default_factory=Counter)
     origins: Counter[Origin] = field(default_factory=Counter)
+    terms: TermTally = field(default_factory=TermTally)
+    """The terms of a glossary."""
 
     def words(self) -> str:
         """The counts in one line."""
@@ -89,6 +92,7 @@ class Review:
         """Rows go to `stream` as lines of JSON, where one is given; the `most` worst are kept."""
         self._rater, self._stream, self._most = rater, stream, most
         self.totals = Totals()
+        self.terms = TermTally()
         self._order = count(0, -1)
         self._worst: list[tuple[tuple[bool, float, int], int, Row]] = []
 
@@ -104,10 +108,12 @@ class Review:
         """Rate a segment, and take it; see `Rater.rate`."""
         rating = self._rater.rate(source, translation, parts, apart, earlier)
         row = Row(place, source, translation, rating)
+        self.terms.add(str(place), rating.terms)
         self.totals.segments += 1
         self.totals.flagged += bool(rating.flags)
         self.totals.flags.update(rating.flags)
         self.totals.origins[rating.origin] += 1
+        self.totals.terms.add(str(place), rating.terms)
         if self._stream is not None:
             self._stream.write(row.json() + "\n")
         entry = row.badness, next(self._order), row

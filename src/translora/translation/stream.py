@@ -46,6 +46,7 @@ class Asked:
     protect: str = "auto"
     patterns: list[str] = field(default_factory=list)
     memory: str = ""
+    fuzzy: str = "auto"
     glossary: str = ""
     again: bool = False
 
@@ -58,6 +59,8 @@ class TextOptions:
     protect: Protect = "auto"
     patterns: tuple[str, ...] = ()
     memory: Memory | None = None
+    fuzzy: Protect = "auto"
+    """Whether a model that was trained so is given the fuzzy matches of the memory."""
     glossary: Glossary | None = None
 
 
@@ -197,6 +200,7 @@ def asked_of(translator: Translator, options: TextOptions, input_sha256: str, li
         protect=options.protect,
         patterns=list(options.patterns),
         memory=options.memory.content_hash if options.memory else "",
+        fuzzy=options.fuzzy,
         glossary=options.glossary.content_hash() if options.glossary else "",
     )
 

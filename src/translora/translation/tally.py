@@ -65,13 +65,16 @@ class TermTally:
             ],
         }
 
+    def words(self) -> str:
+        """The counts in words."""
+        if not self.used:
+            return "none of its terms occurred"
+        share = self.honoured / self.occurred
+        return f"{self.honoured:,} of {self.occurred:,} terms honoured ({share:.1%})"
+
     def say(self, label: str) -> None:
         """Say in one line how many terms were honoured, and in one line for each of the worst where they were not."""
-        if not self.used:
-            console.notice(f"{label}: glossary: none of its terms occurred")
-            return
-        share = self.honoured / self.occurred
-        console.notice(f"{label}: glossary: {self.honoured:,} of {self.occurred:,} terms honoured ({share:.1%})")
+        console.notice(f"{label}: glossary: {self.words()}")
         for use in self.missed[:_SHOWN]:
             places = self.places[use.term]
             shown = ", ".join(places[:3]) + (", ..." if use.missed > 3 else "")

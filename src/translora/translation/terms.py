@@ -202,12 +202,14 @@ class Glossary:
             tokens = [one for one in tokens if not any(start <= one.start < end for start, end in hidden)]
         return self._source.matches(text, tokens)
 
+    def translations(self, wanted: Sequence[int], text: str) -> list[Match]:
+        """Where the translations of the terms `wanted` stand in a target text, none within another."""
+        return self._index(frozenset(wanted)).matches(text, tokens_of(text))
+
     def honoured(self, wanted: Sequence[int], translation: str) -> Counter[int]:
         """How often each of the terms `wanted`, one number an occurrence, is translated by its translation."""
         counts = Counter(wanted)
-        found = Counter(
-            match.term for match in self._index(frozenset(counts)).matches(translation, tokens_of(translation))
-        )
+        found = Counter(match.term for match in self.translations(wanted, translation))
         rivals = self._rivals(counts)
         kept: Counter[int] = Counter()
         for number, times in counts.items():

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypedDict, get_args, overload
 
@@ -31,10 +32,13 @@ from translora.scoring.metrics import Scores, evaluate
 from translora.translation.configuration import Dtype, translating_config
 from translora.translation.decode import Translation, make_decoder
 from translora.translation.exported import ExportedModel, read_marker
-from translora.translation.kept import NOT_READ, Engine, Guard, Reading, engine_of, term_marks
+from translora.translation.interface import Strings
+from translora.translation.kept import NOT_READ, Engine, Guard, Reading, engine_of, term_marks, with_context
 from translora.translation.memory import Memory
 from translora.translation.notes import Notes
 from translora.translation.segments import sentences
+from translora.translation.sharing import upload
+from translora.translation.similar import with_match
 from translora.translation.termed import Terminology, with_uses
 from translora.translation.terms import Glossary
 
@@ -217,6 +221,7 @@ class Translator:
         protect: Protect = "auto",
         patterns: Sequence[str] = (),
         memory: Memory | None = None,
+        fuzzy: Protect = "auto",
         glossary: Glossary | None = None,
     ) -> list[Translation]:
         """Translate `lines`, in order.
@@ -225,12 +230,16 @@ class Translator:
         together with the spaces that were between them. `notes`, for those who translate in parts, collects what there
         is to say of the lines; without it that is said at the end. `advance` is called with the number of lines that
         are done since the last call. `protect`, `patterns` and `glossary` are those of `translate`. What `memory` has
-        is taken from it.
+        is taken from it; a model that was trained with `data.fuzzy` gets the fuzzy matches of other lines too, unless
+        `fuzzy` is `off`.
         """
         decoding, guard = self.decoding(beams, max_tokens), self.guard(protect, patterns)
         terms = self.terminology(glossary, guard)
         known = memory.matches(lines) if memory else {}
-        readings = [NOT_READ if i in known else one for i, one in enumerate(self.read(lines, guard))]
+        strings = Strings(lines, protect == "auto")
+        readings = [NOT_READ if i in known else one for i, one in enumerate(self.read(strings.texts, guard))]
+        if memory and fuzzy == "auto" and self.config.data.fuzzy == "memory":
+            readings = [with_context(one, partial(self._matched, memory)) for one in readings]
         if progress:
             with meter(progress, sum(len(one.pieces) for one in readings), "sentences") as shown:
                 results = self.translated(readings, guard, decoding, shown.advance, scores, terms)
@@ -239,12 +248,18 @@ class Translator:
         for i, found in known.items():
             results.insert(i, Translation(found, origin="memory"))
         advance(len(known))
-        results = with_uses(lines, results, terms)
+        branches = partial(self.decode, beams=beams, max_tokens=max_tokens, scores=scores, glossary=glossary)
+        results = with_uses(lines, strings.completed(results, partial(branches, patterns=patterns)), terms)
         own = notes or self.notes(progress or "translate", "max_tokens=")
         own.add(readings, results, decoding)
         if notes is None:
             own.say()
         return results
+
+    def _matched(self, memory: Memory, line: str) -> str:
+        """What a model that was trained with fuzzy matches reads of a line."""
+        found = memory.similar(line, self.config.data.fuzzy_least)
+        return line if found is None else with_match(line, found)
 
     def decoding(self, beams: int = 0, max_tokens: int = 0) -> DecodingConfig:
         """How lines are translated: the configuration's, but for what is given.
@@ -376,23 +391,6 @@ class Translator:
 
         Raises `ModelError` where the hub cannot be reached or refuses.
         """
-        from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
-
-        api = HfApi(token=token)
-        http_error: type[Exception] = HfHubHTTPError.__bases__[0]  # of the HTTP client in use
         with tempfile.TemporaryDirectory() as folder:
             self._build(Path(folder))
-            try:
-                address = api.create_repo(name, private=private, exist_ok=True)
-                api.upload_folder(
-                    repo_id=name, folder_path=folder, commit_message="Upload a translation model by translora"
-                )
-            except HFValidationError as error:
-                raise ModelError(f"{name}: no name of a model on the hub: use USER/MODEL") from error
-            except (OfflineModeIsEnabled, http_error, OSError, ValueError) as error:
-                reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                raise ModelError(
-                    f"{name}: not uploaded ({reason}): check the network, the name, and that `hf auth login` was done"
-                ) from error
-        return str(address)
+            return upload(Path(folder), name, private, token)
