@@ -25,11 +25,12 @@ from translora.models.load import LoadedModel
 from translora.models.t5.decode import Decoder, UnknownLayerError, cache_shape, copied_bytes
 from translora.translation.choices import Rules
 from translora.translation.generate import Generated, generate, start_token
-from translora.translation.search import Hypothesis, Line, search
+from translora.translation.search import Hypothesis, Line
+from translora.translation.workers import most_workers, search_in_threads
 
 _SPARE_TOKENS = 10
 _MOST_ROWS = 128
-"""Lines times beams that are under way at a time on a CPU: more fill no more of it."""
+"""Lines times beams that a thread has under way at a time on a CPU: more fill no more of it."""
 _GROWTH = 2
 """A cache that grows is there twice for a moment."""
 _COPIES = 0.5
@@ -244,7 +245,11 @@ class _Job:
         def work(most: int) -> None:
             rows = [(i, line) for i, line in enumerate(self.lines) if i not in done]
             left = [Line(i, line.row, line.limit, line.part.adapter) for i, line in rows]
-            search(decoder, left, rules, lambda longest: _places(self.translator, self.decoding, longest, most), found)
+
+            def places(longest: int) -> int:
+                return _places(self.translator, self.decoding, longest, most)
+
+            search_in_threads(decoder, left, rules, places, found)
 
         self.budget.run(work)
         return [done[i] for i in range(len(self.lines))]
@@ -294,7 +299,7 @@ def _places(translator: LoadedModel, decoding: DecodingConfig, longest: int, mos
     """How many lines are under way at a time, where the longest has `longest` tokens and `most` are allowed."""
     places = most // longest
     if translator.device.type == "cpu":
-        places = min(places, _MOST_ROWS // decoding.beams)
+        places = min(places, most_workers(translator.device) * _MOST_ROWS // decoding.beams)
     return max(1, places)
 
 
