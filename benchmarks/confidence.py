@@ -5,12 +5,13 @@
 Each model translates the sources. The confidence of a translation, the mean log-probability of its tokens, is set
 against its chrF to the reference: Spearman's rank correlation and Pearson's, each with the 95% interval of resampled
 segments, and the mean chrF of the quarters of least and of most confidence. Of each flag, how many translations have
-it, and their mean chrF.
+it, and their mean chrF; and how many of the references, where each is a false alarm.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -125,11 +126,20 @@ def main() -> None:
             for one in found
         ],
     )  # fmt: skip
+    rater = Rater(arguments.source, arguments.target)
+    false = Counter(
+        flag
+        for source, wanted in zip(pairs.sources, pairs.targets, strict=True)
+        for flag in rater.rate(source, wanted, []).flags
+    )
+    print(
+        f"of the {len(pairs)} references: {', '.join(f'{flag} {count}' for flag, count in false.items()) or 'no flags'}"
+    )
     for one in found:
         flags = (f"{flag} {count} (chrF {chrf:.1f})" for flag, (count, chrf) in one.flags.items())
         print(f"{one.model}: {', '.join(flags) or 'no flags'}")
     if arguments.json:
-        write_json(Path(arguments.json), {"models": [asdict(one) for one in found]})
+        write_json(Path(arguments.json), {"models": [asdict(one) for one in found], "references": false})
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ ORDER = [
     "scoring.metrics", "scoring.significance", "scoring.comet",
     "runs.summary", "runs.folder", "runs.lifecycle", "runs.card",
     "translation.protect", "translation.terms", "translation.glossary", "translation.numbers", "translation.choices",
-    "translation.search", "translation.generate",
+    "translation.search", "translation.workers", "translation.generate",
     "translation.decode", "translation.running",
     "translation.segments", "translation.interface", "translation.kept", "translation.termed", "translation.tally",
     "translation.exported", "translation.configuration", "translation.sharing",

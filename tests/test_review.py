@@ -1,6 +1,7 @@
 """`translate --json`, `--report`, `--comments`, `--memory`, and documents that are resumed."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -78,6 +79,11 @@ def test_a_document_with_everything(translate, tmp_path):
     assert '\n\n# translora: from the translation memory\n#, fuzzy\nmsgid "Guten   Tag"\nmsgstr "Good day"\n' in written
     assert "# kept\n#: a.c:1\n#, fuzzy\nmsgid" in written
     assert written.count("# translora:") == 4
+    if shutil.which("msgfmt"):
+        checked = subprocess.run(
+            ["msgfmt", "-c", "-o", "checked.mo", "b.po"], capture_output=True, text=True, check=False
+        )
+        assert checked.returncode == 0, checked.stderr
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     parser = Strict()
     parser.VOID = (*parser.VOID, "input")

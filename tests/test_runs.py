@@ -37,6 +37,8 @@ def other_value(name):
         return "yes"
     if name.endswith(".format"):
         return "tsv"
+    if name.endswith(".codes"):
+        return "keep"
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):

@@ -213,10 +213,13 @@ def test_the_largest_are_found_in_blocks(width):
     scores[3] = -torch.inf
     scores[3, 5] = 1.0
     assert torch.equal(first_best(scores), torch.tensor([int((row == row.max()).nonzero()[0]) for row in scores]))
-    values, ids = top(scores, 8)
-    assert torch.equal(values, scores.topk(8)[0])
-    assert torch.equal(scores.gather(1, ids), values)
-    assert all(len(set(row)) == 8 for row in ids.tolist())
+    sums = torch.tensor([[0.0, -3.0], [-torch.inf, 1.0], [5.0, 5.0]])
+    values, beams, ids, highest = top(scores[:6], sums, 8)
+    every = scores[:6].view(3, 2, width) + sums[:, :, None]
+    assert torch.equal(values, every.flatten(1).topk(8)[0])
+    assert torch.equal(every.flatten(1).gather(1, beams * width + ids), values)
+    assert all(len(set(row)) == 8 for row in (beams * width + ids).tolist())
+    assert torch.equal(highest, scores[:6].amax(1).view(3, 2))
 
 
 def test_logits_are_computed_in_blocks(monkeypatch):

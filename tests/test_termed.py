@@ -14,12 +14,13 @@ from translora.data.tokens import encode
 from translora.errors import ConfigError
 from translora.training.term_list import term_pairs
 from translora.training.terminology import annotate_pairs, training_glossary
+from translora.translation.exported import MARKER, Marker, read_marker
 from translora.translation.glossary import read_glossary
 from translora.translation.kept import marks_of, term_marks
 from translora.translation.tally import TermTally
 from translora.translation.termed import Terminology
 from translora.translation.terms import Glossary, Term, TermMarks, TermUse
-from vocabularies import bpe, corpus_lines, unigram
+from vocabularies import bpe, byte_level, corpus_lines, unigram
 
 MEAL, HOUSE = Term(("Essen",), ("meal",)), Term(("Wohnung",), ("house",))
 LINES = ["Das Essen war gut.", "Er wohnt in einer kleinen Wohnung.", "Hallo!", "<b>Das Essen</b> war gut.", ""]
@@ -65,11 +66,18 @@ def test_the_model_reads_annotations_where_it_was_trained_so(mini, glossary):
         assert "<ph30>" not in one  # this model was not trained so, but no mark of ours may stay
 
 
-@pytest.mark.parametrize("make", [bpe, unigram])
+@pytest.mark.parametrize("make", [bpe, unigram, byte_level])
 def test_vocabularies_without_pieces_have_signs(make):
-    tokenizer = make([*corpus_lines(), "[[ (( ** ## )) ]]"] * 2)
-    marks = term_marks(tokenizer)
-    assert marks is None or "ph" not in marks.before
+    assert term_marks(make(corpus_lines())) == TermMarks("[[", "]]")
+
+
+def test_an_export_says_whether_its_run_had_a_glossary(tmp_path):
+    marker = Marker("merged", "float32", "de", "en", "<2en> ", "mini", {"beams": 2}, "auto")
+    rows = dataclasses.asdict(marker)
+    for glossary in ("auto", ""):
+        (tmp_path / MARKER).write_text(json.dumps(rows))
+        assert read_marker(tmp_path).config(tmp_path).data.glossary == glossary
+        rows.pop("glossary", None)  # as an older version wrote it
 
 
 def status(*arguments):

@@ -26,7 +26,8 @@ LINES = ["Guten Morgen!", "Wo ist der Bahnhof?", "Klicken Sie auf Speichern.", "
 
 def make_adapter(folder: Path, base: Path, seed: int, **lora) -> Path:
     """An adapter of random weights, which changes every translation."""
-    config = Config(model=str(base), lora=LoraConfig(rank=3, targets="all-linear,embeddings", **lora))
+    options = {"rank": 3, "targets": "all-linear,embeddings", **lora}
+    config = Config(model=str(base), lora=LoraConfig(**options))
     model = attach(load(config).model, config.lora, str(base), seed)
     torch.manual_seed(seed)
     for name, parameter in model.named_parameters():

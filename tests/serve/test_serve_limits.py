@@ -3,6 +3,7 @@
 import hashlib
 import json
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
@@ -162,15 +163,43 @@ def test_a_place_in_the_queue_is_waited_for(adapters):
 
 def test_a_client_that_goes_away_gives_its_place_back(server):
     address = urlsplit(server.url)
-    body = json.dumps({"texts": LINES, "adapter": "a0"}).encode()
-    head = "POST /v1/translate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-    head += f"content-length: {len(body)}\r\n\r\n"
     with server.busy():
         with socket.create_connection((address.hostname, address.port)) as client:
-            client.sendall(head.encode() + body)
+            client.sendall(posted({"texts": LINES, "adapter": "a0"}))
             server.wait_for(len(LINES))
         server.wait_for(0)
     assert server.texts(LINES, adapter="a0")
+
+
+def test_a_client_that_goes_away_gives_its_places_in_the_search_up(adapters, monkeypatch):
+    step, stopped, go, steps = Decoder.step, threading.Event(), threading.Event(), []
+
+    def halting(self, cache):
+        steps.append(cache.lines)
+        if len(steps) == 3:
+            stopped.set()
+            go.wait(60)
+        return step(self, cache)
+
+    with serving([adapters / "a0"]) as server:
+        monkeypatch.setattr(Decoder, "step", halting)
+        address = urlsplit(server.url)
+        with socket.create_connection((address.hostname, address.port)) as client:
+            client.sendall(posted({"texts": LINES * 3}))
+            stopped.wait(60)
+        while server.service.batcher._live:
+            time.sleep(0.01)
+        go.set()
+        server.wait_idle()
+        assert len(steps) == 3
+        assert server.texts(LINES)
+
+
+def posted(asked):
+    """The bytes of a request."""
+    body = json.dumps(asked).encode()
+    head = "POST /v1/translate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
 def test_a_request_that_takes_too_long_is_refused(adapters):

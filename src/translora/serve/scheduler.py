@@ -14,6 +14,8 @@ from translora.translation.running import Ticket
 
 MOST_RUNNING = 4
 """The most groups that run at a time: each keeps the keys and values of its lines in memory."""
+_LEAST_SECONDS = 0.5
+"""A group that runs takes new lines for so long at least."""
 
 
 class Group(Protocol):
@@ -52,6 +54,8 @@ class Turn:
     group: Group
     spent: float = 0.0
     """Seconds, counted from those of the group that had the least when this one began."""
+    since: float = 0.0
+    """`spent` when it began."""
     begun: bool = False
 
 
@@ -79,16 +83,17 @@ class Scheduler:
     def next(self) -> Turn | None:
         """The group whose turn it is.
 
-        Where as many run as may, and another one waits, the oldest of those that run begins nothing new.
+        Where as many run as may, and another one waits, the oldest of those that had their time begins nothing new.
         """
         running = [turn for turn in self._turns.values() if turn.begun]
         waiting = [turn for turn in self._turns.values() if not turn.begun]
         least = min((turn.spent for turn in running), default=0.0)
         for turn in waiting[: max(0, MOST_RUNNING - len(running))]:
-            turn.begun, turn.spent = True, least
+            turn.begun, turn.spent, turn.since = True, least, least
             running.append(turn)
-        if len(running) < len(self._turns):
-            running[0].group.closed = True
+        if len(running) < len(self._turns) and not any(turn.group.closed for turn in running):
+            for turn in [turn for turn in running if turn.spent - turn.since >= _LEAST_SECONDS][:1]:
+                turn.group.closed = True
         return min(running, key=lambda turn: turn.spent, default=None)
 
     def stepped(self, turn: Turn, going: bool, seconds: float) -> None:

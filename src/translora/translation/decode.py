@@ -26,12 +26,13 @@ from translora.models.quantise import is_quantised
 from translora.models.t5.decode import Decoder, UnknownLayerError, cache_shape, copied_bytes
 from translora.translation.choices import Rules
 from translora.translation.generate import Generated, generate, start_token
-from translora.translation.search import Hypothesis, Line, search
+from translora.translation.search import Hypothesis, Line
 from translora.translation.terms import TermUse
+from translora.translation.workers import most_workers, search_in_threads
 
 _SPARE_TOKENS = 10
 _MOST_ROWS = 128
-"""Lines times beams that are under way at a time on a CPU: more fill no more of it."""
+"""Lines times beams that a thread has under way at a time on a CPU: more fill no more of it."""
 _GROWTH = 2.0
 """A cache that grows is there twice for a moment."""
 _HEAP_GROWTH = 2.5
@@ -112,7 +113,8 @@ def decoding_bytes(translator: LoadedModel, decoding: DecodingConfig, lengths: I
         merges = isinstance(model, PeftModel) and not is_quantised(model)
         return sum(p.numel() * p.element_size() for p in model.parameters()) if merges else 0
     longest, usual = int(lengths.max()), max(1, int(np.median(lengths)))
-    lines = places(translator, decoding, usual, first_budget(decoding).tokens)
+    threads = most_workers(translator.device)
+    lines = places(translator, decoding, usual, first_budget(decoding).tokens, threads)
     copies = copied_bytes(model, translator.dtype) if copies_fit(translator, taken) else 0
     columns = round(_SPARE_COLUMNS * limit_of(longest, decoding))
     line = cache_shape(model, translator.dtype).line_bytes(decoding.beams, longest, columns)
@@ -268,7 +270,12 @@ class _Job:
 
         def work(most: int) -> None:
             left = [line.line(i) for i, line in enumerate(self.lines) if i not in done]
-            search(decoder, left, rules, lambda longest: places(self.translator, self.decoding, longest, most), found)
+            threads = most_workers(self.translator.device)
+
+            def room(longest: int) -> int:
+                return places(self.translator, self.decoding, longest, most, threads)
+
+            search_in_threads(decoder, left, rules, room, found)
 
         self.budget.run(work)
         return [done[i] for i in range(len(self.lines))]
@@ -319,11 +326,14 @@ def first_budget(decoding: DecodingConfig) -> Budget:
     return Budget(max(1, decoding.batch_tokens // decoding.beams))
 
 
-def places(translator: LoadedModel, decoding: DecodingConfig, longest: int, most: int) -> int:
-    """How many lines are under way at a time, where the longest has `longest` tokens and `most` are allowed."""
+def places(translator: LoadedModel, decoding: DecodingConfig, longest: int, most: int, threads: int = 1) -> int:
+    """How many lines are under way at a time, where the longest has `longest` tokens and `most` are allowed.
+
+    `threads` search at a time.
+    """
     found = most // longest
     if translator.device.type == "cpu":
-        found = min(found, _MOST_ROWS // decoding.beams)
+        found = min(found, threads * _MOST_ROWS // decoding.beams)
     return max(1, found)
 
 

@@ -31,13 +31,14 @@ Row = tuple[int, list[str]]
 """A line's number and its cells."""
 
 
-def read_glossary(path: Path, source: str, target: str) -> Glossary:
+def read_glossary(path: str | Path, source: str, target: str) -> Glossary:
     """The glossary in the file `path`, for texts of `source` that are translated into `target`.
 
     Of two entries that translate a source term differently the first counts, and a notice says so.
 
     Raises `DataError`, with the line, for what cannot be read, and for a glossary without a term.
     """
+    path = Path(path)
     if path.suffix.lower() in (".tbx", ".xml") or root_of(path) in ("martif", "tbx"):
         terms = list(_tbx_terms(path, source, target))
     else:

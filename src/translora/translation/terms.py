@@ -30,6 +30,9 @@ _STEMMERS = {
 }  # fmt: skip
 """Snowball's algorithms, by language."""
 
+_MOST_KEPT = 100_000
+"""Stems, and sets of terms, that are remembered."""
+
 
 class Token(NamedTuple):
     """A word or a sign of a text, and where it stands."""
@@ -113,6 +116,8 @@ def stemmer(language: str) -> Callable[[str], str]:
     def stem(word: str) -> str:
         found = known.get(word)
         if found is None:
+            if len(known) > _MOST_KEPT:
+                known.clear()
             with lock:  # a stemmer has one buffer
                 found = known[word] = rules.stemWord(word.lower())
         return found
@@ -229,12 +234,13 @@ class Glossary:
         }
 
     def _index(self, numbers: frozenset[int]) -> _Index:
-        if numbers not in self._targets:
-            if len(self._targets) > 10_000:
+        found = self._targets.get(numbers)
+        if found is None:
+            if len(self._targets) > _MOST_KEPT:
                 self._targets.clear()
             forms = [(i, form, self.terms[i]) for i in sorted(numbers) for form in self.terms[i].target]
-            self._targets[numbers] = _Index(self._target, forms)
-        return self._targets[numbers]
+            found = self._targets[numbers] = _Index(self._target, forms)
+        return found
 
 
 @dataclass(frozen=True)

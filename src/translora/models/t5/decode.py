@@ -282,7 +282,9 @@ class _Layer:
 
     def age_bias(self, columns: int) -> torch.Tensor:
         """The position bias of the last `columns` columns, the current one last; shape (heads, columns)."""
-        if self._ages is None or self._ages.shape[1] < columns:
+        ages = self._ages
+        if ages is None or ages.shape[1] < columns:
             most = 2 ** math.ceil(math.log2(max(columns, 64)))
-            self._ages = self.attend.compute_bias(1, most, past_seen_tokens=most - 1)[0, :, 0].detach()
-        return self._ages[:, self._ages.shape[1] - columns :]
+            ages = self.attend.compute_bias(1, most, past_seen_tokens=most - 1)[0, :, 0].detach()
+            self._ages = ages  # threads share a decoder: each goes on with its own
+        return ages[:, ages.shape[1] - columns :]
