@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from translora.translation import choices
 from translora.translation.choices import Rules, first_best, top
 from translora.translation.decode import decode
 from translora.translation.generate import OwnLimits, generation_config
-from translora.translation.search import Line, search
+from translora.translation.search import Line, begin, search
 
 pytestmark = pytest.mark.usefixtures("wide_norms")
 
@@ -330,6 +330,76 @@ def test_adapters_mixed_in_a_batch_are_each_as_alone(architecture, beams):
             assert [one.ids for one in found[i]] == [one.ids for one in alone[i]]
             assert [one.score for one in found[i]] == pytest.approx([one.score for one in alone[i]], abs=1e-5)
     assert all(one != other for one, other in combinations(texts, 2))
+
+
+class Coming:
+    """A source of lines that come, and of some that are withdrawn, before the steps of these numbers."""
+
+    def __init__(self, lines, comes, goes):
+        self.coming = sorted(zip(comes, lines, strict=True), key=lambda one: one[0])
+        self.goes, self.now, self.queue = dict(goes), 0, []
+
+    def withdrawn(self):
+        self.now += 1
+        while self.coming and self.coming[0][0] <= self.now:
+            self.queue.append(self.coming.pop(0)[1])
+        return {number for number, step in self.goes.items() if step == self.now}
+
+    def waiting(self):
+        return len(self.queue)
+
+    def take(self, fits):
+        taken = []
+        while self.queue and fits(self.queue[0]):
+            taken.append(self.queue.pop(0))
+        return taken
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_lines_that_come_while_others_run_are_as_alone(beams):
+    """With limits and adapters of their own; places of withdrawn lines are free for others at once."""
+    model, rows, names = several_adapters("flan-t5"), [*sources(20, 9), *sources(4, 40)], ("default", "b", "c")
+    wanted, decoder = rules(model, beams), Decoder(model, torch.float64, adapters=names)
+    lines = [Line(i, row, 4 + 7 * i % 23, i % 4 - 1) for i, row in enumerate(rows)]
+    comes = [0, 0, 0, *(1 + 5 * i % 14 for i in range(len(rows) - 3))]
+    lines[0], lines[1] = replace(lines[0], limit=60), replace(lines[1], limit=60)
+    goes, found, worked = {1: 9, 4: comes[4] + 3}, {}, []
+
+    def places(longest):
+        return 9 if longest < 20 else 5
+
+    def tell(number, best):
+        assert number not in found
+        found[number] = best
+
+    source = Coming(lines, comes, goes)
+    running = begin(decoder, source, wanted, places, tell)
+    while running.step() or source.coming:
+        worked.append([line.number for line in running.lines if line is not None])
+        assert len(worked[-1]) <= places(max((len(rows[number]) for number in worked[-1]), default=0))
+    assert set(found) == set(range(len(rows))) - set(goes)
+    for number, step in goes.items():
+        assert number in worked[step - 2]
+        assert not any(number in under_way for under_way in worked[step - 1 :])
+    joined = {number for before, after in pairwise(worked) if before for number in set(after) - set(before)}
+    assert len(joined) > 8
+    for number, together in found.items():
+        alone = []
+        search(decoder, [lines[number]], wanted, lambda longest: 1, lambda i, best, into=alone: into.extend(best))
+        for our, other in zip(together, alone, strict=True):
+            assert our.ids == other.ids
+            assert our[1:] == pytest.approx(other[1:], rel=1e-5, abs=1e-5)
+
+
+def test_few_lines_that_wait_are_taken_in_before_long():
+    """Neither for want of a free place nor because it is one place of many."""
+    model, rows = lively("umt5"), sources(40)
+    source = Coming([Line(i, row, 90 if i < 30 else 5) for i, row in enumerate(rows)], [0] * 30 + [4] * 10, {})
+    began = {}
+    running = begin(Decoder(model, torch.float64), source, rules(model, 1), lambda longest: 200, lambda *_: None)
+    while running.step():
+        began |= {line.number: source.now for line in running.lines if line is not None and line.number not in began}
+    assert max(began[number] for number in range(30, 40)) <= 4 + 10
 
 
 def test_an_adapter_that_is_no_plain_lora_cannot_be_mixed():
