@@ -32,6 +32,8 @@ from translora.translation.decode import Translation, limit_name, limit_of
 MARKER = "translora-export.json"
 """The file by which an export is known: its format, its languages, its prompt, and what it was made from."""
 _VOCABULARY = "shared_vocabulary.json"
+_MOST_TOKENS = 2048
+"""The most source tokens of a batch on a CPU, where larger batches are slower."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,10 @@ class ExportedModel:
     ) -> Iterator[tuple[int, Output]]:
         """Translate `rows` of token ids in batches by length: the number of each row and what the engine made of it."""
         lengths = np.array([len(row) for row in rows], dtype=np.int64)
-        for batch in sorted_batches(lengths, np.zeros_like(lengths), max(1, decoding.batch_tokens // decoding.beams)):
+        most = max(1, decoding.batch_tokens // decoding.beams)
+        if self.engine.device == "cpu":
+            most = min(most, _MOST_TOKENS)
+        for batch in sorted_batches(lengths, np.zeros_like(lengths), most):
             yield from zip(batch.tolist(), self._translated([rows[i] for i in batch], decoding, scores), strict=True)
 
     def _translated(self, rows: Sequence[Sequence[int]], decoding: DecodingConfig, scores: bool) -> list[Output]:
