@@ -11,7 +11,7 @@ from peft import LoraConfig as PeftLoraConfig
 from transformers import GenerationConfig, LogitsProcessorList
 
 from test_fast_t5 import ARCHITECTURES, build, wide_norms  # noqa: F401  # a fixture of every test here
-from translora.config import Config, DecodingConfig, SourceConfig
+from translora.config import Config, DecodingConfig, RanksConfig, SourceConfig
 from translora.data.readers.sources import read
 from translora.models.load import load
 from translora.models.lora import merged_copy
@@ -147,10 +147,17 @@ def test_log_probabilities_are_those_of_teacher_forcing(beams):
             assert one.log_probability == pytest.approx(float(logs[: one.chosen].sum()), abs=1e-4)
 
 
-@pytest.mark.parametrize("options", [{"dora": True}, {"rslora": True}, {"init": "pissa"}], ids=str)
+BUNDLE = {
+    "ranks": RanksConfig(embeddings=2), "scale_by_weight": True, "tie_embeddings": True,
+    "also_train": ("norms", "position-bias"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [{"dora": True}, {"rslora": True}, {"init": "pissa"}, BUNDLE], ids=str)
 @pytest.mark.parametrize("own", [True, False])
 def test_every_kind_of_adapter_is_merged_or_called(options, own):
-    model, rows = lively("flan-t5", "q,v,wo,lm_head" if "init" not in options else "q,v,wo", **options), sources(6)
+    targets = "q,v,wo" if "init" in options else "q,v,wo,embeddings"
+    model, rows = lively("t5" if options == BUNDLE else "flan-t5", targets, **options), sources(6)
     limits, wanted = [8] * len(rows), rules(model, 1)
     assert_same(searched(model, rows, limits, wanted, own=own), generated(model, rows, limits, wanted), 1)
 
@@ -206,10 +213,13 @@ def test_the_largest_are_found_in_blocks(width):
     scores[3] = -torch.inf
     scores[3, 5] = 1.0
     assert torch.equal(first_best(scores), torch.tensor([int((row == row.max()).nonzero()[0]) for row in scores]))
-    values, ids = top(scores, 8)
-    assert torch.equal(values, scores.topk(8)[0])
-    assert torch.equal(scores.gather(1, ids), values)
-    assert all(len(set(row)) == 8 for row in ids.tolist())
+    sums = torch.tensor([[0.0, -3.0], [-torch.inf, 1.0], [5.0, 5.0]])
+    values, beams, ids, highest = top(scores[:6], sums, 8)
+    every = scores[:6].view(3, 2, width) + sums[:, :, None]
+    assert torch.equal(values, every.flatten(1).topk(8)[0])
+    assert torch.equal(every.flatten(1).gather(1, beams * width + ids), values)
+    assert all(len(set(row)) == 8 for row in (beams * width + ids).tolist())
+    assert torch.equal(highest, scores[:6].amax(1).view(3, 2))
 
 
 def test_logits_are_computed_in_blocks(monkeypatch):
@@ -398,6 +408,27 @@ def test_few_lines_that_wait_are_taken_in_before_long():
 def test_an_adapter_that_is_no_plain_lora_cannot_be_mixed():
     with pytest.raises(UnknownLayerError, match="the adapter default is more than a plain LoRA"):
         Decoder(lively("flan-t5", "q,v", dora=True), torch.float64, adapters=("default",))
+
+
+@pytest.mark.parametrize(("kind", "module"), [("norms", "T5LayerNorm"), ("position-bias", "Embedding")])
+def test_an_adapter_with_norms_or_position_bias_of_its_own_cannot_be_mixed(kind, module):
+    model = lively("flan-t5", "q,v", also_train=(kind,))
+    with pytest.raises(UnknownLayerError, match=f"the adapter has its own {module}"):
+        Decoder(model, torch.float64, adapters=("default",))
+    decoder = Decoder(lively("flan-t5", "q,v"), torch.float64, adapters=("default",))
+    with pytest.raises(UnknownLayerError, match=f"the adapter has its own {module}"):
+        decoder.take(model, "default", "other")
+    assert decoder.adapters == ("default",)
+
+
+def test_tied_adapters_of_embeddings_are_mixed():
+    model, rows = lively("t5", "q,embeddings", tie_embeddings=True), sources(5)
+    wanted, found = rules(model, 2), {}
+    decoder = Decoder(model, torch.float64, adapters=("default",))
+    lines = [Line(i, row, 7, 0) for i, row in enumerate(rows)]
+    search(decoder, lines, wanted, lambda longest: 6, lambda number, best: found.update({number: best}))
+    alone = searched(model, rows, [7] * len(rows), wanted)
+    assert [found[i][0].ids for i in range(len(rows))] == [one[0].ids for one in alone]
 
 
 def test_adapters_that_come_and_go_are_as_if_they_were_there_from_the_start():

@@ -100,3 +100,14 @@ def test_serving_measures_every_side(tmp_path):
     assert list(figures) == ["translora", "one_client", "generate", "ctranslate2", "translate"]
     assert all(one["lines_per_second"] > 0 for one in figures.values())
     assert all(figures[side]["errors"] == 0 for side in list(figures)[:4])
+
+
+@pytest.mark.slow
+def test_scale_measures_two_ranks_and_their_all_reduce(tmp_path):
+    file, side = tmp_path / "figures.json", "2 ranks, 1 thread each"
+    quick = ["--shape", "tiny", "--rounds", "1", "--steps", "1", "--sides", side]
+    assert "milliseconds" in run("scale.py", *quick, "--json", str(file))
+    report = json.loads(file.read_text())
+    assert report["sides"][side]["tokens_per_second"] > 0
+    assert report["all_reduce"]["small"]["bytes"] == 4 * 344_064
+    assert all(one["seconds"] > 0 for one in report["all_reduce"].values())

@@ -28,6 +28,8 @@ from translora.serve.scheduler import Group
 from translora.translation import kept
 from translora.translation.decode import Part, Translation, first_budget, make_decoder, translations
 from translora.translation.running import PartTicket, RunningSearch, Ticket
+from translora.translation.termed import with_uses
+from translora.translation.terms import Glossary
 from translora.translation.translator import Translator
 
 BATCH_LINES = 256
@@ -43,6 +45,8 @@ class Options:
     scores: bool = False
     alternatives: int = 0
     """The number of next best translations."""
+    glossary: Glossary | None = None
+    """Terms to follow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,14 +107,19 @@ class Searching:
         guard, scores = work.translator.guard(), work.options.scores
         lines = work.translator.read(work.lines, guard)
         pieces = [piece for one in lines for piece in one.pieces]
-        ticket = PartTicket.of(self._part(work, guard.sent(pieces)), scores)
+        texts, terms = guard.sent(pieces), work.translator.terminology(work.options.glossary, guard)
+        ticket = PartTicket.of(self._part(work, terms.sent(texts) if terms else texts), scores)
         again = self._again(work, ask)
 
         def finish(found: Any) -> list[Translation]:
-            first = translations(ticket.part, ticket.tasks, found)
-            return guard.together(lines, guard.checked(pieces, first, again, ticket.part.decoding, scores))
+            first, decoding, engine = translations(ticket.part, ticket.tasks, found), ticket.part.decoding, again
+            if terms:
+                first = terms.checked(texts, first, again, decoding, scores)
+                engine = terms.engine(again)
+            whole = guard.checked(pieces, first, engine, decoding, scores)
+            return with_uses(work.lines, guard.together(lines, whole), terms)
 
-        return Reading(ticket, finish, not any(piece.originals for piece in pieces))
+        return Reading(ticket, finish, terms is None and not any(piece.originals for piece in pieces))
 
     def group(self, ticket: PartTicket) -> Group:
         """See `Engine`; an engine that ran out of memory goes on with smaller batches from then on."""
@@ -199,7 +208,7 @@ class Alone:
 
     def read(self, work: Work, ask: Ask) -> Reading:
         """See `Engine`; all options must be equal."""
-        key = work.translator.decoding(work.options.beams), work.options.scores
+        key = work.translator.decoding(work.options.beams), work.options.scores, work.options.glossary
         return Reading(WorkTicket(key, len(work.lines), work=work), lambda found: found)
 
     def group(self, ticket: WorkTicket) -> Group:
@@ -268,10 +277,11 @@ def translated_together(works: Sequence[Work]) -> list[list[Translation]]:
     """The translations of the lines of each of `works`, whose translators and options are equal; no alternatives."""
     translator, options = works[0].translator, works[0].options
     guard = translator.guard()
-    readings = translator.read([line for work in works for line in work.lines], guard)
-    decoding = translator.decoding(options.beams)
-    found = iter(translator.translated(readings, guard, decoding, scores=options.scores))
-    return [[next(found) for _ in work.lines] for work in works]
+    lines, terms = [line for work in works for line in work.lines], translator.terminology(options.glossary, guard)
+    readings, decoding = translator.read(lines, guard), translator.decoding(options.beams)
+    found = translator.translated(readings, guard, decoding, scores=options.scores, terms=terms)
+    each = iter(with_uses(lines, found, terms))
+    return [[next(each) for _ in work.lines] for work in works]
 
 
 def for_pair(loaded: LoadedModel, source: str, target: str) -> LoadedModel:

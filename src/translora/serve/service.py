@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,12 +16,15 @@ from translora.serve.batcher import Batcher
 from translora.serve.detection import Detector
 from translora.serve.engines import Options
 from translora.serve.files import Files
+from translora.serve.glossaries import Glossaries
 from translora.serve.limits import ApiKeys, Limits
 from translora.serve.metrics import Metrics
 from translora.serve.models import Models, Pair, Served
 from translora.serve.refusals import GONE, RefusalError
 from translora.serve.texts import Piece, lines_of, nodes_of, restored
 from translora.translation.decode import Translation
+from translora.translation.tally import together
+from translora.translation.terms import TermUse
 
 Result = TypeVar("Result")
 
@@ -36,6 +39,8 @@ class Translated:
     cut: bool = False
     """Whether part of it reached its limit."""
     alternatives: tuple[str, ...] = ()
+    terms: tuple[TermUse, ...] = ()
+    """The terms of the request's glossary that it has, and how many were honoured."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class Settings:
     """The folder below which adapters may be added; without it none may."""
     origins: tuple[str, ...] = ()
     """The web pages that browsers may call the server from."""
+    glossaries: Path | None = None
+    """The folder of stored glossaries; without it they are in memory."""
 
 
 class Service:
@@ -61,6 +68,7 @@ class Service:
         self.batcher = Batcher(settings.limits.queue_lines, settings.limits.patience, self.metrics)
         self.detector = Detector()
         self.files = Files()
+        self.glossaries = Glossaries(settings.glossaries)
         models.exclusive = self.batcher.exclusive
         self.characters = 0
         """How many characters were translated."""
@@ -104,7 +112,7 @@ class Service:
         limits.check_beams(options.beams)
         beams = max(options.beams or self.settings.beams, options.alternatives + 1 if options.alternatives else 0)
         limits.check_beams(beams)
-        options = Options(beams, options.scores, options.alternatives)
+        options = replace(options, beams=beams)
         pieces = [nodes_of(text) if markup else lines_of(text) for text in texts]
         lines = [piece.text for parts in pieces for piece in parts if piece.translated]
         found = iter(await self.lines(request, chosen, lines, options))
@@ -191,7 +199,8 @@ def _translated(pieces: Sequence[Piece], lines: Sequence[Translation], options: 
     for number in range(most):
         chosen = [[line, *line.alternatives][min(number + 1, len(line.alternatives))].text for line in lines]
         others.append(restored(pieces, iter(chosen)))
-    return Translated(text, score, any(line.cut for line in lines), tuple(others))
+    terms = together(use for line in lines for use in line.terms)
+    return Translated(text, score, any(line.cut for line in lines), tuple(others), terms)
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:

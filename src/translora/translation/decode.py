@@ -22,16 +22,23 @@ from translora.io.files import one_line
 from translora.models.budget import Budget
 from translora.models.hardware import free_memory_bytes
 from translora.models.load import LoadedModel
+from translora.models.quantise import is_quantised
 from translora.models.t5.decode import Decoder, UnknownLayerError, cache_shape, copied_bytes
 from translora.translation.choices import Rules
 from translora.translation.generate import Generated, generate, start_token
-from translora.translation.search import Hypothesis, Line, search
+from translora.translation.search import Hypothesis, Line
+from translora.translation.terms import TermUse
+from translora.translation.workers import most_workers, search_in_threads
 
 _SPARE_TOKENS = 10
 _MOST_ROWS = 128
-"""Lines times beams that are under way at a time on a CPU: more fill no more of it."""
-_GROWTH = 2
+"""Lines times beams that a thread has under way at a time on a CPU: more fill no more of it."""
+_GROWTH = 2.0
 """A cache that grows is there twice for a moment."""
+_HEAP_GROWTH = 2.5
+"""The same on a CPU, where a cache that changes its size leaves holes in the heap: a run of the demo grew so much."""
+_SPARE_COLUMNS = 1.5
+"""How many columns a cache may have for each token of its longest translation: it grows by half."""
 _COPIES = 0.5
 """The largest share of the free memory that copies of the weights may take."""
 
@@ -58,6 +65,10 @@ class Translation:
     """How what must survive did: with nothing but it in the text (`copied`), by the model, by a wider search or one
     sentence at a time (`retry`), or by translating the text between apart (`repair`); empty for a text that holds
     nothing of the kind."""
+    terms: tuple[TermUse, ...] = ()
+    """The terms of a glossary that the text has, and how many of them the translation honours."""
+    origin: Literal["model", "memory"] = "model"
+    """Whether the model translated the text, or a translation memory had it."""
 
     @property
     def cut(self) -> bool:
@@ -90,19 +101,25 @@ def copies_fit(translator: LoadedModel, taken: int = 0) -> bool:
     return copied_bytes(translator.model, translator.dtype) <= _COPIES * free
 
 
-def decoding_bytes(translator: LoadedModel, decoding: DecodingConfig, longest: int, taken: int) -> int:
-    """The bytes that translating takes beside the model, its longest source having `longest` tokens.
+def decoding_bytes(translator: LoadedModel, decoding: DecodingConfig, lengths: Ints, taken: int) -> int:
+    """The bytes that translating takes at most beside the model, sources having `lengths` tokens, shape (lines,).
 
     They are the copies of the weights, unless `taken` bytes leave no room for them, and what is kept of each line.
+    A translation that runs on is still there when lines of usual length are under way, so there are as many lines as
+    of these, with room for the longest translation each.
     """
     model = translator.model
     if translator.path != "fast":  # `generate` needs the adapter merged, into a copy
-        merges = isinstance(model, PeftModel)
+        merges = isinstance(model, PeftModel) and not is_quantised(model)
         return sum(p.numel() * p.element_size() for p in model.parameters()) if merges else 0
-    lines = places(translator, decoding, longest, first_budget(decoding).tokens)
+    longest, usual = int(lengths.max()), max(1, int(np.median(lengths)))
+    threads = most_workers(translator.device)
+    lines = places(translator, decoding, usual, first_budget(decoding).tokens, threads)
     copies = copied_bytes(model, translator.dtype) if copies_fit(translator, taken) else 0
-    line = cache_shape(model, translator.dtype).line_bytes(decoding.beams, longest, limit_of(longest, decoding))
-    return copies + _GROWTH * lines * line
+    columns = round(_SPARE_COLUMNS * limit_of(longest, decoding))
+    line = cache_shape(model, translator.dtype).line_bytes(decoding.beams, longest, columns)
+    growth = _HEAP_GROWTH if translator.device.type == "cpu" else _GROWTH
+    return copies + round(growth * min(lines, len(lengths)) * line)
 
 
 def translate(
@@ -253,7 +270,12 @@ class _Job:
 
         def work(most: int) -> None:
             left = [line.line(i) for i, line in enumerate(self.lines) if i not in done]
-            search(decoder, left, rules, lambda longest: places(self.translator, self.decoding, longest, most), found)
+            threads = most_workers(self.translator.device)
+
+            def room(longest: int) -> int:
+                return places(self.translator, self.decoding, longest, most, threads)
+
+            search_in_threads(decoder, left, rules, room, found)
 
         self.budget.run(work)
         return [done[i] for i in range(len(self.lines))]
@@ -304,11 +326,14 @@ def first_budget(decoding: DecodingConfig) -> Budget:
     return Budget(max(1, decoding.batch_tokens // decoding.beams))
 
 
-def places(translator: LoadedModel, decoding: DecodingConfig, longest: int, most: int) -> int:
-    """How many lines are under way at a time, where the longest has `longest` tokens and `most` are allowed."""
+def places(translator: LoadedModel, decoding: DecodingConfig, longest: int, most: int, threads: int = 1) -> int:
+    """How many lines are under way at a time, where the longest has `longest` tokens and `most` are allowed.
+
+    `threads` search at a time.
+    """
     found = most // longest
     if translator.device.type == "cpu":
-        found = min(found, _MOST_ROWS // decoding.beams)
+        found = min(found, threads * _MOST_ROWS // decoding.beams)
     return max(1, found)
 
 

@@ -149,7 +149,7 @@ class Search:
         if not self.worked:
             return False
         states = self.decoder.step(self.cache)
-        best = best_tokens(self.decoder, states, self.cache, self.rules)
+        best = best_tokens(self.decoder, states, self.cache, self.rules, self.sums())
         over = np.flatnonzero(self.lengths() >= self._limits)
         self.cache.advance(*self.choose(best, over))
         return True
@@ -157,6 +157,10 @@ class Search:
     def choose(self, best: Best, over: Ints) -> tuple[torch.Tensor, torch.Tensor | None]:
         """End lines, and choose the next tokens and parents of the others; the places `over` are at their limits."""
         raise NotImplementedError
+
+    def sums(self) -> torch.Tensor | None:
+        """The scores of beams so far, shape (lines, beams)."""
+        return None
 
     def keep(self, kept: Ints, size: int) -> None:
         """Move the state of the places `kept` to the front of `size`."""
@@ -307,20 +311,20 @@ class _Beams(Search):
         for place in places:
             self._ended[place] = []
 
+    def sums(self) -> torch.Tensor:
+        return self._sums[0]
+
     def choose(self, best: Best, over: Ints) -> tuple[torch.Tensor, torch.Tensor | None]:
-        lines, beams, width = len(self.lines), self.rules.beams, best.ids.shape[1]
-        ids, scores, logs = (tensor.view(lines, beams, width) for tensor in best[:3])
+        beams, tokens, parents, sums, logs = self.rules.beams, *best[:4]
         would_end: dict[int, list[tuple[bool, float]]] = {}
-        if len(over):
-            index = torch.from_numpy(over).to(ids.device)
-            first = zip((ids[index, :, 0] == self.rules.end).tolist(), logs[index, :, 0].tolist(), strict=True)
+        if len(over):  # these lines end now: each beam has the end token as its only continuation
+            index = torch.from_numpy(over).to(tokens.device)
+            first = zip(best.would_end[index].tolist(), best.end_logs[index].tolist(), strict=True)
             would_end = {place: list(zip(*pair, strict=True)) for place, pair in zip(over.tolist(), first, strict=True)}
-            ids, scores, logs = ids.clone(), scores.clone(), logs.clone()
-            scores[index], ids[index, :, 0] = -torch.inf, self.rules.end
-            scores[index, :, 0], logs[index, :, 0] = best.ends.view(lines, beams)[index], 0.0
-        sums, places = (scores + self._sums[0, :, :, None]).flatten(1).topk(2 * beams)
-        parents, tokens = places // width, ids.flatten(1).gather(1, places)
-        logs = logs.flatten(1).gather(1, places) + self._sums[1].gather(1, parents)
+            ranked, order = (best.ends + self._sums[0])[index].sort(descending=True)
+            sums[index], tokens[index], logs[index], parents[index] = -torch.inf, self.rules.end, 0.0, 0
+            sums[index, :beams], parents[index, :beams] = ranked, order
+        logs = logs + self._sums[1].gather(1, parents)
         ends = tokens == self.rules.end
         if bool(ends[:, :beams].any()):
             self._end(ends[:, :beams], sums, logs, parents, would_end)

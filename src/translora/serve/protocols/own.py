@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from translora.serve.engines import Options
+from translora.serve.glossaries import glossary_of
 from translora.serve.models import Served
 from translora.serve.refusals import RefusalError
 from translora.serve.service import Service
+from translora.serve.service import Translated as Done
 
 router = APIRouter(prefix="/v1", tags=["translora"])
 
@@ -27,7 +30,19 @@ class TranslateRequest(BaseModel):
     beams: int = Field(0, ge=0, description="The beam size; 0 is the server's.")
     scores: bool = Field(False, description="Whether to give the mean log-probability per token of each text.")
     alternatives: int = Field(0, ge=0, description="How many next best translations to give; beams are raised to it.")
+    glossary: list[tuple[str, str]] = Field(
+        [], max_length=1_000, description="Source terms and their translations, to be used where they occur."
+    )
     format: Literal["text", "html"] = Field("text", description="Whether to translate the text between tags alone.")
+
+
+class TermCount(BaseModel):
+    """A term of the request's glossary in one text."""
+
+    source: str
+    target: str
+    occurred: int = Field(description="How often it is in the text.")
+    honoured: int = Field(description="How many of these are translated as the glossary says.")
 
 
 class Translated(BaseModel):
@@ -37,6 +52,7 @@ class Translated(BaseModel):
     score: float | None = Field(None, description="Null where it was not asked for, or the text is several lines.")
     cut: bool = Field(description="Whether the translation reached its limit and is cut there.")
     alternatives: list[str] = []
+    terms: list[TermCount] = Field([], description="The terms of the glossary that the text has.")
 
 
 class TranslateAnswer(BaseModel):
@@ -85,12 +101,16 @@ async def translate(request: Request, asked: TranslateRequest) -> TranslateAnswe
         raise RefusalError(400, "name an adapter or the languages: several models are served")
     served, pair = service.choose(asked.source, asked.target, asked.adapter)
     texts = [asked.texts] if isinstance(asked.texts, str) else asked.texts
-    options = Options(asked.beams, asked.scores, asked.alternatives)
+    glossary = await asyncio.to_thread(glossary_of, asked.glossary, *pair) if asked.glossary else None
+    options = Options(asked.beams, asked.scores, asked.alternatives, glossary)
     found = await service.translate(request, (served, pair), texts, options, asked.format == "html")
-    translations = [
-        Translated(text=one.text, score=one.score, cut=one.cut, alternatives=list(one.alternatives)) for one in found
-    ]
+    translations = [_answered(one) for one in found]
     return TranslateAnswer(adapter=served.name, source=pair[0], target=pair[1], translations=translations)
+
+
+def _answered(one: Done) -> Translated:
+    terms = [TermCount.model_validate(use.as_dict()) for use in one.terms]
+    return Translated(text=one.text, score=one.score, cut=one.cut, alternatives=list(one.alternatives), terms=terms)
 
 
 @router.get("/models")
