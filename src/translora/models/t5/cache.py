@@ -160,7 +160,7 @@ class Cache:
         for tensors in (self.source_keys, self.source_values):
             for layer, tensor in enumerate(tensors):
                 tensors[layer] = _resized(tensor, 2, order, longest)
-        self.source_mask = _resized(self.source_mask, 3, order, longest)
+        self.source_mask = _resized(self.source_mask, 3, order, longest, -torch.inf)
         self.which, self._groups = self.which[order], None
         self.starts, self.lines = np.concatenate([self.starts[places], np.full(lines - len(places), _FREE)]), lines
         self._move(order, self.column + 1 - self.first + _BLOCK)
@@ -188,15 +188,15 @@ class Cache:
         return moved
 
 
-def _resized(tensor: torch.Tensor, dim: int, order: torch.Tensor, size: int) -> torch.Tensor:
-    """The lines `order` of `tensor` with `size` numbers along `dim`, zero where there were fewer."""
+def _resized(tensor: torch.Tensor, dim: int, order: torch.Tensor, size: int, fill: float = 0.0) -> torch.Tensor:
+    """The lines `order` of `tensor` with `size` numbers along `dim`, `fill` where there were fewer."""
     used = tensor.narrow(dim, 0, min(size, tensor.shape[dim])).index_select(0, order)
     more = size - used.shape[dim]
     if not more:
         return used
     shape = list(used.shape)
     shape[dim] = more
-    return torch.cat([used, used.new_zeros(shape)], dim)
+    return torch.cat([used, used.new_full(shape, fill)], dim)
 
 
 def _zeros(size: tuple[int, ...], shape: Shape) -> torch.Tensor:

@@ -67,7 +67,7 @@ class Decoder:
     def take(self, model: torch.nn.Module, adapter: str, name: str) -> int:
         """Add `adapter` of `model`, a PEFT model on this decoder's base, as `name`; returns its number.
 
-        Not to be called while a search is under way. Raises `UnknownLayerError` for an adapter that is more than a
+        Only to be called between two steps of a search. Raises `UnknownLayerError` for an adapter that is more than a
         plain LoRA.
         """
         if not self._own:
@@ -88,7 +88,7 @@ class Decoder:
         return number
 
     def drop(self, number: int) -> None:
-        """Forget the adapter of that number; not to be called while a search is under way."""
+        """Forget the adapter of that number, which no line under way has; only to be called between two steps."""
         self._drop(number)
         names = [*self.adapters[:number], "", *self.adapters[number + 1 :]]
         while names and not names[-1]:
