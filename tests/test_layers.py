@@ -47,6 +47,7 @@ ORDER = [
     "comparison.process",
     "serve.refusals", "serve.limits", "serve.parameters", "serve.texts", "serve.codes", "serve.detection",
     "serve.metrics", "serve.files", "serve.engines", "serve.models", "serve.batcher", "serve.service",
+    "serve.stream", "serve.events",
     "serve.protocols.own", "serve.protocols.libretranslate", "serve.protocols.libre_files", "serve.protocols.deepl",
     "serve.protocols.opuscat", "serve.protocols.operation", "serve.protocols.page", "serve.app", "serve.server",
     "cli.arguments", "cli.train", "cli.compare", "cli.evaluate", "cli.export", "cli.report", "cli.translate",

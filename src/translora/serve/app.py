@@ -138,7 +138,7 @@ class Outside:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             body = await asyncio.wait_for(self._body(scope, receive), _BODY_SECONDS)
-        except TimeoutError:
+        except (TimeoutError, asyncio.TimeoutError):  # two classes before Python 3.11
             await error_answer(scope["path"], 408, "the body did not come in time")(scope, receive, send)
             return
         except RefusalError as error:

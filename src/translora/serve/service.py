@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from translora.serve.limits import ApiKeys, Limits
 from translora.serve.metrics import Metrics
 from translora.serve.models import Models, Pair, Served
 from translora.serve.refusals import GONE, RefusalError
-from translora.serve.texts import Piece, lines_of, nodes_of, restored
+from translora.serve.texts import Piece, pieces_of, restored
 from translora.translation.decode import Translation
 
 Result = TypeVar("Result")
@@ -99,16 +99,20 @@ class Service:
 
         Raises `RefusalError` for too much of anything, where the server is too busy, or the client is gone.
         """
+        options = self.checked(texts, options)
+        pieces = [pieces_of(text, markup) for text in texts]
+        lines = [piece.text for parts in pieces for piece in parts if piece.translated]
+        found = iter(await self.lines(request, chosen, lines, options))
+        return [_translated(parts, [next(found) for piece in parts if piece.translated], options) for parts in pieces]
+
+    def checked(self, texts: Sequence[str], options: Options) -> Options:
+        """The options with the beams that they come to. Raises `RefusalError` for too much of anything."""
         limits = self.settings.limits
         limits.check_texts(texts)
         limits.check_beams(options.beams)
         beams = max(options.beams or self.settings.beams, options.alternatives + 1 if options.alternatives else 0)
         limits.check_beams(beams)
-        options = Options(beams, options.scores, options.alternatives)
-        pieces = [nodes_of(text) if markup else lines_of(text) for text in texts]
-        lines = [piece.text for parts in pieces for piece in parts if piece.translated]
-        found = iter(await self.lines(request, chosen, lines, options))
-        return [_translated(parts, [next(found) for piece in parts if piece.translated], options) for parts in pieces]
+        return replace(options, beams=beams)
 
     async def lines(
         self, request: Request, chosen: tuple[Served, Pair], lines: Sequence[str], options: Options
@@ -117,14 +121,22 @@ class Service:
 
         Raises `RefusalError` where the server is too busy, or the client is gone.
         """
+        return await unless_gone(request, self.work(chosen, lines, options, self.settings.limits.seconds))
+
+    async def work(
+        self, chosen: tuple[Served, Pair], lines: Sequence[str], options: Options, seconds: float
+    ) -> list[Translation]:
+        """Translate `lines` within so many seconds; cancelled, they leave the queue.
+
+        Raises `RefusalError` where the server is too busy or too slow.
+        """
         if not lines:
             return []
         if self.draining and not self.batcher.alive:
             raise RefusalError(503, "the server is going down", 1)
-        work = self.batcher.translate(*chosen, lines, options)
         try:
-            found = await unless_gone(request, asyncio.wait_for(work, self.settings.limits.seconds))
-        except TimeoutError as error:
+            found = await asyncio.wait_for(self.batcher.translate(*chosen, lines, options), seconds)
+        except (TimeoutError, asyncio.TimeoutError) as error:  # two classes before Python 3.11
             raise RefusalError(503, f"not done within {self.settings.limits.seconds:g} seconds", 1) from error
         except OutOfMemoryError as error:
             raise RefusalError(503, "the server has no memory left for this request") from error

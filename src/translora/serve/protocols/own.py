@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from dataclasses import asdict
 from typing import Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from translora.serve.engines import Options
-from translora.serve.models import Served
+from translora.serve.events import TYPE, Event, EventStream, wanted
+from translora.serve.models import Pair, Served
 from translora.serve.refusals import RefusalError
-from translora.serve.service import Service
+from translora.serve.service import Service, unless_gone
+from translora.serve.stream import parts
 
 router = APIRouter(prefix="/v1", tags=["translora"])
 
@@ -28,6 +32,7 @@ class TranslateRequest(BaseModel):
     scores: bool = Field(False, description="Whether to give the mean log-probability per token of each text.")
     alternatives: int = Field(0, ge=0, description="How many next best translations to give; beams are raised to it.")
     format: Literal["text", "html"] = Field("text", description="Whether to translate the text between tags alone.")
+    stream: bool = Field(False, description="Whether to answer with server-sent events, one for each sentence.")
 
 
 class Translated(BaseModel):
@@ -77,20 +82,59 @@ def _check(request: Request) -> Service:
     return service
 
 
-@router.post("/translate")
-async def translate(request: Request, asked: TranslateRequest) -> TranslateAnswer:
-    """Translate texts by the adapter of a name, or by the first that knows the languages."""
+@router.post("/translate", response_model=TranslateAnswer, responses={200: {"content": {TYPE: {}}}})
+async def translate(request: Request, asked: TranslateRequest) -> TranslateAnswer | Response:
+    """Translate texts by the adapter of a name, or by the first that knows the languages.
+
+    With `stream`, or where `Accept` names `text/event-stream`, the answer is server-sent events: `start`, then
+    `translation` for each sentence in order, then `end`, or `error` in place of what is missing.
+    """
     service = _check(request)
     if not (asked.adapter or asked.source or asked.target) and len(service.models) > 1:
         raise RefusalError(400, "name an adapter or the languages: several models are served")
-    served, pair = service.choose(asked.source, asked.target, asked.adapter)
+    chosen = service.choose(asked.source, asked.target, asked.adapter)
     texts = [asked.texts] if isinstance(asked.texts, str) else asked.texts
     options = Options(asked.beams, asked.scores, asked.alternatives)
-    found = await service.translate(request, (served, pair), texts, options, asked.format == "html")
+    if asked.stream or wanted(request.headers.get("accept", "")):
+        return await _stream(request, service, chosen, texts, (options, asked.format == "html"))
+    found = await service.translate(request, chosen, texts, options, asked.format == "html")
     translations = [
         Translated(text=one.text, score=one.score, cut=one.cut, alternatives=list(one.alternatives)) for one in found
     ]
-    return TranslateAnswer(adapter=served.name, source=pair[0], target=pair[1], translations=translations)
+    return TranslateAnswer(**_answered(chosen), translations=translations)
+
+
+async def _stream(
+    request: Request, service: Service, chosen: tuple[Served, Pair], texts: list[str], how: tuple[Options, bool]
+) -> Response:
+    """The answer as events; `how` is the options and whether the texts are markup.
+
+    Raises `RefusalError` for what goes wrong before the first event: that has a status of its own.
+    """
+    options, markup = how
+    if options.alternatives:
+        raise RefusalError(400, "alternatives are not streamed: ask for them without stream")
+    found = parts(service, chosen, texts, service.checked(texts, options), markup)
+    first = await unless_gone(request, anext(found, None))
+
+    async def events() -> AsyncGenerator[Event, None]:
+        try:
+            yield "start", _answered(chosen)
+            if first:
+                yield "translation", asdict(first)
+            async for one in found:
+                yield "translation", asdict(one)
+            yield "end", {"texts": len(texts)}
+        finally:
+            await found.aclose()
+
+    return EventStream(events())
+
+
+def _answered(chosen: tuple[Served, Pair]) -> dict[str, str]:
+    """What translates."""
+    served, (source, target) = chosen
+    return {"adapter": served.name, "source": source, "target": target}
 
 
 @router.get("/models")
