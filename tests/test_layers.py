@@ -45,7 +45,7 @@ ORDER = [
     "export.parity", "export.merged", "export.ctranslate2", "export.job",
     "comparison.folder", "comparison.variants", "comparison.jobs", "comparison.results", "comparison.runner",
     "comparison.process",
-    "serve.refusals", "serve.limits", "serve.parameters", "serve.texts", "serve.codes", "serve.detection",
+    "serve.refusals", "serve.limits", "serve.keys", "serve.parameters", "serve.texts", "serve.codes", "serve.detection",
     "serve.metrics", "serve.files", "serve.engines", "serve.models", "serve.batcher", "serve.service",
     "serve.stream", "serve.events",
     "serve.protocols.own", "serve.protocols.libretranslate", "serve.protocols.libre_files", "serve.protocols.deepl",

@@ -1,95 +1,17 @@
-"""Limits at n-1, n and n+1, API keys, the bounded queue, clients that go away, and memory that runs out."""
+"""Limits at n-1, n and n+1, the bounded queue, clients that go away, and memory that runs out."""
 
-import hashlib
 import json
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
-import deepl
 import pytest
 from servers import LINES, serving
 
 import translora
-from translora.errors import ConfigError
-from translora.serve.limits import ApiKeys, Limits
+from translora.serve.limits import Limits
 from translora.translation import decode
-
-KEYS = ("secret", "schlüssel-ß", "k" * 200)
-
-
-@pytest.fixture(scope="module")
-def locked(tmp_path_factory):
-    """A server that needs a key."""
-    file = tmp_path_factory.mktemp("keys") / "keys"
-    hashes = [hashlib.sha256(key.encode()).hexdigest() for key in KEYS]
-    file.write_text(f"# who may\nweblate {hashes[0]}\n{hashes[1].upper()} # bare\n\n{hashes[2]}\n", encoding="utf-8")
-    with serving(["mini"], keys=ApiKeys.read(file)) as server:
-        yield server
-
-
-def asked_by(server, key):
-    """The statuses of LibreTranslate's, DeepL's, OPUS-CAT's and our own interface for a key."""
-    pair = {"source": "de", "target": "en"}
-    bytes_key = key.encode()
-    return [
-        server.post("/translate", json={"q": "Ja", **pair, "api_key": key}).status_code,
-        server.post("/translate", data={"q": "Ja", **pair, "api_key": key}).status_code,
-        server.post("/translate", data={"q": "Ja", **pair}, params={"api_key": key}).status_code,
-        server.post(
-            "/v2/translate",
-            data={"text": "Ja", "source_lang": "de", "target_lang": "en"},
-            headers={b"authorization": b"DeepL-Auth-Key " + bytes_key},
-        ).status_code,
-        server.get(
-            "/MtRestService/TranslateJson",
-            params={"input": "Ja", "srcLangCode": "de", "trgLangCode": "en", "tokenCode": key},
-        ).status_code,
-        server.post(
-            "/v1/translate", json={"texts": "Ja", **pair}, headers={b"authorization": b"Bearer " + bytes_key}
-        ).status_code,
-    ]
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_a_right_key(locked, key):
-    assert asked_by(locked, key) == [200] * 6
-
-
-@pytest.mark.parametrize("key", ["secre", "secrett", "Secret", " x", "schlussel-ß", "k" * 199, "k" * 201, "\x00", "🔑"])
-def test_a_wrong_key(locked, key):
-    if key == "\x00":  # no header can hold it
-        asked = {"q": "Ja", "source": "de", "target": "en", "api_key": key}
-        assert locked.post("/translate", json=asked).status_code == 403
-        return
-    assert asked_by(locked, key) == [403] * 6
-
-
-def test_no_key(locked):
-    pair = {"source": "de", "target": "en"}
-    assert locked.post("/translate", json={"q": "Ja", **pair}).status_code == 400
-    assert locked.post("/translate", json={"q": "Ja", **pair, "api_key": ""}).status_code == 400
-    assert locked.post("/v1/translate", json={"texts": "Ja", **pair}).status_code == 401
-    assert locked.post("/v1/adapters", json={"name": "a", "path": "a"}).status_code == 401
-    assert locked.delete("/v1/adapters/mini").status_code == 401
-    assert locked.get("/v2/usage").status_code == 403
-    assert locked.get("/health").status_code == locked.get("/languages").status_code == 200
-    assert locked.get("/frontend/settings").json()["keyRequired"] is True
-    client = deepl.Translator("wrong", server_url=locked.url)
-    with pytest.raises(deepl.AuthorizationException):
-        client.translate_text("a", target_lang="EN-US")
-    client.close()
-
-
-@pytest.mark.parametrize("text", ["", "# none", "secret", "x" * 64, "name " + "a" * 63])
-def test_a_file_of_keys_that_is_none(tmp_path, text):
-    file = tmp_path / "keys"
-    file.write_text(text)
-    with pytest.raises(ConfigError, match="keys"):
-        ApiKeys.read(file)
-    with pytest.raises(ConfigError, match="cannot be read"):
-        ApiKeys.read(tmp_path / "none")
 
 
 @pytest.mark.parametrize(("count", "status"), [(249, 200), (250, 200), (251, 400)])

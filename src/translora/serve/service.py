@@ -16,7 +16,8 @@ from translora.serve.batcher import Batcher
 from translora.serve.detection import Detector
 from translora.serve.engines import Options
 from translora.serve.files import Files
-from translora.serve.limits import ApiKeys, Limits
+from translora.serve.keys import ApiKeys, Caller
+from translora.serve.limits import Limits
 from translora.serve.metrics import Metrics
 from translora.serve.models import Models, Pair, Served
 from translora.serve.refusals import GONE, RefusalError
@@ -67,6 +68,22 @@ class Service:
         self.draining = False
         """Whether the server is about to end."""
 
+    def admit(self, request: Request, key: str | None, missing: int = 401) -> None:
+        """Take note of who asks. Raises `RefusalError` for a wrong key, and with the status `missing` for none."""
+        request.state.caller = self.settings.keys.check(key, missing)
+
+    async def spend(self, request: Request, characters: int) -> None:
+        """Count a request that was admitted once, and so many characters; waits where its key has rates.
+
+        Raises `RefusalError` where the rates are used up, or the client is gone.
+        """
+        caller: Caller | None = getattr(request.state, "caller", None)
+        if caller is None:
+            return
+        requests = 0 if getattr(request.state, "counted", False) else 1
+        request.state.counted = True
+        await unless_gone(request, caller.spend(requests, characters, self.settings.limits.patience))
+
     def choose(self, source: str = "", target: str = "", name: str = "") -> tuple[Served, Pair]:
         """The model of that name, or for these languages; empty codes mean any where there is a name.
 
@@ -100,6 +117,7 @@ class Service:
         Raises `RefusalError` for too much of anything, where the server is too busy, or the client is gone.
         """
         options = self.checked(texts, options)
+        await self.spend(request, sum(map(len, texts)))
         pieces = [pieces_of(text, markup) for text in texts]
         lines = [piece.text for parts in pieces for piece in parts if piece.translated]
         found = iter(await self.lines(request, chosen, lines, options))

@@ -89,4 +89,4 @@ async def usage(request: Request) -> dict[str, int]:
 
 def _check_key(service: Service, request: Request, found: dict[str, Any]) -> None:
     key = header_key(request, "DeepL-Auth-Key") or text(found, "auth_key")
-    service.settings.keys.check(key, missing=403)
+    service.admit(request, key, missing=403)

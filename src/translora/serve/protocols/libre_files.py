@@ -31,7 +31,7 @@ async def translate_file(request: Request) -> dict[str, str]:
     service = service_of(request)
     async with request.form(max_files=1, max_fields=_MOST_FIELDS) as form:
         fields = {name: value for name, value in form.items() if isinstance(value, str)}
-        service.settings.keys.check(fields.get("api_key", request.query_params.get("api_key", "")), missing=400)
+        service.admit(request, fields.get("api_key", request.query_params.get("api_key", "")), missing=400)
         upload = form.get("file")
         if not isinstance(upload, UploadFile):
             raise RefusalError(400, "Invalid request: missing file parameter")
@@ -88,6 +88,8 @@ async def _filled(service: Service, request: Request, chosen: tuple[Served, Pair
 
     def work() -> bytes:
         document = read(data, "the document", kind, DocumentOptions(*chosen[1]))
+        characters = sum(len(segment.text) for segment in document.segments)
+        asyncio.run_coroutine_threadsafe(service.spend(request, characters), loop).result()
         return document.filled(translate_segments(document.segments, engine)[0])
 
     return await asyncio.to_thread(work)

@@ -23,7 +23,7 @@ router = APIRouter(tags=["LibreTranslate"])
 async def translate(request: Request) -> dict[str, Any]:
     """Translate `q`, a text or with JSON a list of texts, from `source` (a code or `auto`) to `target`."""
     service, found = service_of(request), await parameters(request)
-    _check_key(service, found)
+    _check_key(service, request, found)
     for name in ("q", "source", "target"):
         if not found.get(name) and not (name == "q" and isinstance(found.get(name), list)):
             raise RefusalError(400, f"Invalid request: missing {name} parameter")
@@ -92,11 +92,12 @@ async def languages(request: Request) -> list[dict[str, Any]]:
 async def detect(request: Request) -> list[dict[str, Any]]:
     """The languages that `q` may be in, the likeliest first."""
     service, found = service_of(request), await parameters(request)
-    _check_key(service, found)
+    _check_key(service, request, found)
     if not found.get("q"):
         raise RefusalError(400, "Invalid request: missing q parameter")
     given = text(found, "q")
     service.settings.limits.check_texts([given])
+    await service.spend(request, 0)
     ranked = await asyncio.to_thread(service.detector.languages, given, _all_codes(service))
     return [_detected(*one) for one in ranked if one[1] >= 0.01] or [_detected(*ranked[0])]
 
@@ -123,7 +124,7 @@ async def frontend_settings(request: Request) -> dict[str, Any]:
 async def suggest(request: Request) -> dict[str, bool]:
     """Accept a better translation, as clients expect; it is not kept."""
     service, found = service_of(request), await parameters(request)
-    _check_key(service, found)
+    _check_key(service, request, found)
     return {"success": True}
 
 
@@ -134,8 +135,8 @@ async def spec(request: Request) -> dict[str, Any]:
     return found
 
 
-def _check_key(service: Service, found: dict[str, Any]) -> None:
-    service.settings.keys.check(text(found, "api_key"), missing=400)
+def _check_key(service: Service, request: Request, found: dict[str, Any]) -> None:
+    service.admit(request, text(found, "api_key"), missing=400)
 
 
 async def _sources(service: Service, given: list[str], source: str, target: str) -> list[tuple[str, float]]:

@@ -69,7 +69,7 @@ def _begin(request: Request) -> tuple[Service, dict[str, str]]:
     """The service, and the parameters by their names in lower case. Raises `RefusalError` for a wrong key."""
     service = service_of(request)
     found = {name.lower(): value for name, value in request.query_params.items()}
-    service.settings.keys.check(found.get("tokencode"))
+    service.admit(request, found.get("tokencode"))
     return service, found
 
 

@@ -78,7 +78,7 @@ def header_key(request: Request, scheme: str) -> str | None:
 
 def _check(request: Request) -> Service:
     service = service_of(request)
-    service.settings.keys.check(header_key(request, "Bearer"))
+    service.admit(request, header_key(request, "Bearer"))
     return service
 
 
@@ -114,7 +114,9 @@ async def _stream(
     options, markup = how
     if options.alternatives:
         raise RefusalError(400, "alternatives are not streamed: ask for them without stream")
-    found = parts(service, chosen, texts, service.checked(texts, options), markup)
+    options = service.checked(texts, options)
+    await service.spend(request, sum(map(len, texts)))
+    found = parts(service, chosen, texts, options, markup)
     first = await unless_gone(request, anext(found, None))
 
     async def events() -> AsyncGenerator[Event, None]:
@@ -147,7 +149,9 @@ async def models(request: Request) -> dict[str, Any]:
 @router.post("/adapters", status_code=201)
 async def add_adapter(request: Request, asked: AdapterRequest) -> dict[str, Any]:
     """Load an adapter from below the root of adapters, while requests go on."""
-    return _shown(await _check(request).add(asked.name, asked.path))
+    service = _check(request)
+    await service.spend(request, 0)
+    return _shown(await service.add(asked.name, asked.path))
 
 
 @router.delete("/adapters/{name}")
