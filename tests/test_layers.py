@@ -46,7 +46,7 @@ ORDER = [
     "comparison.folder", "comparison.variants", "comparison.jobs", "comparison.results", "comparison.runner",
     "comparison.process",
     "serve.refusals", "serve.limits", "serve.keys", "serve.parameters", "serve.texts", "serve.codes", "serve.detection",
-    "serve.metrics", "serve.files", "serve.engines", "serve.models", "serve.batcher", "serve.service",
+    "serve.files", "serve.engines", "serve.metrics", "serve.models", "serve.batcher", "serve.service",
     "serve.stream", "serve.events",
     "serve.protocols.own", "serve.protocols.libretranslate", "serve.protocols.libre_files", "serve.protocols.deepl",
     "serve.protocols.opuscat", "serve.protocols.operation", "serve.protocols.page", "serve.app", "serve.server",

@@ -237,6 +237,9 @@ def test_an_export_and_an_adapter_are_served_together(adapters, tmp_path):
     expected = translora.Translator.from_pretrained(folder).translate(LINES)
     with serving([folder, adapters / "a0"]) as server:
         assert server.texts(LINES, adapter="converted") == expected
+        streamed = server.post("/v1/translate", json={"texts": LINES, "adapter": "converted", "stream": True}).text
+        assert streamed.count("event: translation\n") == len(LINES)
+        assert streamed.endswith('event: end\ndata: {"texts": 5}\n\n')
         assert [one["kind"] for one in server.get("/v1/models").json()["models"]] == ["export", "adapter"]
         chosen = server.post("/v1/translate", json={"texts": LINES, "source": "de", "target": "en"}).json()
         assert chosen["adapter"] == "a0"

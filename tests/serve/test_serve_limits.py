@@ -158,17 +158,41 @@ def test_cors_is_off_unless_it_is_on(mini_server, adapters):
         assert "access-control-allow-origin" not in other.headers
 
 
-def test_metrics(server):
-    server.texts(LINES, adapter="a4")
-    server.get("/nothing/a/b")
+def figures(server):
+    """The value of each metric, by its name and labels."""
     lines = server.get("/metrics").text.splitlines()
-    names = {line.split("{")[0].split(" ")[0] for line in lines if not line.startswith("#")}
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[:1] != "#")}
+
+
+def test_metrics(server):
+    before = figures(server)
+    with ThreadPoolExecutor(2) as pool, server.busy():
+        other = pool.submit(server.texts, LINES[:2], adapter="a5")
+        asked = pool.submit(server.texts, LINES, adapter="a4")
+        server.wait_for(len(LINES) + 2)
+        assert figures(server)["translora_queue_lines"] == len(LINES) + 2
+    texts, _ = asked.result(), other.result()
+    server.get("/nothing/a/b")
+    found = figures(server)
+    grown = {name: value - before.get(name, 0) for name, value in found.items()}
+    names = {name.split("{")[0] for name in found}
     assert names >= {
         "translora_requests_total", "translora_request_seconds_count", "translora_queue_lines",
-        "translora_batch_lines_sum", "translora_lines_total", "translora_characters_total",
+        "translora_batch_lines_sum", "translora_batch_seconds_sum", "translora_queue_seconds_sum",
     }  # fmt: skip
-    assert any(line.startswith('translora_lines_total{model="a4"}') for line in lines)
-    assert not any("/nothing" in line for line in lines)
+    tokenizer = server.service.models.get("a4").translators["de", "en"].tokenizer
+    prompt = server.service.models.get("a4").translators["de", "en"].prompt
+    wanted = {
+        "lines_total": len(LINES), "characters_total": sum(map(len, LINES)),
+        "source_tokens_total": sum(len(tokenizer(prompt + line)["input_ids"]) for line in LINES),
+        "target_tokens_total": sum(len(tokenizer(text)["input_ids"]) for text in texts),
+        "batch_model_lines_sum": len(LINES), "batch_model_lines_count": 1,
+    }  # fmt: skip
+    assert {name: grown[f'translora_{name}{{model="a4"}}'] for name in wanted} == wanted
+    assert grown['translora_batch_model_lines_sum{model="a5"}'] == 2
+    assert grown["translora_batch_lines_sum"] == len(LINES) + 2
+    assert grown["translora_queue_seconds_count"] == 2
+    assert not any("/nothing" in name for name in found)
 
 
 def test_a_web_page_cannot_add_adapters_by_a_simple_request(server):

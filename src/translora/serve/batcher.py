@@ -11,8 +11,8 @@ import logging
 import threading
 import time
 import traceback
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -33,8 +33,14 @@ Future = concurrent.futures.Future[list[Translation]]
 class Watcher(Protocol):
     """Is told what the worker does; called in its thread."""
 
-    def batch(self, lines: int, seconds: float) -> None:
-        """A batch of so many lines took so long."""
+    def batch(self, lines: Mapping[str, int], seconds: float) -> None:
+        """A batch of so many lines of each model took so long."""
+
+    def waited(self, seconds: float) -> None:
+        """A request left the queue after so long."""
+
+    def translated(self, model: str, work: Work, found: Sequence[Translation]) -> None:
+        """A model gave `found` for the lines of `work`."""
 
 
 class Room:
@@ -121,7 +127,7 @@ class Batcher:
 
         Raises `RefusalError` where there is no place in the queue for too long, or the model was removed.
         """
-        places = len(lines)
+        places, begun = len(lines), time.perf_counter()
         try:
             await self.room.take(places, self._patience)
         except TimeoutError as error:
@@ -129,7 +135,13 @@ class Batcher:
         loop = asyncio.get_running_loop()
         work = Work(served.translators[pair], lines, options, served.adapter)
         request = _Request(served, work, (id(served.engine), served.engine.key(work)))
-        request.left = lambda: _call_soon(loop, lambda: self.room.give(places))
+
+        def left() -> None:
+            if self._watcher:
+                self._watcher.waited(time.perf_counter() - begun)
+            _call_soon(loop, lambda: self.room.give(places))
+
+        request.left = left
         if not self._put(request):
             self.room.give(places)
             if not served.retired:
@@ -234,7 +246,11 @@ class Batcher:
             batch[0].future.set_exception(error)
             return
         if self._watcher:
-            self._watcher.batch(sum(len(request.work.lines) for request in batch), time.perf_counter() - begun)
+            lines = Counter[str]()
+            for request, one in zip(batch, found, strict=True):
+                lines[request.served.name] += len(one)
+                self._watcher.translated(request.served.name, request.work, one)
+            self._watcher.batch(lines, time.perf_counter() - begun)
         for request, one in zip(batch, found, strict=True):
             request.future.set_result(one)
 

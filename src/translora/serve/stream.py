@@ -72,7 +72,7 @@ async def parts(
     loop = asyncio.get_running_loop()
     until = loop.time() + service.settings.limits.seconds
     waiting: deque[tuple[_Unit, asyncio.Task[list[Translation]]]] = deque()
-    units = _units(chosen, texts, markup)
+    units = _units(await _cut(service, chosen, [pieces_of(text, markup) for text in texts]))
     try:
         while True:
             for unit in units:
@@ -97,18 +97,37 @@ async def parts(
         await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
 
 
-def _units(chosen: tuple[Served, Pair], texts: Sequence[str], markup: bool) -> Iterator[_Unit]:
+_Cut = list[tuple[Piece, list[str]]]
+"""The pieces of a text, each with its sentences where it is to be translated."""
+
+
+async def _cut(service: Service, chosen: tuple[Served, Pair], texts: Sequence[Sequence[Piece]]) -> list[_Cut]:
+    """The pieces of all texts with their sentences, as the translator cuts them."""
+    served, pair = chosen
+    translator = served.translators[pair]
+
+    def cut() -> list[_Cut]:
+        guard = translator.guard()
+        lines = [piece.text for pieces in texts for piece in pieces if piece.translated]
+        found = iter(translator.read(lines, guard))
+        return [
+            [(one, [part.plain for part in next(found).pieces] if one.translated else []) for one in pieces]
+            for pieces in texts
+        ]
+
+    if served.shared:
+        return await asyncio.to_thread(cut)
+    return await asyncio.to_thread(service.batcher.exclusive, cut)  # tokenizers of language codes bear one thread
+
+
+def _units(texts: Sequence[_Cut]) -> Iterator[_Unit]:
     """The sentences of all texts, each with the text before it that stays."""
-    translator = chosen[0].translators[chosen[1]]
-    guard = translator.guard()
-    for index, text in enumerate(texts):
+    for index, pieces in enumerate(texts):
         before = ""
-        for piece in pieces_of(text, markup):
+        for piece, sentences in pieces:
             if not piece.translated:
                 before += piece.text
                 continue
-            (reading,) = translator.read([piece.text], guard)
-            sentences = [one.plain for one in reading.pieces]
             line = _Line(piece, sentences)
             for sentence in sentences:
                 yield _Unit(index, before, sentence, line)
