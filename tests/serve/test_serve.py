@@ -62,7 +62,10 @@ def test_beams_scores_and_alternatives(server, adapters):
         assert one["score"] == pytest.approx(other.score, abs=1e-4)
         assert one["cut"] == other.cut
         assert len(one["alternatives"]) == 2
-        assert one["text"] not in one["alternatives"]
+        assert one["text"] not in [candidate["text"] for candidate in one["alternatives"]]
+        scores = [one["score"], *(candidate["score"] for candidate in one["alternatives"])]
+        assert all(score < 0 for score in scores)
+        assert len(set(scores)) == 3
 
 
 def test_lines_and_spaces_stay(mini_server):

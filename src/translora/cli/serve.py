@@ -49,7 +49,8 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
     from translora.errors import ConfigError
 
     if missing := [package for module, package in _NEEDED.items() if find_spec(module) is None]:
-        raise ConfigError(f'{", ".join(missing)} is not installed: pip install "translora[serve]"')
+        verb = "is" if len(missing) == 1 else "are"
+        raise ConfigError(f'{", ".join(missing)} {verb} not installed: pip install "translora[serve]"')
     _check(arguments)
 
     from translora.serve.keys import ApiKeys

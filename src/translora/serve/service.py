@@ -19,7 +19,7 @@ from translora.serve.files import Files
 from translora.serve.keys import ApiKeys, Caller
 from translora.serve.limits import Limits
 from translora.serve.metrics import Metrics
-from translora.serve.models import Models, Pair, Served
+from translora.serve.models import BASE, Models, Pair, Served
 from translora.serve.refusals import GONE, RefusalError
 from translora.serve.texts import Piece, pieces_of, restored
 from translora.translation.decode import Translation
@@ -36,7 +36,8 @@ class Translated:
     """The mean log-probability per token, where asked for and the text is one line."""
     cut: bool = False
     """Whether part of it reached its limit."""
-    alternatives: tuple[str, ...] = ()
+    alternatives: tuple[Translated, ...] = ()
+    """The next best translations, the best first."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,15 @@ class Service:
                 400, f"{name} does not translate {source or 'any language'} to {target or 'any language'}"
             )
         return served, pair
+
+    def without_adapter(self, chosen: tuple[Served, Pair]) -> tuple[Served, Pair]:
+        """The base of an adapter; raises `RefusalError` for what is no adapter, and where its base is not shared."""
+        served, pair = chosen
+        if served.kind != "adapter":
+            raise RefusalError(400, f"{served.name} is not an adapter: it has no base of its own")
+        if not served.shared:
+            raise RefusalError(400, f"{served.name} changes its base, which is not in memory without it")
+        return served.without_adapter(), pair
 
     async def translate(
         self,
@@ -190,7 +200,8 @@ class Service:
     def _release(self, served: Served) -> None:
         self.models.release(served)
         if self.models.get(served.name) is None:
-            self.metrics.forget(served.name)
+            for name in (served.name, served.name + BASE):
+                self.metrics.forget(name)
 
     def _below_root(self, folder: str) -> Path:
         root = self.settings.adapters_root
@@ -214,14 +225,14 @@ class Service:
 
 def _translated(pieces: Sequence[Piece], lines: Sequence[Translation], options: Options) -> Translated:
     """A text of its translated lines."""
-    text = restored(pieces, iter([line.text for line in lines]))
-    score = lines[0].score if options.scores and len(lines) == 1 else None
     most = max((len(line.alternatives) for line in lines), default=0)
-    others = []
-    for number in range(most):
-        chosen = [[line, *line.alternatives][min(number + 1, len(line.alternatives))].text for line in lines]
-        others.append(restored(pieces, iter(chosen)))
-    return Translated(text, score, any(line.cut for line in lines), tuple(others))
+    ranked = []
+    for number in range(most + 1):
+        chosen = [[line, *line.alternatives][min(number, len(line.alternatives))] for line in lines]
+        text = restored(pieces, iter([one.text for one in chosen]))
+        score = chosen[0].score if options.scores and len(chosen) == 1 else None
+        ranked.append(Translated(text, score, any(one.cut for one in chosen)))
+    return replace(ranked[0], alternatives=tuple(ranked[1:]))
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:

@@ -27,7 +27,10 @@ _MOST_FIELDS = 20
 
 @router.post("/translate_file")
 async def translate_file(request: Request) -> dict[str, str]:
-    """Translate the document `file` from `source` to `target`; the answer says where its translation is."""
+    """Translate the document `file` from `source` to `target`; the answer says where its translation is.
+
+    The field `adapter` names the model; clients of LibreTranslate do not have it.
+    """
     service = service_of(request)
     async with request.form(max_files=1, max_fields=_MOST_FIELDS) as form:
         fields = {name: value for name, value in form.items() if isinstance(value, str)}
@@ -39,7 +42,7 @@ async def translate_file(request: Request) -> dict[str, str]:
     for name in ("source", "target"):
         if not fields.get(name):
             raise RefusalError(400, f"Invalid request: missing {name} parameter")
-    chosen = _model(service, fields["source"], fields["target"])
+    chosen = _model(service, fields["source"], fields["target"], fields.get("adapter", ""))
     kind = await asyncio.to_thread(_format_of, data, ending)
     if kind == "text":
         what = ending or "files without an ending"
@@ -58,14 +61,14 @@ async def download_file(name: str, request: Request) -> Response:
     return Response(data, media_type="application/octet-stream", headers=headers)
 
 
-def _model(service: Service, source: str, target: str) -> tuple[Served, Pair]:
+def _model(service: Service, source: str, target: str, name: str) -> tuple[Served, Pair]:
     if source == "auto":
         raise RefusalError(400, "Invalid request: a document needs a source language: auto is for texts")
     pair = [service.models.known(from_libre(code), place) for place, code in enumerate((source, target))]
     for known, code in zip(pair, (source, target), strict=True):
         if known is None:
             raise RefusalError(400, f"{code} is not supported")
-    return service.choose(pair[0] or "", pair[1] or "")
+    return service.choose(pair[0] or "", pair[1] or "", name)
 
 
 def _format_of(data: bytes, ending: str) -> str:

@@ -72,7 +72,7 @@ def _answer(
     if source == "auto":
         columns["detectedLanguage"] = [_detected(*one) for one in detected]
     if options.alternatives:
-        columns["alternatives"] = [list(one.alternatives) for one in results]
+        columns["alternatives"] = [[other.text for other in one.alternatives] for one in results]
     return {name: values[0] if alone else values for name, values in columns.items()}
 
 

@@ -26,6 +26,7 @@ class TranslateRequest(BaseModel):
 
     texts: str | list[str] = Field(description="A text or several.")
     adapter: str = Field("", description="The model, by name; without it one is chosen by the languages.")
+    base: bool = Field(False, description="Whether to translate by the base of the adapter, without the adapter.")
     source: str = Field("", description="The source language.")
     target: str = Field("", description="The target language.")
     beams: int = Field(0, ge=0, description="The beam size; 0 is the server's.")
@@ -35,13 +36,20 @@ class TranslateRequest(BaseModel):
     stream: bool = Field(False, description="Whether to answer with server-sent events, one for each sentence.")
 
 
+class Candidate(BaseModel):
+    """A translation that is not the best."""
+
+    text: str
+    score: float | None = None
+
+
 class Translated(BaseModel):
     """A translated text."""
 
     text: str
     score: float | None = Field(None, description="Null where it was not asked for, or the text is several lines.")
     cut: bool = Field(description="Whether the translation reached its limit and is cut there.")
-    alternatives: list[str] = []
+    alternatives: list[Candidate] = Field([], description="The next best translations, the best first.")
 
 
 class TranslateAnswer(BaseModel):
@@ -93,13 +101,21 @@ async def translate(request: Request, asked: TranslateRequest) -> TranslateAnswe
     if not (asked.adapter or asked.source or asked.target) and len(service.models) > 1:
         raise RefusalError(400, "name an adapter or the languages: several models are served")
     chosen = service.choose(asked.source, asked.target, asked.adapter)
+    if asked.base:
+        chosen = service.without_adapter(chosen)
     texts = [asked.texts] if isinstance(asked.texts, str) else asked.texts
     options = Options(asked.beams, asked.scores, asked.alternatives)
     if asked.stream or wanted(request.headers.get("accept", "")):
         return await _stream(request, service, chosen, texts, (options, asked.format == "html"))
     found = await service.translate(request, chosen, texts, options, asked.format == "html")
     translations = [
-        Translated(text=one.text, score=one.score, cut=one.cut, alternatives=list(one.alternatives)) for one in found
+        Translated(
+            text=one.text,
+            score=one.score,
+            cut=one.cut,
+            alternatives=[Candidate(text=other.text, score=other.score) for other in one.alternatives],
+        )
+        for one in found
     ]
     return TranslateAnswer(**_answered(chosen), translations=translations)
 
@@ -163,4 +179,7 @@ async def remove_adapter(request: Request, name: str) -> dict[str, str]:
 
 def _shown(served: Served) -> dict[str, Any]:
     pairs = [{"source": source, "target": target} for source, target in served.pairs]
-    return {"name": served.name, "kind": served.kind, "languages": pairs, "shares_base": served.shared}
+    report = f"reports/{served.ticket}" if served.report else None
+    return {
+        "name": served.name, "kind": served.kind, "languages": pairs, "shares_base": served.shared, "report": report,
+    }  # fmt: skip
