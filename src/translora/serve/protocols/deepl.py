@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from translora.serve import described
 from translora.serve.codes import deepl_source, deepl_targets, name_of
 from translora.serve.engines import Options
 from translora.serve.parameters import parameters, text, texts
@@ -20,7 +21,13 @@ _NO_LIMIT = 10**12
 """The characters that `/usage` says may be translated."""
 
 
-@router.post("/translate")
+_TRANSLATE = described.body(
+    "text target_lang", text=described.TEXTS, source_lang=described.TEXT, target_lang=described.TEXT,
+    tag_handling=described.choice("xml", "html"),
+)  # fmt: skip
+
+
+@router.post("/translate", openapi_extra=_TRANSLATE)
 async def translate(request: Request) -> dict[str, Any]:
     """Translate `text`, one or several, to `target_lang`; without `source_lang` the language is identified."""
     service, found = service_of(request), await parameters(request)
@@ -67,7 +74,7 @@ async def _sources(service: Service, given: list[str], source: str, target: str)
     return await asyncio.to_thread(lambda: [service.detector.languages(one, codes)[0][0] for one in given])
 
 
-@router.get("/languages")
+@router.get("/languages", openapi_extra=described.query("", type=described.choice("source", "target")))
 async def languages(request: Request) -> list[dict[str, Any]]:
     """The source languages, or with `type=target` the target languages."""
     service, found = service_of(request), await parameters(request)

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from translora.documents.document import Options as DocumentOptions
 from translora.documents.fill import translate_segments
 from translora.documents.formats import format_of, read
+from translora.serve import described
 from translora.serve.codes import from_libre
 from translora.serve.engines import Options
 from translora.serve.models import Pair, Served
@@ -25,7 +26,13 @@ router = APIRouter(tags=["LibreTranslate"])
 _MOST_FIELDS = 20
 
 
-@router.post("/translate_file")
+_FIELDS = described.upload(
+    "file source target", file=described.FILE, source=described.TEXT, target=described.TEXT, adapter=described.TEXT,
+    api_key=described.TEXT,
+)  # fmt: skip
+
+
+@router.post("/translate_file", openapi_extra=_FIELDS)
 async def translate_file(request: Request) -> dict[str, str]:
     """Translate the document `file` from `source` to `target`; the answer says where its translation is.
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 
 from translora.documents.formats import endings
 from translora.languages import same_language
+from translora.serve import described
 from translora.serve.codes import from_libre, libre_code, name_of
 from translora.serve.engines import Options
 from translora.serve.parameters import number, parameters, text, texts
@@ -19,7 +20,14 @@ from translora.serve.service import Service, Translated
 router = APIRouter(tags=["LibreTranslate"])
 
 
-@router.post("/translate")
+_TRANSLATE = described.body(
+    "q source target", q=described.TEXTS, source=described.TEXT, target=described.TEXT,
+    format=described.choice("text", "html"), alternatives=described.NUMBER, api_key=described.TEXT,
+)  # fmt: skip
+_DETECT = described.body("q", q=described.TEXT, api_key=described.TEXT)
+
+
+@router.post("/translate", openapi_extra=_TRANSLATE)
 async def translate(request: Request) -> dict[str, Any]:
     """Translate `q`, a text or with JSON a list of texts, from `source` (a code or `auto`) to `target`."""
     service, found = service_of(request), await parameters(request)
@@ -88,7 +96,7 @@ async def languages(request: Request) -> list[dict[str, Any]]:
     ]
 
 
-@router.post("/detect")
+@router.post("/detect", openapi_extra=_DETECT)
 async def detect(request: Request) -> list[dict[str, Any]]:
     """The languages that `q` may be in, the likeliest first."""
     service, found = service_of(request), await parameters(request)
