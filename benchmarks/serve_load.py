@@ -2,10 +2,13 @@
 
     python benchmarks/serve_load.py --adapter runs/demo/adapter                 64 clients, 60 seconds a side
     python benchmarks/serve_load.py --adapter runs/demo/adapter --seconds 20 --json figures.json
+    python benchmarks/serve_load.py --adapter runs/demo/adapter --sides translora --overload   the memory afterwards
 
 Each client sends one line of the embedded test set at a time, for one of eight adapters at random; the plain servers
 have one adapter, merged. "one client" is translora with a single client, and "translate" is the rate of the Python
-object on 256 lines in one call. LibreTranslate's own server is no side: its models cannot be had here.
+object on 256 lines in one call. Clients are plain sockets: an HTTP library would take as much of the cores as the
+translating. "cpu" is the processor time of the server for a line, which a busy machine changes less than the rate.
+LibreTranslate's own server is no side: its models cannot be had here.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import argparse
 import asyncio
 import json
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -23,6 +27,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -52,33 +57,42 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--beams", type=int, default=1)
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
+    parser.add_argument("--overload", action="store_true", help="then ten times the clients, and the memory after it")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     options = parser.parse_args()
     lines = [pair.source for pair in read(SourceConfig(path="mini", split="test"), "de", "en")]
     figures: dict[str, Any] = {side: _side(side, options, lines) for side in options.sides}
-    figures["translate"] = {"lines_per_second": _offline(options, lines[:256])}
+    figures["translate"] = _offline(options, lines[:256])
     _show(figures, options)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
-def _offline(options: Any, lines: list[str]) -> float:
-    """Lines a second of the Python object, all in one call."""
+def _offline(options: Any, lines: list[str]) -> dict[str, float]:
+    """The rate of the Python object, all lines in one call."""
     translator = Translator.from_pretrained(options.adapter)
     translator.translate(lines[:8], beams=options.beams)
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     translator.translate(lines, beams=options.beams)
-    return len(lines) / (time.perf_counter() - started)
+    seconds, cpu = time.perf_counter() - started, time.process_time() - used
+    return {"lines_per_second": len(lines) / seconds, "cpu_seconds_per_line": cpu / len(lines)}
 
 
 def _side(side: str, options: Any, lines: list[str]) -> dict[str, Any]:
     names = [f"a{number}" for number in range(options.adapters)]
     with _server(side, options, names) as (url, process):
         clients = 1 if side == "one_client" else options.clients
+        server = psutil.Process(process.pid)
+        before = sum(server.cpu_times()[:2])
         found = asyncio.run(_load(url, clients, options, lines, names))
-        memory = psutil.Process(process.pid).memory_info().rss
-    print(f"{side}: {found['lines_per_second']:.1f} lines/s", file=sys.stderr)
-    return {**found, "memory_bytes": memory, "clients": clients}
+        cpu = (sum(server.cpu_times()[:2]) - before) / max(1, found["requests"])
+        found |= {"cpu_seconds_per_line": cpu, "memory_bytes": server.memory_info().rss, "clients": clients}
+        print(f"{side}: {found['lines_per_second']:.1f} lines/s", file=sys.stderr)
+        if options.overload and side == "translora":
+            for times in (10, 1):
+                again = asyncio.run(_load(url, times * clients, options, lines, names))
+                found[f"then_{times}_times"] = {**again, "memory_bytes": server.memory_info().rss}
+    return found
 
 
 @contextmanager
@@ -123,28 +137,29 @@ async def _load(url: str, clients: int, options: Any, lines: list[str], names: l
     errors = 0
     end = time.perf_counter() + options.seconds
 
-    async def ask(client: httpx.AsyncClient, number: int) -> None:
+    async def ask(number: int) -> None:
         nonlocal errors
-        draw = random.Random(number)
+        draw, client = random.Random(number), await _Client.connected(url)
         while time.perf_counter() < end:
             asked = {"texts": [draw.choice(lines)], "adapter": draw.choice(names), "beams": options.beams}
             started = time.perf_counter()
-            answer = await client.post(f"{url}/v1/translate", json=asked)
+            status = await client.status("POST", "/v1/translate", json.dumps(asked).encode())
             took.append(time.perf_counter() - started)
-            errors += answer.status_code != 200
+            errors += status != 200
+        client.close()
 
-    async def look(client: httpx.AsyncClient) -> None:
+    async def look() -> None:
+        client = await _Client.connected(url)
         while time.perf_counter() < end:
             started = time.perf_counter()
-            await client.get(f"{url}/health")
+            await client.status("GET", "/health")
             health.append(time.perf_counter() - started)
             await asyncio.sleep(0.25)
+        client.close()
 
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    async with httpx.AsyncClient(timeout=120, limits=limits) as client:
-        started = time.perf_counter()
-        await asyncio.gather(look(client), *(ask(client, number) for number in range(clients)))
-        seconds = time.perf_counter() - started
+    started = time.perf_counter()
+    await asyncio.gather(look(), *map(ask, range(clients)))
+    seconds = time.perf_counter() - started
     p50, p95, p99 = (float(np.percentile(took, share)) for share in (50, 95, 99))
     return {
         "lines_per_second": len(took) / seconds, "requests": len(took), "errors": errors,
@@ -152,9 +167,35 @@ async def _load(url: str, clients: int, options: Any, lines: list[str], names: l
     }  # fmt: skip
 
 
+class _Client:
+    """A connection that stays open, and asks one thing after the other."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    @classmethod
+    async def connected(cls, url: str) -> _Client:
+        """A client of the server at `url`."""
+        address = urlsplit(url)
+        return cls(*await asyncio.open_connection(address.hostname, address.port))
+
+    async def status(self, method: str, path: str, body: bytes = b"") -> int:
+        """The status of an answer, which is read to its end."""
+        head = f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        self._writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        answer = await self._reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", answer.lower())
+        await self._reader.readexactly(int(length[1]) if length else 0)
+        return int(answer.split(b" ", 2)[1])
+
+    def close(self) -> None:
+        """End the connection."""
+        self._writer.close()
+
+
 def _show(figures: dict[str, Any], options: Any) -> None:
     table = Table(title=f"{options.clients} clients, {options.adapters} adapters, beams {options.beams}")
-    for heading in ("", "lines/s", "p50", "p95", "p99", "/health at most", "memory", "errors"):
+    for heading in ("", "lines/s", "p50", "p95", "p99", "/health at most", "memory", "cpu", "errors"):
         table.add_column(heading, justify="right" if heading else "left")
     for side, words in SIDES.items():
         if side in figures:
@@ -163,10 +204,23 @@ def _show(figures: dict[str, Any], options: Any) -> None:
                 f"{1000 * one[name]:.0f} ms"
                 for name in ("p50_seconds", "p95_seconds", "p99_seconds", "health_most_seconds")
             ]
-            memory = f"{one['memory_bytes'] / 2**30:.2f} GiB"
-            table.add_row(words, f"{one['lines_per_second']:.1f}", *times, memory, str(one["errors"]))
-    table.add_row("translate, all lines in one call", f"{figures['translate']['lines_per_second']:.1f}")
-    Console(width=130).print(table)
+            cpu = f"{1000 * one['cpu_seconds_per_line']:.1f} ms"
+            row = f"{one['lines_per_second']:.1f}", *times, _gib(one), cpu, str(one["errors"])
+            table.add_row(words, *row)
+            for times_ in (10, 1):
+                if then := one.get(f"then_{times_}_times"):
+                    rate = f"{then['lines_per_second']:.1f}"
+                    table.add_row(
+                        f"... then {times_} x the clients", rate, *[""] * 4, _gib(then), "", str(then["errors"])
+                    )
+    offline = figures["translate"]
+    cpu = f"{1000 * offline['cpu_seconds_per_line']:.1f} ms"
+    table.add_row("translate, all lines in one call", f"{offline['lines_per_second']:.1f}", *[""] * 5, cpu)
+    Console(width=140).print(table)
+
+
+def _gib(figures: dict[str, Any]) -> str:
+    return f"{figures['memory_bytes'] / 2**30:.2f} GiB"
 
 
 if __name__ == "__main__":

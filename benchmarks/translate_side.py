@@ -22,8 +22,9 @@ from translora.models.load import LoadedModel, load
 from translora.models.t5.decode import Decoder
 from translora.translation.choices import Rules
 from translora.translation.exported import ExportedModel
-from translora.translation.search import Line, search
+from translora.translation.search import Line
 from translora.translation.translator import Translator
+from translora.translation.workers import search_in_threads
 
 SIDES = {
     "generate": "generate, batches of 32 in order",
@@ -172,7 +173,7 @@ def _translora(job: Job, options: Any) -> Callable[[Rows], Rows]:
         def places(longest: int) -> int:
             return max(1, min(budget // longest, 256 // job.beams))
 
-        search(decoder, lines, wanted, places, lambda number, best: found.update({number: best[0].ids}))
+        search_in_threads(decoder, lines, wanted, places, lambda number, best: found.update({number: best[0].ids}))
         return [found[i] for i in range(len(rows))]
 
     return translate

@@ -31,8 +31,9 @@ SHAPES = {
     "small": {"d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_heads": 6},
     "base": {"d_model": 768, "d_kv": 64, "d_ff": 2048, "num_layers": 12, "num_heads": 12},
     "large": {"d_model": 1024, "d_kv": 64, "d_ff": 2816, "num_layers": 24, "num_heads": 16},
+    "xl": {"d_model": 2048, "d_kv": 64, "d_ff": 5120, "num_layers": 24, "num_heads": 32},
 }
-"""The shapes of google/flan-t5-small, -base and -large, and one for a quick try."""
+"""The shapes of google/flan-t5-small, -base, -large and -xl, and one for a quick try."""
 
 
 def flan_t5(shape: str, dropout: float, width: int | None = None) -> PreTrainedModel:

@@ -64,6 +64,7 @@ MISTAKES = [
     ({"method": "lorra"}, "method: must be one of 'lora', 'full', 'none', not 'lorra'"),
     ({"method": "none"}, "it trains nothing"),
     ({"method": "full", "lora": {"rank": 4}}, "lora.rank has no effect with method full"),
+    ({"minutes": 3}, "minutes: would shorten each variant"),
     ({"training": {"learning_rate": 1e-3}}, "name the rates to try as rates"),
     ({"seed": 3}, "has the same seed for all"),
     ({"decoding": {"beams": 4}}, "has the same decoding for all"),
@@ -352,3 +353,9 @@ def test_a_run_folder_is_no_place_for_a_comparison(outcomes):
         with pytest.raises(ConfigError, match="holds a run: choose another --output for the comparison"):
             runner.compare(config, CompareConfig(), "recipe.yaml", overwrite=overwrite)
     assert outcomes[0].runs[0].finished
+
+
+def test_of_several_full_fine_tunings_the_best_is_the_measure():
+    compared = [figures("under-tuned", "full", 20.0), figures("tuned", "full", 25.0), figures("lora", "lora", 24.0)]
+    assert results._ratios(compared)["lora"]["bleu"] == pytest.approx(24 / 25)
+    assert list(results._ratios(compared)) == ["lora"]

@@ -17,7 +17,7 @@ from transformers.models.mt5.modeling_mt5 import MT5LayerNorm
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 from transformers.models.umt5.modeling_umt5 import UMT5LayerNorm
 
-from translora.config import LoraConfig
+from translora.config import LoraConfig, RanksConfig
 from translora.data.tokens import IGNORED, Batch
 from translora.models.load import checkpoint_activations, give_own_head
 from translora.models.lora import attach, freeze
@@ -172,6 +172,21 @@ def test_every_kind_of_adapter_has_the_same_gradients(wide_norms, options):
             model = build("flan-t5", targets, **options).double()
             ours, theirs = (measure(model, example(), 0.0, torch.float64, path) for path in ("fast", "own"))
             assert_same(ours, theirs, EXACT)
+
+
+@pytest.mark.parametrize("architecture", ["t5", "flan-t5", "umt5"])
+def test_tied_adapters_and_what_is_trained_whole_have_the_same_gradients(wide_norms, architecture):
+    options = {"ranks": RanksConfig(embeddings=2), "scale_by_weight": True, "also_train": ("norms", "position-bias")}
+    model = build(architecture, "all-linear,embeddings", tie_embeddings=True, **options).double()
+    names = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert sum("lora_embedding" in name for name in names) == 2
+    assert sum("lm_head" in name for name in names) == (0 if architecture == "t5" else 2)
+    assert any("layer_norm.modules_to_save" in name for name in names)
+    for checkpointing in (False, True):
+        if checkpointing:
+            checkpoint_activations(model)
+        ours, theirs = (measure(model, example(), 0.1, torch.float64, path) for path in ("fast", "own"))
+        assert_same(ours, theirs, EXACT)
 
 
 @pytest.mark.parametrize("parts", [["encoder"], ["decoder"], ["embeddings"], ["encoder", "decoder"]])

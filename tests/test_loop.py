@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from translora.data.splits import read_splits
 from translora.data.tokens import tokenise
 from translora.errors import InterruptedRunError, NotFiniteError, Terminated, TrainingError
+from translora.io.interrupt import StopRequest
 from translora.models.load import load
 from translora.pipeline import make_stepper, make_trainable
 from translora.training import validation
@@ -45,7 +46,10 @@ class Job:
         return Validation(corpus_loss(self.translator, self.examples, 600), self.bleus.pop(0))
 
     def fit(self):
-        return fit(self.stepper, self.plan, self.checkpoints, lambda: self.validate(), self.journal)
+        def validate(stop):
+            return stop.unless_stopped(self.validate)
+
+        return fit(self.stepper, self.plan, self.checkpoints, validate, self.journal)
 
     @property
     def weights(self):
@@ -200,7 +204,8 @@ def test_a_validation_that_runs_out_of_memory_goes_on_with_half(tiny_config, tmp
         return validation.translate_merged(job.translator, lines, tiny_config.decoding, "validate")
 
     def measured():
-        return validation.validate(job.translator, tokens, pairs, translate, "en", job.stepper.budget)
+        measure = validation.Validator(job.translator, tokens, pairs, translate, "en", job.stepper.budget)
+        return measure(StopRequest())
 
     whole, real, asked = measured(), validation.corpus_loss, []
 

@@ -115,7 +115,8 @@ def with_free(monkeypatch, gibibytes):
 
 
 def test_auto_takes_what_fits(monkeypatch, job):
-    arguments = job()
+    *arguments, decoding = job()
+    arguments.append(dataclasses.replace(decoding, batch_tokens=64))  # so that a step takes more than translating
     with_free(monkeypatch, 8)
     roomy = memory.check_memory(*arguments)
     assert roomy.batch_tokens == 4096
@@ -142,13 +143,14 @@ def test_validation_counts_where_it_takes_more_than_a_step(monkeypatch, job):
     translator, examples, method, training, decoding = job(batch_tokens=64, gradient_checkpointing=True)
     copies = copied_bytes(translator.model, torch.float32)
     with_free(monkeypatch, 8)
-    longest = int(examples.source_lengths.max())
-    roomy = decode.decoding_bytes(translator, decoding, longest, taken=0)
-    few = decode.decoding_bytes(translator, dataclasses.replace(decoding, batch_tokens=longest), longest, taken=0)
+    lengths = examples.source_lengths
+    few_lines = dataclasses.replace(decoding, batch_tokens=int(lengths.max()))
+    roomy = decode.decoding_bytes(translator, decoding, lengths, taken=0)
+    few = decode.decoding_bytes(translator, few_lines, lengths, taken=0)
     assert roomy > few > copies > 30e6
     peak = memory.check_memory(translator, examples, method, training, decoding).peak_bytes
     monkeypatch.setattr(decode, "free_memory_bytes", lambda device: int(1.9 * copies))
-    assert decode.decoding_bytes(translator, decoding, longest, taken=0) == roomy - copies
+    assert decode.decoding_bytes(translator, decoding, lengths, taken=0) == roomy - copies
     assert not decode.copies_fit(translator)
     assert 0.5 * copies < peak - memory.check_memory(translator, examples, method, training, decoding).peak_bytes
     assert decode.make_decoder(translator).nbytes == 0

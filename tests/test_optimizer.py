@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from translora.config import LoraConfig, TrainingConfig
+from translora.config import LoraConfig, RateFactorsConfig, TrainingConfig
 from translora.models.load import load
 from translora.models.lora import attach
 from translora.training.optimizer import build_optimizer, rate_at, set_rate
@@ -17,7 +17,7 @@ def test_schedules(schedule, rates):
     assert [rate_at(step, 6, config) for step in range(6)] == pytest.approx(rates, abs=1e-6)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
+@pytest.mark.parametrize("optimizer", ["adamw", "adafactor", "adamw8bit", "paged_adamw", "paged_adamw8bit"])
 @pytest.mark.parametrize("scale", [False, True])
 def test_optimisers_go_downhill(optimizer, scale):
     torch.manual_seed(0)
@@ -57,3 +57,22 @@ def test_lora_plus_gives_each_b_a_rate_of_its_own(tiny_config):
     for name, parameter in trained.items():
         assert rates[id(parameter)] == pytest.approx(1.6 if "_B." in name else 0.1), name
     assert sum("lora_embedding_B" in name for name in trained) == 2
+
+
+def test_each_kind_of_tensor_has_its_own_rate(tiny_config):
+    """Adapters of a kind, the model's own tensors of a kind, and those trained beside an adapter."""
+    factors = RateFactorsConfig(attention=2.0, feed_forward=3.0, embeddings=5.0, norms=1.5, position_bias=7.0)
+    wanted = [("layer_norm", 1.5), ("relative_attention_bias", 7.0), ("embed_tokens", 5.0), ("shared", 5.0)]
+    wanted += [("lm_head", 5.0), ("DenseReluDense", 3.0), ("Attention", 2.0)]
+    lora = LoraConfig(rank=2, targets="q,wo,embeddings", also_train=("norms", "position-bias"))
+    for adapt in (False, True):
+        model = load(tiny_config).model
+        model = attach(model, lora, "tiny", seed=1) if adapt else model.requires_grad_(True)
+        for scale in (False, True):
+            optimizer = build_optimizer(model, TrainingConfig(rate_factors=factors, scale_parameter=scale))
+            factor = {id(p): group["factor"] for group in optimizer.param_groups for p in group["params"]}
+            trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+            assert len(factor) == len(trained)
+            found = {name: next(factor for part, factor in wanted if part in name) for name in trained}
+            assert {name: factor[id(p)] for name, p in trained.items()} == found
+            assert set(found.values()) == {1.5, 2.0, 3.0, 5.0, 7.0}

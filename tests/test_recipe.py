@@ -119,6 +119,7 @@ MISTAKES = [
     ("data: {join_most: 1}", "data.join_most: must be at least 2, not 1"),
     ("source: en\n", "recipe.yaml: source and target are both 'en': name two languages"),
     ("init: random\n", "recipe.yaml: init random goes with method full, not lora: "),
+    ("minutes: 3\nmethod: none\n", "recipe.yaml: minutes shortens training, and method none does not train"),
     ("data: {train: {columns: [a]}}\n", "data.train.columns: name two columns, source and target, not 1"),
     ("data: {train: {columns: a}}\n", "data.train.columns: must be a list such as [a, b], not 'a'"),
     ("data: {train: {columns: [a, [b]]}}\n", "data.train.columns: must be text, not a list"),

@@ -22,8 +22,9 @@ OTHER = {
     "data.cleaning.html": "drop", "data.cleaning.duplicates": "keep", "data.cleaning.leakage": "near",
     "data.cleaning.language": "drop", "lora.init": "pissa", "lora.targets": "q", "training.batch_tokens": 123,
     "training.optimizer": "adafactor", "training.schedule": "cosine", "training.freeze": ["encoder"],
-    "training.save_every": 3, "training.canary": "skip", "init": "random",
-    "dtype": "bfloat16", "fast": "off", "device": "cpu", "method": "full", "data.placeholders": "protect",
+    "training.save_every": 3, "lora.also_train": ["norms"], "training.canary": "skip", "init": "random",
+    "dtype": "bfloat16", "fast": "off", "device": "cpu", "quantise": "nf4", "method": "full",
+    "data.placeholders": "protect",
 }  # fmt: skip
 
 
@@ -36,6 +37,8 @@ def other_value(name):
         return "yes"
     if name.endswith(".format"):
         return "tsv"
+    if name.endswith(".codes"):
+        return "keep"
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):

@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from peft import LoraConfig as PeftLoraConfig
 from transformers import GenerationConfig, LogitsProcessorList
 
 from test_fast_t5 import ARCHITECTURES, build, wide_norms  # noqa: F401  # a fixture of every test here
-from translora.config import Config, DecodingConfig, SourceConfig
+from translora.config import Config, DecodingConfig, RanksConfig, SourceConfig
 from translora.data.readers.sources import read
 from translora.models.load import load
 from translora.models.lora import merged_copy
@@ -23,7 +23,7 @@ from translora.translation import choices
 from translora.translation.choices import Rules, first_best, top
 from translora.translation.decode import decode
 from translora.translation.generate import OwnLimits, generation_config
-from translora.translation.search import Line, search
+from translora.translation.search import Line, begin, search
 
 pytestmark = pytest.mark.usefixtures("wide_norms")
 
@@ -147,10 +147,17 @@ def test_log_probabilities_are_those_of_teacher_forcing(beams):
             assert one.log_probability == pytest.approx(float(logs[: one.chosen].sum()), abs=1e-4)
 
 
-@pytest.mark.parametrize("options", [{"dora": True}, {"rslora": True}, {"init": "pissa"}], ids=str)
+BUNDLE = {
+    "ranks": RanksConfig(embeddings=2), "scale_by_weight": True, "tie_embeddings": True,
+    "also_train": ("norms", "position-bias"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [{"dora": True}, {"rslora": True}, {"init": "pissa"}, BUNDLE], ids=str)
 @pytest.mark.parametrize("own", [True, False])
 def test_every_kind_of_adapter_is_merged_or_called(options, own):
-    model, rows = lively("flan-t5", "q,v,wo,lm_head" if "init" not in options else "q,v,wo", **options), sources(6)
+    targets = "q,v,wo" if "init" in options else "q,v,wo,embeddings"
+    model, rows = lively("t5" if options == BUNDLE else "flan-t5", targets, **options), sources(6)
     limits, wanted = [8] * len(rows), rules(model, 1)
     assert_same(searched(model, rows, limits, wanted, own=own), generated(model, rows, limits, wanted), 1)
 
@@ -206,10 +213,13 @@ def test_the_largest_are_found_in_blocks(width):
     scores[3] = -torch.inf
     scores[3, 5] = 1.0
     assert torch.equal(first_best(scores), torch.tensor([int((row == row.max()).nonzero()[0]) for row in scores]))
-    values, ids = top(scores, 8)
-    assert torch.equal(values, scores.topk(8)[0])
-    assert torch.equal(scores.gather(1, ids), values)
-    assert all(len(set(row)) == 8 for row in ids.tolist())
+    sums = torch.tensor([[0.0, -3.0], [-torch.inf, 1.0], [5.0, 5.0]])
+    values, beams, ids, highest = top(scores[:6], sums, 8)
+    every = scores[:6].view(3, 2, width) + sums[:, :, None]
+    assert torch.equal(values, every.flatten(1).topk(8)[0])
+    assert torch.equal(every.flatten(1).gather(1, beams * width + ids), values)
+    assert all(len(set(row)) == 8 for row in (beams * width + ids).tolist())
+    assert torch.equal(highest, scores[:6].amax(1).view(3, 2))
 
 
 def test_logits_are_computed_in_blocks(monkeypatch):
@@ -325,9 +335,100 @@ def test_adapters_mixed_in_a_batch_are_each_as_alone(architecture, beams):
     assert all(one != other for one, other in combinations(texts, 2))
 
 
+class Coming:
+    """A source of lines that come, and of some that are withdrawn, before the steps of these numbers."""
+
+    def __init__(self, lines, comes, goes):
+        self.coming = sorted(zip(comes, lines, strict=True), key=lambda one: one[0])
+        self.goes, self.now, self.queue = dict(goes), 0, []
+
+    def withdrawn(self):
+        self.now += 1
+        while self.coming and self.coming[0][0] <= self.now:
+            self.queue.append(self.coming.pop(0)[1])
+        return {number for number, step in self.goes.items() if step == self.now}
+
+    def waiting(self):
+        return len(self.queue)
+
+    def take(self, fits):
+        taken = []
+        while self.queue and fits(self.queue[0]):
+            taken.append(self.queue.pop(0))
+        return taken
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_lines_that_come_while_others_run_are_as_alone(beams):
+    """With limits and adapters of their own; places of withdrawn lines are free for others at once."""
+    model, rows, names = several_adapters("flan-t5"), [*sources(20, 9), *sources(4, 40)], ("default", "b", "c")
+    wanted, decoder = rules(model, beams), Decoder(model, torch.float64, adapters=names)
+    lines = [Line(i, row, 4 + 7 * i % 23, i % 4 - 1) for i, row in enumerate(rows)]
+    comes = [0, 0, 0, *(1 + 5 * i % 14 for i in range(len(rows) - 3))]
+    lines[0], lines[1] = replace(lines[0], limit=60), replace(lines[1], limit=60)
+    goes, found, worked = {1: 9, 4: comes[4] + 3}, {}, []
+
+    def places(longest):
+        return 9 if longest < 20 else 5
+
+    def tell(number, best):
+        assert number not in found
+        found[number] = best
+
+    source = Coming(lines, comes, goes)
+    running = begin(decoder, source, wanted, places, tell)
+    while running.step() or source.coming:
+        worked.append([line.number for line in running.lines if line is not None])
+        assert len(worked[-1]) <= places(max((len(rows[number]) for number in worked[-1]), default=0))
+    assert set(found) == set(range(len(rows))) - set(goes)
+    for number, step in goes.items():
+        assert number in worked[step - 2]
+        assert not any(number in under_way for under_way in worked[step - 1 :])
+    joined = {number for before, after in pairwise(worked) if before for number in set(after) - set(before)}
+    assert len(joined) > 8
+    for number, together in found.items():
+        alone = []
+        search(decoder, [lines[number]], wanted, lambda longest: 1, lambda i, best, into=alone: into.extend(best))
+        for our, other in zip(together, alone, strict=True):
+            assert our.ids == other.ids
+            assert our[1:] == pytest.approx(other[1:], rel=1e-5, abs=1e-5)
+
+
+def test_few_lines_that_wait_are_taken_in_before_long():
+    """Neither for want of a free place nor because it is one place of many."""
+    model, rows = lively("umt5"), sources(40)
+    source = Coming([Line(i, row, 90 if i < 30 else 5) for i, row in enumerate(rows)], [0] * 30 + [4] * 10, {})
+    began = {}
+    running = begin(Decoder(model, torch.float64), source, rules(model, 1), lambda longest: 200, lambda *_: None)
+    while running.step():
+        began |= {line.number: source.now for line in running.lines if line is not None and line.number not in began}
+    assert max(began[number] for number in range(30, 40)) <= 4 + 10
+
+
 def test_an_adapter_that_is_no_plain_lora_cannot_be_mixed():
     with pytest.raises(UnknownLayerError, match="the adapter default is more than a plain LoRA"):
         Decoder(lively("flan-t5", "q,v", dora=True), torch.float64, adapters=("default",))
+
+
+@pytest.mark.parametrize(("kind", "module"), [("norms", "T5LayerNorm"), ("position-bias", "Embedding")])
+def test_an_adapter_with_norms_or_position_bias_of_its_own_cannot_be_mixed(kind, module):
+    model = lively("flan-t5", "q,v", also_train=(kind,))
+    with pytest.raises(UnknownLayerError, match=f"the adapter has its own {module}"):
+        Decoder(model, torch.float64, adapters=("default",))
+    decoder = Decoder(lively("flan-t5", "q,v"), torch.float64, adapters=("default",))
+    with pytest.raises(UnknownLayerError, match=f"the adapter has its own {module}"):
+        decoder.take(model, "default", "other")
+    assert decoder.adapters == ("default",)
+
+
+def test_tied_adapters_of_embeddings_are_mixed():
+    model, rows = lively("t5", "q,embeddings", tie_embeddings=True), sources(5)
+    wanted, found = rules(model, 2), {}
+    decoder = Decoder(model, torch.float64, adapters=("default",))
+    lines = [Line(i, row, 7, 0) for i, row in enumerate(rows)]
+    search(decoder, lines, wanted, lambda longest: 6, lambda number, best: found.update({number: best}))
+    alone = searched(model, rows, [7] * len(rows), wanted)
+    assert [found[i][0].ids for i in range(len(rows))] == [one[0].ids for one in alone]
 
 
 def test_adapters_that_come_and_go_are_as_if_they_were_there_from_the_start():

@@ -1,6 +1,7 @@
 """Read the German and the English strings of programs' interfaces out of the packages that install them.
 
-Each reader takes package files (Debian packages, a wheel) and yields (German, English) as they are stored; what their
+Each reader takes package files (Debian packages, a wheel) and yields (German, English) as they are stored. Those of
+LibreOffice's and Mozilla's take another locale in place of German's too. What their
 placeholders and accelerators mean is known by `placeholders.py`. Reading Debian packages needs `dpkg-deb`.
 """
 
@@ -33,9 +34,9 @@ def read_home_assistant(wheel: Path) -> Iterator[Pair]:
     yield from _joined(texts["de"], texts["en"])
 
 
-def read_libreoffice(folder: Path) -> Iterator[Pair]:
+def read_libreoffice(folder: Path, locale: str = "de") -> Iterator[Pair]:
     """The pairs of LibreOffice's `.mo` files below `folder`, whose keys are the English texts."""
-    for file in sorted(folder.rglob("de/LC_MESSAGES/*.mo")):
+    for file in sorted(folder.rglob(f"{locale}/LC_MESSAGES/*.mo")):
         with open(file, "rb") as stream:
             catalog = read_mo(stream)
         for message in catalog:
@@ -46,9 +47,9 @@ def read_libreoffice(folder: Path) -> Iterator[Pair]:
             yield from zip(german, english, strict=False)
 
 
-def read_mozilla(german: Iterable[Path], english: Iterable[Path]) -> Iterator[Pair]:
+def read_mozilla(german: Iterable[Path], english: Iterable[Path], locale: str = "de") -> Iterator[Pair]:
     """The pairs of the `.ftl` and `.properties` files in language packs (`.xpi`) and in `omni.ja`, joined by key."""
-    yield from _joined(_mozilla_strings(german, "de"), _mozilla_strings(english, "en-US"))
+    yield from _joined(_mozilla_strings(german, locale), _mozilla_strings(english, "en-US"))
 
 
 def read_chromium(german: Path, english: Path) -> Iterator[Pair]:

@@ -1,10 +1,10 @@
 """Score a base model by length, for its card: BLEU on Tatoeba, on interface strings held out, and on the help.
 
-    python scripts/mini/score_base.py runs/mini-base/model --tatoeba tatoeba --base base [--against mini] [--json FILE]
+    python scripts/mini/score_base.py runs/mini-base/model --tatoeba tatoeba --base base [--beams 4] [--against mini]
 
 `tatoeba` is the folder that `build_tatoeba.py` wrote, `base` that of `build_base.py`. Prints a table in Markdown: one
 row a set of test pairs, or part of it by length in source words, and one column a model and direction. Translations
-are greedy. The joined texts are made of the first 1,000 pairs of Tatoeba's test set.
+are greedy without `--beams`. The joined texts are made of the first 1,000 pairs of Tatoeba's test set.
 """
 
 from __future__ import annotations
@@ -67,13 +67,13 @@ def kept(sources: Iterable[str], outputs: Iterable[str]) -> str:
     return f"{whole} of {len(those)} interface strings with placeholders have the same ones in the translation"
 
 
-def score(model: str, source: str, target: str, sets: dict[str, list[Pair]]) -> dict[str, float]:
+def score(model: str, source: str, target: str, sets: dict[str, list[Pair]], beams: int) -> dict[str, float]:
     """BLEU by row; rows are by the length of the German side in either direction."""
     translator = Translator.from_pretrained(model, source=source, target=target)
     scores: dict[str, float] = {}
     for name, pairs in sets.items():
         sources, targets = zip(*(pair if source == "de" else pair[::-1] for pair in pairs), strict=True)
-        outputs = translator.translate(sources, progress=f"{model}, {source} to {target}, {name}")
+        outputs = translator.translate(sources, beams=beams, progress=f"{model}, {source} to {target}, {name}")
         for title, chosen in rows(name, [len(german.split()) for german, _ in pairs]).items():
             scores[title] = bleu([outputs[i] for i in chosen], [targets[i] for i in chosen], target)
         if name == "Tatoeba":
@@ -89,14 +89,16 @@ def main() -> None:
     parser.add_argument("--against", default="", help="another model, from German to English, for a column beside it")
     parser.add_argument("--tatoeba", type=Path, required=True)
     parser.add_argument("--base", type=Path, required=True)
+    parser.add_argument("--beams", type=int, default=1, help="beam size; 1 is greedy")
     parser.add_argument("--limit", type=int, default=0, help="only the first pairs of each set; 0: all")
     parser.add_argument("--json", type=Path, help="also write the scores to this file")
     arguments = parser.parse_args()
     whole = test_sets(arguments.tatoeba, arguments.base)
     sets = {name: pairs[: arguments.limit or len(pairs)] for name, pairs in whole.items()}
-    columns = {f"{source} to {target}": score(arguments.model, source, target, sets) for source, target in DIRECTIONS}
+    models = {f"{source} to {target}": (arguments.model, source, target) for source, target in DIRECTIONS}
     if arguments.against:
-        columns[f"{arguments.against}, de to en"] = score(arguments.against, *DIRECTIONS[0], sets)
+        models[f"{arguments.against}, de to en"] = (arguments.against, *DIRECTIONS[0])
+    columns = {title: score(*model, sets, arguments.beams) for title, model in models.items()}
     sizes = {t: len(c) for n, pairs in sets.items() for t, c in rows(n, [len(g.split()) for g, _ in pairs]).items()}
     print(f"| pairs, by German words | number | {' | '.join(columns)} |\n|---|---|{'---|' * len(columns)}")
     for title, size in sizes.items():

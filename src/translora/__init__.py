@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         DataConfig,
         DecodingConfig,
         LoraConfig,
+        RanksConfig,
+        RateFactorsConfig,
         SourceConfig,
         TrainingConfig,
     )
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from translora.runs.summary import Summary
     from translora.scoring.metrics import Score, Scores, evaluate
     from translora.translation.decode import Translation
+    from translora.translation.glossary import read_glossary
+    from translora.translation.terms import Glossary
     from translora.translation.translator import Translator
 
 __version__ = "0.1.0"
@@ -42,7 +46,10 @@ __all__ = [
     "Config",
     "DataConfig",
     "DecodingConfig",
+    "Glossary",
     "LoraConfig",
+    "RanksConfig",
+    "RateFactorsConfig",
     "Run",
     "Score",
     "Scores",
@@ -56,6 +63,7 @@ __all__ = [
     "compare",
     "evaluate",
     "load_config",
+    "read_glossary",
     "train",
 ]
 
@@ -65,7 +73,10 @@ _HOME = {
     "Config": "config",
     "DataConfig": "config",
     "DecodingConfig": "config",
+    "Glossary": "translation.terms",
     "LoraConfig": "config",
+    "RanksConfig": "config",
+    "RateFactorsConfig": "config",
     "Run": "runs.folder",
     "Score": "scoring.metrics",
     "Scores": "scoring.metrics",
@@ -78,6 +89,7 @@ _HOME = {
     "compare": "comparison.runner",
     "evaluate": "scoring.metrics",
     "load_config": "config.load",
+    "read_glossary": "translation.glossary",
     "train": "pipeline",
 }
 

@@ -74,6 +74,18 @@ class OutOfMemoryError(TrainingError):
     """The memory of the machine does not hold the run."""
 
 
+class RankError(TransloraError):
+    """A rank of a training on several processes is missing, gone or does not answer."""
+
+
+class OtherRankError(TransloraError):
+    """Another rank failed, and tells the reason; this one ends with the same exit code and without a word."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("another rank failed: see its message")
+        self.exit_code = exit_code
+
+
 class InterruptedRunError(TransloraError):
     """The user interrupted a run; its message says how to go on."""
 

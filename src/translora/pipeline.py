@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -13,21 +14,20 @@ from typing import Any
 import torch
 from peft import PeftModel
 
-from translora import __version__
 from translora.config import Config, SourceConfig
-from translora.config.load import load_config
-from translora.data.characters import UnknownCharacters, unknown_in_pairs
+from translora.config.load import leaves, load_config, plain
+from translora.data.characters import unknown_in_pairs
 from translora.data.given import given_corpus, given_source
 from translora.data.pairs import Corpus
 from translora.data.placeholders import text_tokens
 from translora.data.splits import Splits, read_splits
-from translora.data.tokens import TokenisedCorpus, tokenise
-from translora.errors import DataError, NotFiniteError
+from translora.data.tokens import TokenisedCorpus
+from translora.errors import ConfigError, DataError, NotFiniteError
 from translora.io import console
 from translora.io.files import atomic_folder, one_line, write_json, write_lines, write_text
 from translora.models.adapter import save_adapter
 from translora.models.budget import Budget
-from translora.models.hardware import choose_device, describe, peak_memory_bytes
+from translora.models.hardware import choose_device
 from translora.models.load import (
     LoadedModel,
     base_hash,
@@ -37,25 +37,30 @@ from translora.models.load import (
     quiet_transformers,
 )
 from translora.models.lora import ParameterCount, attach, count_parameters, freeze
+from translora.outcome import Ready, summary_of
 from translora.report.run import write_report
 from translora.report.terminal import show_memory, show_start
 from translora.runs.card import model_card
 from translora.runs.folder import Run
 from translora.runs.lifecycle import at_work_in, begin_run, find_run, keep_others
-from translora.runs.summary import Summary
-from translora.scoring.metrics import Scores, evaluate, require_tokenizer
-from translora.scoring.significance import compared_scores, paired_test
+from translora.runs.summary import Shortened
+from translora.scoring.metrics import require_tokenizer
 from translora.training import canary
-from translora.training.checkpoint import Checkpoints, TrainingState
+from translora.training.checkpoint import Checkpoints, TrainingState, numbered_folders
+from translora.training.duration import Prepared, cut_to, say_duration
+from translora.training.examples import tokenised, training_examples
+from translora.training.initial import begin_from_gradient, initial_bytes
 from translora.training.loop import fit
-from translora.training.memory import Preflight, check_memory
+from translora.training.memory import check_memory
 from translora.training.optimizer import build_optimizer
 from translora.training.plan import Plan
-from translora.training.protection import ProtectedPairs, marks_protector, protect_pairs
-from translora.training.step import Stepper
+from translora.training.ranks import ALONE, Ranks, joined
+from translora.training.step import Stepper, say_idle_ranks
+from translora.training.terminology import training_glossary
 from translora.training.tracking import Journal, TensorBoard, Tracker
-from translora.training.validation import translate_merged, validate
+from translora.training.validation import Validator, translate_merged, translate_shared
 from translora.translation.decode import Translation, cut_lines, say_cut
+from translora.translation.glossary import write_terms
 from translora.translation.kept import Guard
 
 
@@ -69,6 +74,7 @@ def train(
     score: bool = True,
     trackers: Sequence[Tracker] = (),
     quiet: bool = False,
+    estimate: bool = False,
 ) -> Run:
     """Do the whole job that `config` (or the recipe of that path or name) describes and return its run folder.
 
@@ -78,27 +84,44 @@ def train(
 
     Continues where an earlier, interrupted call with the same configuration stopped; a finished run is returned as it
     is. `overwrite` deletes an earlier run in the folder first. Without `score` the job ends when the model is trained;
-    a later call translates and scores the test pairs. `trackers` get each step's figures. Progress and notices go to
-    standard error, unless `quiet`. The global random state is left as it was.
+    a later call translates and scores the test pairs. `trackers` get each step's figures. `estimate` says before the
+    first step how long the run takes, as `config.minutes` does. Progress and notices go to standard error, unless
+    `quiet`. The global random state is left as it was.
 
     Raises a `TransloraError` for whatever the user can mend.
     """
     if not isinstance(config, Config):
         config = load_config(config)
     config, given = _with_given(config, {"train": train, "validation": validation, "test": test})
-    with console.quiet(quiet):
-        run = find_run(config, overwrite)
-        if run.finished and not overwrite:
-            _ = run.summary  # says so where it is damaged
-            if not run.report.exists():  # it was killed after its summary
-                with at_work_in(run):
-                    _write_pages(run)
-            console.notice(f"{run.folder}: this run has finished; --overwrite does it again")
+    with console.quiet(quiet), joined() as ranks, ExitStack() as held:
+        _compare_ranks(config, ranks)
+        overwrite = overwrite and not ranks.remembers(f"begun {config.output}")  # a restart goes on
+        run = Run(Path(config.output))
+        ranks.on_first(lambda: find_run(config, overwrite))
+        if ranks.broadcast(run.finished and not overwrite):
+            ranks.on_first(lambda: _show_finished(run))
             return run
         require_tokenizer(config.target)
-        with at_work_in(run), _own_randomness(config):
-            _train(_Job(config, run, given, overwrite, score, trackers))
+        ranks.on_first(lambda: held.enter_context(at_work_in(run)))
+        with _own_randomness(config):
+            _train(_Job(config, run, given, overwrite, score, trackers, estimate, ranks))
     return run
+
+
+def _show_finished(run: Run) -> None:
+    """Say that there is nothing to do; raises `DataError` where the summary is damaged."""
+    _ = run.summary
+    if not run.report.exists():  # it was killed after its summary
+        with at_work_in(run):
+            _write_pages(run)
+    console.notice(f"{run.folder}: this run has finished; --overwrite does it again")
+
+
+def _compare_ranks(config: Config, ranks: Ranks) -> None:
+    """Raise `ConfigError` where the ranks have other recipes."""
+    ranks.require_same({name: repr(value) for name, value in leaves(plain(config))})
+    if ranks.size > 1:
+        console.notice(f"ranks: {ranks.size} train together")
 
 
 @dataclass(frozen=True)
@@ -111,18 +134,9 @@ class _Job:
     overwrite: bool
     score: bool
     trackers: Sequence[Tracker]
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """The model, the data and the checks' results before the first step."""
-
-    model: LoadedModel
-    splits: Splits
-    examples: TokenisedCorpus
-    parameters: ParameterCount
-    unknown: UnknownCharacters
-    needs: Preflight
+    estimate: bool
+    ranks: Ranks
+    started: float = field(default_factory=time.monotonic)
 
 
 def _with_given(config: Config, given: Mapping[str, Any]) -> tuple[Config, dict[str, Corpus]]:
@@ -149,33 +163,56 @@ def _own_randomness(config: Config) -> Iterator[None]:
 
 def _train(job: _Job) -> None:
     """Do the unfinished parts of the job."""
-    config, run = job.config, job.run
+    config, run, ranks = job.config, job.run, job.ranks
     trackers = [*job.trackers, *([TensorBoard(run.tensorboard)] if config.training.tensorboard else [])]
-    ready = _prepared(job)
+    ranks.beat("the checks before training")
+    ready = ranks.together(lambda: _prepared(job))
     base = base_hash(config)
-    begin_run(run, config, {"base model": base, **ready.splits.hashes()}, job.overwrite)
+    inputs = ready.inputs(base)
+    ranks.require_same({**inputs, "dtype": str(ready.model.dtype), "device": ready.model.device.type})
+    if cut := _cut(job, ready):
+        config, splits = cut_to(cut, config, ready.splits)
+        ready = replace(ready, splits=splits, shortened=cut)
+    ranks.on_first(lambda: _begin(job, ready, inputs))
+    test = ready.splits.test
+    if job.score and "before" in run.labels:
+        _translate_test(ready.model, job, test, "before")
+    state = TrainingState()
+    if config.method != "none":
+        batch_tokens = ranks.least(ready.needs.batch_tokens)
+        stepper = make_stepper(ready.model, ready.examples, config, batch_tokens, ranks)
+        state = train_model(stepper, ready.splits, config, run, trackers)
+        ranks.on_first(lambda: _save_model(ready.model, run, base))
+    if job.score:
+        if "after" in run.labels:
+            _translate_test(ready.model, job, test, "after")
+        ranks.on_first(lambda: _finish(job, config, ready, state))
+
+
+def _begin(job: _Job, ready: Ready, inputs: dict[str, str]) -> None:
+    """Write into the run folder all that is known before training."""
+    config, run, test = job.config, job.run, ready.splits.test
+    begin_run(run, config, inputs, job.overwrite)
+    job.ranks.remember(f"begun {config.output}")
+    if ready.glossary:
+        write_terms(run.terms, ready.glossary.terms)
+    if ready.shortened:
+        write_json(run.shortened_file, asdict(ready.shortened))
     if _has_initial(config) and not run.initial_adapter.exists():
         with atomic_folder(run.initial_adapter) as folder:
-            save_adapter(ready.model.model, folder, base)
-    test = ready.splits.test
+            save_adapter(ready.model.model, folder, inputs["base model"])
     if job.score:
         write_lines(run.translations / "source.txt", [one_line(text) for text in test.sources])
         write_lines(run.translations / "reference.txt", [one_line(text) for text in test.targets])
-    if job.score and "before" in run.labels:
-        _translate_test(ready.model, test, config, run, "before")
-    state = TrainingState()
-    if config.method != "none":
-        stepper = make_stepper(ready.model, ready.examples, config, ready.needs.batch_tokens)
-        state = train_model(stepper, ready.splits, config, run, trackers)
-        _save_model(ready.model, run, base)
-    if job.score:
-        if "after" in run.labels:
-            _translate_test(ready.model, test, config, run, "after")
-        write_json(run.summary_file, _summary(config, run, ready, state).as_dict())
-        _write_pages(run)
 
 
-def _prepared(job: _Job) -> _Ready:
+def _finish(job: _Job, config: Config, ready: Ready, state: TrainingState) -> None:
+    """Write the scores and the report."""
+    write_json(job.run.summary_file, summary_of(config, job.run, ready, state).as_dict())
+    _write_pages(job.run)
+
+
+def _prepared(job: _Job) -> Ready:
     """Read the pairs, load the model, and check both before training."""
     config = job.config
     check_languages(config)
@@ -187,10 +224,35 @@ def _prepared(job: _Job) -> _Ready:
     if unknown.pairs:
         console.notice(f"data: {unknown.told(config.model)}")
     _run_canary(model, splits, config)
-    examples = training_examples(model, splits.train, config)
-    needs = check_memory(model, examples, config.method, config.training, config.decoding)
+    glossary = training_glossary(config, splits.train)
+    examples = training_examples(model, splits.train, config, glossary)
+    initial = initial_bytes(model.model) if _begins_from_gradient(config) else 0
+    needs = check_memory(model, examples, config.method, config.training, config.decoding, initial)
     show_memory(needs, config)
-    return _Ready(model, splits, examples, parameters, unknown, needs)
+    return Ready(model, splits, examples, parameters, unknown, needs, glossary)
+
+
+def _cut(job: _Job, ready: Ready) -> Shortened | None:
+    """What of the run is done, where it has a limit of minutes; all ranks get what the first decides."""
+    cut = job.ranks.on_first(lambda: _shortened(job, ready))
+    found = job.ranks.broadcast(cut and asdict(cut))
+    return Shortened(**found) if found else None
+
+
+def _shortened(job: _Job, ready: Ready) -> Shortened | None:
+    """Say how long the run takes, where that is asked for; returns what of it fits `config.minutes`, if it is set."""
+    config, splits, run = job.config, ready.splits, None if job.overwrite else job.run
+    before = run.shortened if run else None
+    if config.method == "none" or not (job.estimate or config.minutes):
+        return before
+    if job.ranks.size > 1:
+        if config.minutes and not before:
+            raise ConfigError("minutes: the time is measured on one process: leave it out with several ranks")
+        return before
+    if before:  # it was decided when the run began
+        config, splits = cut_to(before, replace(config, minutes=0.0), splits)
+    prepared = Prepared(ready.model, ready.examples, splits, config, ready.needs.batch_tokens, job.score)
+    return say_duration(prepared, run, job.started) or before
 
 
 def _run_canary(model: LoadedModel, splits: Splits, config: Config) -> None:
@@ -219,39 +281,12 @@ def make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
     return count_parameters(translator.model)
 
 
-def tokenised(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
-    """The pairs of `corpus` as token ids for the model, each side at most `data.max_tokens` long."""
-    corpus = _marked(translator, corpus, config).corpus
-    return tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
-
-
-def training_examples(translator: LoadedModel, corpus: Corpus, config: Config) -> TokenisedCorpus:
-    """The training examples of `corpus`, followed by their reverse with `data.both_directions`."""
-    made = _marked(translator, corpus, config)
-    if config.data.placeholders == "protect":
-        console.notice(
-            f"data: placeholders of {made.protected:,} training pairs are marks; {made.left:,} pairs whose sides hold "
-            f"other ones stay as they are"
-        )
-    corpus = made.corpus
-    examples = tokenise(corpus, translator.tokenizer, translator.prompt, config.data.max_tokens)
-    if config.data.both_directions:
-        with translator.reversed(config.source, config.target) as prompt:
-            examples += tokenise(corpus.reversed(), translator.tokenizer, prompt, config.data.max_tokens)
-    return examples
-
-
-def _marked(translator: LoadedModel, corpus: Corpus, config: Config) -> ProtectedPairs:
-    """The pairs with marks for their placeholders, where the recipe asks for them."""
-    if config.data.placeholders != "protect":
-        return ProtectedPairs(corpus, 0, 0)
-    return protect_pairs(corpus, marks_protector(translator.tokenizer, config.model))
-
-
-def make_stepper(translator: LoadedModel, examples: TokenisedCorpus, config: Config, batch_tokens: int) -> Stepper:
-    """A stepper over `examples` that computes at most `batch_tokens` padded tokens at a time."""
+def make_stepper(
+    translator: LoadedModel, examples: TokenisedCorpus, config: Config, batch_tokens: int, ranks: Ranks = ALONE
+) -> Stepper:
+    """A stepper over `examples` that computes at most `batch_tokens` padded tokens at a time, on each of `ranks`."""
     optimizer = build_optimizer(translator.model, config.training, config.lora.b_rate)
-    return Stepper(translator, examples, optimizer, config.training, config.seed, Budget(batch_tokens))
+    return Stepper(translator, examples, optimizer, config.training, config.seed, Budget(batch_tokens), ranks)
 
 
 def train_model(
@@ -261,23 +296,30 @@ def train_model(
 
     Raises `NotFiniteError`, naming the pairs, and `OutOfMemoryError`.
     """
-    training, examples = config.training, stepper.examples
+    training, examples, ranks = config.training, stepper.examples, stepper.ranks
     held_out = tokenised(stepper.translator, splits.validation, config)
     scored = splits.validation.head(training.validation_pairs or len(splits.validation))
     greedy = replace(config, decoding=replace(config.decoding, beams=1))
     translate = partial(_translated, stepper.translator, greedy, "validate")
+    validator = Validator(stepper.translator, held_out, scored, translate, config.target, stepper.budget, ranks)
+    plan = Plan(examples.source_lengths, examples.target_lengths, training, config.seed)
+    if plan.total_steps:
+        say_idle_ranks(stepper, plan.pairs(0))
     with Journal(run.metrics, trackers) as journal:
         try:
-            return fit(
-                stepper,
-                Plan(examples.source_lengths, examples.target_lengths, training, config.seed),
-                Checkpoints(run.checkpoints, training.save_every),
-                lambda: validate(stepper.translator, held_out, scored, translate, config.target, stepper.budget),
-                journal,
-            )
+            if _begins_from_gradient(config):
+                ranks.on_first(lambda: _set_directions(stepper, plan, config, run))
+            return fit(stepper, plan, Checkpoints(run.checkpoints, training.save_every), validator, journal)
         except NotFiniteError as error:
             error.names = [splits.train[pair % len(splits.train)].origin for pair in error.pairs]
             raise
+
+
+def _set_directions(stepper: Stepper, plan: Plan, config: Config, run: Run) -> None:
+    """Begin the adapter from the gradient, unless the run goes on from a checkpoint."""
+    if not numbered_folders(run.checkpoints, "step"):
+        console.notice(f"lora: A is set from the gradient of {config.lora.init_steps} steps")
+        begin_from_gradient(stepper, plan, config.lora.init_steps)
 
 
 def _save_model(translator: LoadedModel, run: Run, base: str) -> None:
@@ -304,6 +346,10 @@ def _write_pages(run: Run) -> None:
     write_report(run)
 
 
+def _begins_from_gradient(config: Config) -> bool:
+    return config.method == "lora" and config.lora.init == "gradient"
+
+
 def _has_initial(config: Config) -> bool:
     """Whether the adapter must also be saved as it is before training."""
     return config.method == "lora" and config.lora.init == "pissa"
@@ -312,61 +358,26 @@ def _has_initial(config: Config) -> bool:
 def _translated(translator: LoadedModel, config: Config, label: str, lines: list[str]) -> list[Translation]:
     """Translate `lines`, with protection where training has it."""
     protects = config.data.placeholders == "protect"
-    guard = Guard(translator.tokenizer, config.source) if protects else None
+    terms = bool(config.data.glossary)
+    guard = Guard(translator.tokenizer, config.source, terms=terms) if protects else None
     return translate_merged(translator, lines, config.decoding, label, guard)
 
 
-def _translate_test(translator: LoadedModel, test: Corpus, config: Config, run: Run, label: str) -> None:
+def _translate_test(translator: LoadedModel, job: _Job, test: Corpus, label: str) -> None:
     """Translate the test pairs into `translations/LABEL.txt`, unless a complete file is there already."""
+    config, run, ranks = job.config, job.run, job.ranks
+    if ranks.broadcast(_is_translated(run, test, label)):
+        return
+    words = f"test pairs, {label}"
+    ranks.beat(f"the translation of {words}")
+    translate = partial(_translated, translator, config, f"translate {words}")
+    found = translate_shared(ranks, test.sources, translate)
+    say_cut(found, config.decoding, words, "--decoding.max_tokens")
+    ranks.on_first(lambda: run.write_translations(label, [one.text for one in found], cut_lines(found)))
+
+
+def _is_translated(run: Run, test: Corpus, label: str) -> bool:
+    """Whether the file of the test translations is there, and complete."""
     with suppress(DataError):
-        if len(run.translated(label)) == len(test):
-            return
-    found = _translated(translator, config, f"translate test pairs, {label}", test.sources)
-    say_cut(found, config.decoding, f"test pairs, {label}", "--decoding.max_tokens")
-    run.write_translations(label, [one.text for one in found], cut_lines(found))
-
-
-def _scores(run: Run, test: Corpus, config: Config) -> tuple[Scores | None, Scores, dict[str, float] | None]:
-    """The scores of the test pairs before and after, and the p-value of each difference, where there are two."""
-    if config.init == "random":
-        return None, evaluate(run.translated("after"), test.targets, config.target), None
-    if config.method == "none":
-        scores = evaluate(run.translated("before"), test.targets, config.target)
-        return scores, scores, None
-    differences = paired_test(run.translated("before"), run.translated("after"), [test.targets], config.target)
-    before, after = compared_scores(differences, len(test))
-    return before, after, {key: difference.p_value for key, difference in differences.items()}
-
-
-def _summary(config: Config, run: Run, ready: _Ready, state: TrainingState) -> Summary:
-    before, after, p_values = _scores(run, ready.splits.test, config)
-    cut = {label: None if (lines := run.cut_lines(label)) is None else len(lines) for label in ("before", "after")}
-    return Summary(
-        base_model=config.model,
-        method=config.method,
-        scores_before=before,
-        scores_after=after,
-        p_values=p_values,
-        test_pairs=len(ready.splits.test),
-        steps=state.step,
-        table=tuple(state.rows),
-        total_parameters=ready.parameters.total,
-        trainable_parameters=ready.parameters.trainable,
-        train_pairs=len(ready.splits.train),
-        validation_pairs=len(ready.splits.validation),
-        dropped=ready.splits.dropped,
-        unknown_characters=ready.unknown,
-        truncated_sources=ready.examples.truncated_sources,
-        truncated_targets=ready.examples.truncated_targets,
-        cut_before=cut["before"],
-        cut_after=cut["after"] if "after" in run.labels else cut["before"],
-        best_step=state.best_step,
-        train_seconds=state.seconds,
-        pairs_per_second=state.pairs / state.seconds if state.seconds else None,
-        batch_tokens=state.batch_tokens,
-        predicted_memory_bytes=ready.needs.peak_bytes,
-        peak_memory_bytes=state.peak_memory_bytes or peak_memory_bytes(ready.model.device),
-        hardware=describe(ready.model.device),
-        dtype=str(ready.model.dtype)[6:],
-        version=__version__,
-    )
+        return len(run.translated(label)) == len(test)
+    return False

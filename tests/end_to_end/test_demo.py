@@ -37,6 +37,7 @@ def test_lora_alone_raises_bleu_by_ten_points(demo):
     assert summary["bleu_after"] >= 30
     assert summary["bleu_after"] - summary["bleu_before"] >= 10  # 11.9 was measured
     assert summary["chrf_after"] > summary["chrf_before"]
+    assert 0.85 < summary["predicted_memory_bytes"] / summary["peak_memory_bytes"] < 1.15
     assert "validation loss" in printed
     assert printed.count("reference  ") == 5
 

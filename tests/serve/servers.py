@@ -26,7 +26,8 @@ LINES = ["Guten Morgen!", "Wo ist der Bahnhof?", "Klicken Sie auf Speichern.", "
 
 def make_adapter(folder: Path, base: Path, seed: int, **lora) -> Path:
     """An adapter of random weights, which changes every translation."""
-    config = Config(model=str(base), lora=LoraConfig(rank=3, targets="all-linear,embeddings", **lora))
+    options = {"rank": 3, "targets": "all-linear,embeddings", **lora}
+    config = Config(model=str(base), lora=LoraConfig(**options))
     model = attach(load(config).model, config.lora, str(base), seed)
     torch.manual_seed(seed)
     for name, parameter in model.named_parameters():
@@ -60,6 +61,11 @@ class Server:
     def wait_for(self, lines):
         """Until so many lines wait in the queue."""
         while self.service.batcher.room.used != lines:
+            time.sleep(0.01)
+
+    def wait_idle(self):
+        """Until nothing is being translated."""
+        while len(self.service.batcher._scheduler):
             time.sleep(0.01)
 
     def texts(self, lines, **options):

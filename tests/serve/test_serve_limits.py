@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
@@ -10,8 +11,9 @@ import pytest
 from servers import LINES, serving
 
 import translora
+from translora.models.t5.decode import Decoder
 from translora.serve.limits import Limits
-from translora.translation import decode
+from translora.translation import running
 
 
 @pytest.mark.parametrize(("count", "status"), [(249, 200), (250, 200), (251, 400)])
@@ -83,15 +85,43 @@ def test_a_place_in_the_queue_is_waited_for(adapters):
 
 def test_a_client_that_goes_away_gives_its_place_back(server):
     address = urlsplit(server.url)
-    body = json.dumps({"texts": LINES, "adapter": "a0"}).encode()
-    head = "POST /v1/translate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-    head += f"content-length: {len(body)}\r\n\r\n"
     with server.busy():
         with socket.create_connection((address.hostname, address.port)) as client:
-            client.sendall(head.encode() + body)
+            client.sendall(posted({"texts": LINES, "adapter": "a0"}))
             server.wait_for(len(LINES))
         server.wait_for(0)
     assert server.texts(LINES, adapter="a0")
+
+
+def test_a_client_that_goes_away_gives_its_places_in_the_search_up(adapters, monkeypatch):
+    step, stopped, go, steps = Decoder.step, threading.Event(), threading.Event(), []
+
+    def halting(self, cache):
+        steps.append(cache.lines)
+        if len(steps) == 3:
+            stopped.set()
+            go.wait(60)
+        return step(self, cache)
+
+    with serving([adapters / "a0"]) as server:
+        monkeypatch.setattr(Decoder, "step", halting)
+        address = urlsplit(server.url)
+        with socket.create_connection((address.hostname, address.port)) as client:
+            client.sendall(posted({"texts": LINES * 3}))
+            stopped.wait(60)
+        while server.service.batcher._live:
+            time.sleep(0.01)
+        go.set()
+        server.wait_idle()
+        assert len(steps) == 3
+        assert server.texts(LINES)
+
+
+def posted(asked):
+    """The bytes of a request."""
+    body = json.dumps(asked).encode()
+    head = "POST /v1/translate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
 def test_a_request_that_takes_too_long_is_refused(adapters):
@@ -105,38 +135,41 @@ def test_a_request_that_takes_too_long_is_refused(adapters):
 
 
 def test_out_of_memory_halves_the_batch_for_good(adapters, monkeypatch):
-    search, asked = decode.search, []
+    begin, asked = running.begin, []
 
-    def short(decoder, lines, rules, places, found):
+    def short(decoder, source, rules, places, found):
         asked.append(places(1))
         if places(1) > 100:
             raise MemoryError
-        search(decoder, lines, rules, places, found)
+        return begin(decoder, source, rules, places, found)
 
     with serving([adapters / "a0"]) as server:
         expected = server.texts(LINES)
-        monkeypatch.setattr(decode, "search", short)
+        server.wait_idle()
+        monkeypatch.setattr(running, "begin", short)
         assert server.texts(LINES) == expected
         assert len(asked) > 1
+        server.wait_idle()
         assert server.texts(LINES) == expected
         assert asked[-1] == asked[-2] <= 100
-        monkeypatch.setattr(decode, "search", lambda *_: (_ for _ in ()).throw(MemoryError))
+        server.wait_idle()
+        monkeypatch.setattr(running, "begin", lambda *_: (_ for _ in ()).throw(MemoryError))
         assert server.post("/v1/translate", json={"texts": LINES}).status_code == 503
-        monkeypatch.setattr(decode, "search", search)
+        monkeypatch.setattr(running, "begin", begin)
         assert server.texts(LINES) == expected
 
 
 def test_a_request_that_fails_leaves_the_others(adapters, monkeypatch, caplog):
-    search = decode.search
+    encode = Decoder.encode
 
-    def picky(decoder, lines, *rest):
-        if any(len(line.ids) > 100 for line in lines):
+    def picky(self, rows, *rest):
+        if any(len(row) > 100 for row in rows):
             raise RuntimeError("a defect")
-        search(decoder, lines, *rest)
+        return encode(self, rows, *rest)
 
     with serving([adapters / "a0"]) as server, ThreadPoolExecutor(2) as pool:
         expected = server.texts(LINES)
-        monkeypatch.setattr(decode, "search", picky)
+        monkeypatch.setattr(Decoder, "encode", picky)
         with server.busy():
             good = pool.submit(server.texts, LINES)
             server.wait_for(len(LINES))
@@ -178,7 +211,7 @@ def test_metrics(server):
     names = {name.split("{")[0] for name in found}
     assert names >= {
         "translora_requests_total", "translora_request_seconds_count", "translora_queue_lines",
-        "translora_batch_lines_sum", "translora_batch_seconds_sum", "translora_queue_seconds_sum",
+        "translora_batch_lines_sum", "translora_step_seconds_sum", "translora_queue_seconds_sum",
     }  # fmt: skip
     tokenizer = server.service.models.get("a4").translators["de", "en"].tokenizer
     prompt = server.service.models.get("a4").translators["de", "en"].prompt
@@ -186,11 +219,8 @@ def test_metrics(server):
         "lines_total": len(LINES), "characters_total": sum(map(len, LINES)),
         "source_tokens_total": sum(len(tokenizer(prompt + line)["input_ids"]) for line in LINES),
         "target_tokens_total": sum(len(tokenizer(text)["input_ids"]) for text in texts),
-        "batch_model_lines_sum": len(LINES), "batch_model_lines_count": 1,
     }  # fmt: skip
     assert {name: grown[f'translora_{name}{{model="a4"}}'] for name in wanted} == wanted
-    assert grown['translora_batch_model_lines_sum{model="a5"}'] == 2
-    assert grown["translora_batch_lines_sum"] == len(LINES) + 2
     assert grown["translora_queue_seconds_count"] == 2
     assert not any("/nothing" in name for name in found)
 

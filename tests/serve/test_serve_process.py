@@ -75,6 +75,29 @@ def seen_requests(url):
 
 
 @pytest.mark.slow
+def test_kill_9_of_one_process_leaves_the_others(tiny_model, adapters):
+    """Several processes share nothing: behind a balancer, the next one answers."""
+    options = adapters / "a0", "--no-access-log"
+    with process(*options) as (first, first_url), process(*options) as (_, second_url):
+        asked = {"texts": TEXTS, "adapter": "a0"}
+        expected = httpx.post(f"{second_url}/v1/translate", json=asked, timeout=120).json()
+        with ThreadPoolExecutor(4) as pool:
+            many = {**asked, "texts": TEXTS * 20}
+            doomed = [pool.submit(httpx.post, f"{first_url}/v1/translate", json=many, timeout=120) for _ in range(2)]
+            while sum(seen_requests(first_url)) < len(doomed):
+                assert first.poll() is None
+            others = [pool.submit(httpx.post, f"{second_url}/v1/translate", json=asked, timeout=120) for _ in range(2)]
+            first.kill()
+            assert first.wait() == -signal.SIGKILL
+            assert [one.result().json() for one in others] == [expected] * 2
+            assert any(isinstance(one.exception(), httpx.TransportError) for one in doomed)
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{first_url}/health")
+        assert httpx.get(f"{second_url}/health").json() == {"status": "ok"}
+        assert httpx.post(f"{second_url}/v1/translate", json=asked, timeout=120).json() == expected
+
+
+@pytest.mark.slow
 def test_ctrl_c_ends_it_too_and_keys_are_in_no_log(adapters, tmp_path):
     keys = tmp_path / "keys"
     keys.write_text("2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\n")  # of "secret"

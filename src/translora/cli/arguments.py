@@ -91,7 +91,7 @@ def add_form(parser: argparse.ArgumentParser, format_flag: str = "--format") -> 
         format_flag,
         dest="format",
         default="auto",
-        help="tsv, csv, json, jsonl, parquet, text or tmx (default: by its name)",
+        help="tsv, csv, json, jsonl, parquet, text, tmx, po or xliff (default: by its name)",
     )
     parser.add_argument("--separator", default="", help="the separator of cells (default: found in the file)")
     parser.add_argument("--header", choices=["auto", "yes", "no"], default="auto", help="whether the first row is one")

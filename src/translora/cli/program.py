@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from translora import __version__
 from translora.cli import compare, data, evaluate, export, report, serve, train, translate
 from translora.cli.arguments import Parser
-from translora.errors import ConfigError, Terminated, TransloraError
+from translora.errors import ConfigError, OtherRankError, Terminated, TransloraError
+from translora.io.launcher import place
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -22,7 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         parsed, flags = _parser().parse_known_args(arguments)
         if flags and not parsed.takes_flags:
             raise ConfigError(f"unknown argument {flags[0]}: see {parsed.prog} --help")
+        if parsed.name not in ("train", "demo") and place().size > 1:
+            raise ConfigError(f"{parsed.prog}: only translora train runs on several ranks: start it without torchrun")
         parsed.run(parsed, flags)
+    except OtherRankError as error:
+        sys.exit(error.exit_code)
     except TransloraError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
@@ -52,6 +58,11 @@ def _terminate(*_: object) -> NoReturn:
 
 
 def _complain(message: str) -> None:
+    """Say it on standard error, with the name of a rank that is not the first."""
+    with suppress(ConfigError):
+        here = place()
+        if here.rank:
+            message = f"{here.name}: {message}"
     print(f"translora: {message}", file=sys.stderr)
 
 

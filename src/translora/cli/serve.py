@@ -26,6 +26,9 @@ def add(commands: Commands[Parser]) -> None:
     parser.add_argument("--beams", type=int, default=0, help="beam size (default: each run's)")
     parser.add_argument("--api-keys", default="", metavar="FILE", help="who may use it: SHA-256 and rates of each key")
     parser.add_argument("--adapters-root", default="", metavar="DIR", help="adapters below it can be added by clients")
+    parser.add_argument(
+        "--glossaries", default="", metavar="DIR", help="keep glossaries of clients here, not in memory"
+    )
     parser.add_argument("--cors", action="append", default=[], metavar="ORIGIN", help="a web page that may call it; *")
     parser.add_argument("--trusted-proxies", default="", metavar="IPS", help="proxies that name their clients")
     parser.add_argument("--no-access-log", action="store_true", help="log no requests on standard error")
@@ -72,7 +75,10 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
     root = Path(arguments.adapters_root) if arguments.adapters_root else None
     if root is not None and not root.is_dir():
         raise ConfigError(f"--adapters-root {root}: no such folder")
-    settings = Settings(limits, keys, arguments.beams, root, tuple(arguments.cors))
+    glossaries = Path(arguments.glossaries) if arguments.glossaries else None
+    if glossaries is not None and not glossaries.is_dir():
+        raise ConfigError(f"--glossaries {glossaries}: no such folder")
+    settings = Settings(limits, keys, arguments.beams, root, tuple(arguments.cors), glossaries)
     address = Address(arguments.host, arguments.port, arguments.trusted_proxies)
     listening = bind(address)
     try:

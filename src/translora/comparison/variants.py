@@ -68,6 +68,8 @@ def _faults(fields: list[str], config: Config) -> Iterator[str]:
     """The faults of the fields that a variant changes, where it trains as `config` says."""
     if config.method == "none":
         yield f"it trains nothing: the untouched model is compared anyway, as {UNTOUCHED}"
+    if config.minutes:
+        yield "minutes: would shorten each variant, and the test set, by another measure: leave it out"
     for name in fields:
         section = next((kept for kept in _KEPT if name == kept or name.startswith(f"{kept}.")), None)
         if section:

@@ -1,14 +1,14 @@
 """The configuration of a run: the sections of a recipe, and the loader of YAML files and flags. Loads no torch."""
 
+from translora.config.data import CleaningConfig, DataConfig, SourceConfig
 from translora.config.schema import (
-    CleaningConfig,
     CompareConfig,
     Config,
-    DataConfig,
     DecodingConfig,
     LoraConfig,
+    RanksConfig,
+    RateFactorsConfig,
     Recipe,
-    SourceConfig,
     TrainingConfig,
 )
 
@@ -19,6 +19,8 @@ __all__ = [
     "DataConfig",
     "DecodingConfig",
     "LoraConfig",
+    "RanksConfig",
+    "RateFactorsConfig",
     "Recipe",
     "SourceConfig",
     "TrainingConfig",

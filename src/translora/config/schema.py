@@ -11,13 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from translora.config.data import DataConfig
 from translora.config.section import (
     Amount,
-    AtLeastTwo,
     Count,
     Multiple,
     Number,
-    Place,
     Positive,
     Rate,
     Required,
@@ -31,103 +30,16 @@ from translora.errors import ConfigError
 from translora.languages import require_two
 
 
-@section()
-class SourceConfig:
-    """Where sentence pairs come from. An empty path means: not given."""
+@section("lora.ranks")
+class RanksConfig:
+    """Ranks of the kinds of layers that have another than `lora.rank`; 0 stands for that."""
 
-    path: Place = ""
-    """A file, a folder saved by `datasets`, the name of a data set on the hub, or `mini` (the embedded corpus)."""
-    target_path: Place = ""
-    """The file of target lines, where source and target lie in two aligned text files."""
-    format: Literal["auto", "tsv", "csv", "json", "jsonl", "parquet", "text", "tmx", "sgm", "folder", "hub", "mini"] = (
-        "auto"
-    )
-    """The file format; `auto` goes by the name (.tsv, .csv, .json, .jsonl, .parquet, .tmx, each also .gz or .zst), and
-    takes WMT's SGM and XML (`sgm`) for what they are by their root."""
-    name: Text = ""
-    """The configuration of a hub data set, such as `de-en`."""
-    split: Text = ""
-    """The split, with an optional slice: `train`, `train[:1%]`, `test[:500]`; of a file, a slice alone."""
-    columns: tuple[Text, ...] = ()
-    """The source and the target column, by name or by number from 1; by default those that a header names for the two
-    languages, else the only two there are."""
-    separator: Text = ""
-    """What separates the cells of a CSV or TSV file; by default what the file itself shows."""
-    header: Literal["auto", "yes", "no"] = "auto"
-    """Whether the first row names the columns; `auto` takes it for a header where it names the two languages."""
-    limit: Count = 0
-    """Read at most this many pairs; 0 reads all."""
-
-    @field_validator("columns")
-    @classmethod
-    def _check_columns(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
-        if columns and len(columns) != 2:
-            raise ValueError(f"name two columns, source and target, not {len(columns)}")
-        return columns
-
-
-@section("data.cleaning")
-class CleaningConfig:
-    """Which training pairs are left out; they are counted, and some of them shown.
-
-    Pairs with an empty side, and pairs that occur in validation or test, always are.
-    """
-
-    bad_lines: Literal["stop", "skip"] = "stop"
-    """What to do at a line that cannot be read (not UTF-8, a column too few): stop there, or skip and count it."""
-    control: Literal["drop", "keep"] = "drop"
-    """Control characters, lone carriage returns, and U+FFFD, the mark of a broken encoding."""
-    identical: Literal["drop", "keep"] = "keep"
-    """Source and target are the same."""
-    html: Literal["drop", "keep", "unescape"] = "keep"
-    """HTML entities such as &amp;, of which text taken from web pages is full."""
-    max_chars: Count = 5000
-    """Longest side in characters; 0 has no limit."""
-    max_words: Count = 0
-    """Longest side in words between white space; 0 has no limit."""
-    max_ratio: Amount = 9.0
-    """Longest side as a multiple of the other in characters, plus ten; 0 has no limit."""
-    duplicates: Literal["keep", "exact", "normalised"] = "exact"
-    """Pairs that came before, as they are or but for case, white space and outer punctuation."""
-    language: Literal["keep", "drop"] = "keep"
-    """Pairs with a side that is surely in another language, as py3langid identifies it."""
-    leakage: Literal["normalised", "near"] = "normalised"
-    """What counts as occurring in validation or test: the same but for case, white space and outer punctuation; `near`
-    also the same but for digits and punctuation, or with 70% of a held-out text's sequences of four words (of
-    eight characters in scripts without spaces)."""
-
-
-@section("data")
-class DataConfig:
-    """The three splits and how pairs become examples."""
-
-    train: SourceConfig = SourceConfig()
-    """The pairs to learn from."""
-    validation: SourceConfig = SourceConfig()
-    """The pairs that choose the best checkpoint; not given: cut from train by seed."""
-    test: SourceConfig = SourceConfig()
-    """The pairs that are scored before and after; not given: cut from train by seed."""
-    cleaning: CleaningConfig = CleaningConfig()
-    """Which training pairs are left out."""
-    validation_size: Positive = 500
-    """Pairs cut from train where no validation split is given."""
-    test_size: Positive = 500
-    """Pairs cut from train where no test split is given."""
-    seed: Seed = 0
-    """The seed of what is cut from train and joined; 0: the run's own."""
-    max_tokens: AtLeastTwo = 256
-    """Longest source and longest target in tokens; longer ones are cut off, counted and reported."""
-    join_share: Amount = 0.0
-    """Add joined examples, this share of the training pairs in number, so that a model of short sentences meets
-    long ones."""
-    join_most: AtLeastTwo = 4
-    """Most pairs in one joined example; the fewest is two."""
-    both_directions: Switch = False
-    """Give each training example also reversed, from target to source, so that one model learns both directions.
-    The model must be told the target language, by its prompt or by codes. Validation and test stay as they are."""
-    placeholders: Literal["keep", "protect"] = "keep"
-    """`protect` puts the model's own pieces in place of placeholders and tags that both sides of a pair hold, so that
-    it learns to place them, and scores with protection; `keep` leaves texts as they are."""
+    attention: Count = 0
+    """The rank of q, k, v and o."""
+    feed_forward: Count = 0
+    """The rank of the feed-forward layers."""
+    embeddings: Count = 0
+    """The rank of the embeddings and the head."""
 
 
 @section("lora")
@@ -147,12 +59,43 @@ class LoraConfig:
     dora: Switch = False
     """Learn the length of each weight's columns apart from their direction (DoRA, Liu et al. 2024,
     arXiv:2402.09353)."""
-    init: Literal["zero", "pissa"] = "zero"
-    """Begin as no change at all, or from the largest singular values of each weight (PiSSA, Meng et al. 2024,
-    arXiv:2404.02948); it is saved as an ordinary adapter of twice the rank."""
+    init: Literal["zero", "pissa", "gradient"] = "zero"
+    """Begin as no change at all: `zero` with a random A; `gradient` with A from the largest right singular vectors of
+    the weight's gradient (after LoRA-GA, Wang et al. 2024, arXiv:2407.05000, but B is zero and the base stays). `pissa`
+    begins from the largest singular values of each weight (Meng et al. 2024, arXiv:2404.02948); it is saved as an
+    ordinary adapter of twice the rank."""
+    init_steps: Positive = 8
+    """The first steps of training whose gradients `init: gradient` sums."""
     targets: Text = "q,v"
     """Which layers, with commas: module names, or `attention` (q, k, v, o), `feed-forward`, `all-linear` (both), and
     `embeddings` (the input embeddings and the head: for texts whose words the base has hardly seen)."""
+    ranks: RanksConfig = RanksConfig()
+    """Other ranks by kind of layer (PEFT's `rank_pattern`)."""
+    scale_by_weight: Switch = False
+    """Scale each linear layer's update also by the root mean square of its weight over the mean of all adapted ones
+    (PEFT's `alpha_pattern`), so that layers change in proportion to their size."""
+    tie_embeddings: Switch = False
+    """Train one adapter for the embeddings, and the head, that are one weight in the base. The file holds a copy for
+    each, since PEFT has no other form."""
+    also_train: tuple[Literal["norms", "position-bias"], ...] = ()
+    """What is trained whole beside the adapter (PEFT's `modules_to_save`): the scales of the norms, and T5's bias of
+    relative positions. A server cannot share the base among such adapters."""
+
+
+@section("training.rate_factors")
+class RateFactorsConfig:
+    """Multiples of the learning rate by kind of tensor, of an adapter's and of the model's own alike."""
+
+    attention: Rate = 1.0
+    """Of q, k, v and o."""
+    feed_forward: Rate = 1.0
+    """Of the feed-forward layers."""
+    embeddings: Rate = 1.0
+    """Of the embeddings and the head."""
+    norms: Rate = 1.0
+    """Of the norms' scales, where they are trained."""
+    position_bias: Rate = 1.0
+    """Of the bias of relative positions, where it is trained."""
 
 
 @section("training")
@@ -171,12 +114,16 @@ class TrainingConfig:
     step_tokens: Count = 0
     """Real target tokens to one optimiser step, at most. Where this and step_pairs are 0, a step is one batch of
     batch_tokens (of 4096 for `auto`)."""
-    optimizer: Literal["adamw", "adafactor"] = "adamw"
-    """AdamW, or Adafactor (a fraction of its memory)."""
+    optimizer: Literal["adamw", "adafactor", "adamw8bit", "paged_adamw", "paged_adamw8bit"] = "adamw"
+    """AdamW, or Adafactor (a fraction of its memory); by bitsandbytes AdamW with its state in 8 bits, or paged to the
+    main memory where a GPU has none left, or both."""
     learning_rate: Rate = 5e-4
     """The peak rate."""
     scale_parameter: Switch = False
-    """Multiply each tensor's rate by the root mean square of its values, as Adafactor does: needed from scratch."""
+    """Multiply each tensor's rate by the root mean square of its values, as Adafactor does: needed from scratch, and
+    better than one rate for all where every weight is trained; not for adapters, whose B begins as zero."""
+    rate_factors: RateFactorsConfig = RateFactorsConfig()
+    """Other rates by kind of tensor."""
     weight_decay: Amount = 0.0
     """Decoupled weight decay."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
@@ -248,6 +195,9 @@ class Config:
     fast: Literal["auto", "off"] = "auto"
     """`auto` trains and translates by translora's own forward and backward pass, decoder and search where it knows the
     model, `off` by the model's own and transformers' `generate`."""
+    quantise: Literal["off", "int8", "nf4"] = "off"
+    """Hold the frozen base in 8 or 4 bits while an adapter is trained (QLoRA, Dettmers et al. 2023, arXiv:2305.14314),
+    by bitsandbytes; translating and exporting take the base in full precision again."""
     device: Text = "auto"
     """`cpu`, `cuda`, `mps`, ...; `auto` takes the fastest there is."""
     method: Literal["lora", "full", "none"] = "lora"
@@ -266,6 +216,8 @@ class Config:
     """The translation."""
     seed: Seed = 1
     """Everything random follows from it."""
+    minutes: Amount = 0.0
+    """Shorten the run to fit this many minutes on this machine: steps first, then validation and test pairs; 0: no."""
     output: Required = "runs/translora"
     """The run folder."""
 
@@ -285,12 +237,33 @@ class Config:
         return self
 
     @model_validator(mode="after")
+    def _check_minutes(self) -> Config:
+        if self.minutes and self.method == "none":
+            raise ValueError("minutes shortens training, and method none does not train: leave one of them out")
+        return self
+
+    @model_validator(mode="after")
     def _check_init(self) -> Config:
         if self.init == "random" and self.method != "full":
             raise ValueError(
                 f"init random goes with method full, not {self.method}: random weights are saved only where all are "
                 f"trained: set method: full, or init: pretrained"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_quantise(self) -> Config:
+        if self.quantise != "off":
+            if self.method == "full" or self.init == "random":
+                raise ValueError(
+                    f"quantise {self.quantise}: quantised weights cannot be trained: use method: lora, or quantise: off"
+                )
+            lora = self.lora
+            if self.method == "lora" and (lora.init != "zero" or lora.dora or lora.scale_by_weight):
+                raise ValueError(
+                    f"quantise {self.quantise}: lora.init {lora.init}, dora and scale_by_weight need the weights in "
+                    f"full: use lora.init: zero without the other two, or quantise: off"
+                )
         return self
 
 

@@ -70,6 +70,19 @@ def micro_batches(pairs: Ints, source: Ints, target: Ints, budget: int) -> list[
     return list(batches_within(pairs[np.lexsort((source[pairs], target[pairs]))], source, target, budget))
 
 
+def even_batches(pairs: Ints, source: Ints, target: Ints, budget: int, shares: int) -> list[Ints]:
+    """Cut the pairs of a step as `micro_batches` does, and further so that `shares` workers have equal parts.
+
+    There are about as many batches as a multiple of `shares`, of about as many real tokens each.
+    """
+    least = len(micro_batches(pairs, source, target, budget))
+    parts = shares * -(-least // shares)
+    order = pairs[np.lexsort((source[pairs], target[pairs]))]
+    ends = np.cumsum(source[order] + target[order])
+    bounds = np.searchsorted(ends, ends[-1] * np.arange(1, parts) / parts)
+    return [batch for run in np.split(order, bounds) for batch in batches_within(run, source, target, budget)]
+
+
 def sorted_batches(source: Ints, target: Ints, budget: int) -> list[Ints]:
     """Batches for evaluation: longest first, so that a lack of memory shows at once; every pair occurs once."""
     order = np.lexsort((target, source))[::-1]

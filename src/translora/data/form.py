@@ -58,7 +58,7 @@ def find_form(rows: Sequence[Sequence[str]], config: SourceConfig, languages: tu
     Raises `ColumnsError` where nothing says which columns are meant, or header and settings contradict each other.
     """
     first = rows[0]
-    named = _named_sides(first, languages)
+    named = named_sides(first, languages)
     place = f"{config.path}:{line}"
     wanted = config.columns
     if len(set(wanted)) < len(wanted):
@@ -131,7 +131,7 @@ def find_fields(record: Iterable[str], config: SourceConfig, languages: tuple[st
                 f"{place}: no field {' and '.join(missing)}; it has {', '.join(names)[:200]}: {_by_name(names)}"
             )
         return config.columns[0], config.columns[1]
-    named = _named_sides(names, languages)
+    named = named_sides(names, languages)
     if named is None:
         missing = [code for code in languages if not any(_names_language(name, code) for name in names)]
         lacks, has = " and ".join(missing or languages), ", ".join(names)[:200]
@@ -148,7 +148,7 @@ def find_separator(lines: Sequence[str], config: SourceConfig, languages: tuple[
         return given_separator(config)
     tables = {mark: _cells(lines, mark) for mark in _SEPARATORS}
     for mark, rows in tables.items():
-        if rows and _named_sides(rows[0], languages):
+        if rows and named_sides(rows[0], languages):
             return mark
     widths = {mark: {len(row) for row in rows} for mark, rows in tables.items()}
     even = [mark for mark, found in widths.items() if len(found) == 1 and min(found) > 1]
@@ -180,7 +180,7 @@ def _cells(lines: Sequence[str], mark: str) -> list[list[str]]:
         return []
 
 
-def _named_sides(cells: Sequence[str], languages: tuple[str, str]) -> tuple[int, int] | None:
+def named_sides(cells: Sequence[str], languages: tuple[str, str]) -> tuple[int, int] | None:
     """The one column that each side's names stand for; None where either is not there, or two are."""
     found = []
     for code, generic in zip(languages, _SIDES, strict=True):  # a language's own name goes before words such as target

@@ -93,6 +93,10 @@ class TokenisedCorpus:
         """The rows of both, these first."""
         return TokenisedCorpus(_concatenated(self.table, other.table), self._pad_id)
 
+    def take(self, indices: Ints) -> TokenisedCorpus:
+        """The pairs at `indices`, in that order."""
+        return TokenisedCorpus(self.table.take(pa.array(indices, type=pa.int64())), self._pad_id)
+
     def all_indices(self) -> Ints:
         """Every index, in order."""
         return np.arange(len(self), dtype=np.int64)

@@ -103,8 +103,8 @@ class ArchiveDocument:
         """The texts of all parts; the note names the part."""
         return [replace(one, line=0, note=name) for name, part in self._parts.items() for one in part.segments]
 
-    def filled(self, translations: Sequence[str | None]) -> bytes:
-        """The document with one translation per segment; None leaves a segment as it is."""
+    def filled(self, translations: Sequence[str | None], comments: Sequence[str] = ()) -> bytes:
+        """The document with one translation per segment; None leaves a segment as it is. It has no comments."""
         first, changed = 0, {}
         for name, part in self._parts.items():
             own = translations[first : first + len(part.segments)]

@@ -47,8 +47,11 @@ class Document(Protocol):
     def segments(self) -> list[Segment]:
         """The texts, in the order of the document."""
 
-    def filled(self, translations: Sequence[str | None]) -> bytes:
-        """The document with one translation per segment; None leaves a segment as it is."""
+    def filled(self, translations: Sequence[str | None], comments: Sequence[str] = ()) -> bytes:
+        """The document with one translation per segment; None leaves a segment as it is.
+
+        `comments`, one per segment or none at all, are put where the format has a place for them; empty ones are not.
+        """
 
 
 Piece = str | tuple[int, int]
@@ -63,11 +66,19 @@ class Edit(NamedTuple):
     pieces: tuple[Piece, ...]
 
 
+Commenter = Callable[[Sequence[str]], Iterable[Edit]]
+"""The edits that comments for a reviewer make, in place of those that an earlier start made."""
+AUTHOR = "translora"
+"""By this name such comments are known."""
+
+
 class Slot(NamedTuple):
     """A segment, and the edits that its translation makes."""
 
     segment: Segment
     edits: Callable[[str], Iterable[Edit]]
+    comment: Commenter | None = None
+    """Several slots may share one; None where the format has no comments."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +126,11 @@ def decoded(data: bytes, name: str, declared: str = "") -> Encoded:
         raise DataError(f"{name}: the encoding {encoding!r} is not known: convert the file to UTF-8") from error
 
 
+def takes_comments(kind: str) -> bool:
+    """Whether documents of a format have comments for a reviewer."""
+    return kind in ("po", "xliff")
+
+
 class Lines:
     """Line numbers of places in a text."""
 
@@ -138,8 +154,8 @@ class Spliced:
         """The texts, in the order of the document."""
         return [slot.segment for slot in self._slots]
 
-    def filled(self, translations: Sequence[str | None]) -> bytes:
-        """The document with one translation per segment; None leaves a segment as it is.
+    def filled(self, translations: Sequence[str | None], comments: Sequence[str] = ()) -> bytes:
+        """The document with one translation per segment, and comments; see `Document.filled`.
 
         Raises `DataError` for a translation that the encoding of the file cannot write.
         """
@@ -147,6 +163,12 @@ class Spliced:
         for slot, translation in zip(self._slots, translations, strict=True):
             if translation is not None:
                 edits |= dict.fromkeys(slot.edits(translation))
+        commented: dict[Commenter, list[str]] = {}
+        for slot, comment in zip(self._slots, comments, strict=False):
+            if slot.comment and comment:
+                commented.setdefault(slot.comment, []).append(comment)
+        for commenter, texts in commented.items():
+            edits |= dict.fromkeys(commenter(texts))
         text = spliced(self._source.text, list(edits))
         try:
             return self._source.bytes_of(text, self._errors)

@@ -55,17 +55,17 @@ def translate_segments(
     apart: dict[str, None] = {}
     for first in range(0, len(asked), CHUNK):
         chunk = asked[first : first + CHUNK]
-        lines = [core for index in chunk for core in _cores(segments[index].text)]
+        lines = [core for index in chunk for core in cores(segments[index].text)]
         report.repeated += len(lines) - _learn(memory, lines, engine)
         broken = {line: None for line in lines if not same_tags(line, memory[line])}
-        runs = [core for line in broken for run in TAG.split(line) for core in _cores(run)]
+        runs = [core for line in broken for run in TAG.split(line) for core in cores(run)]
         _learn(memory, runs, engine)
         for line in broken:
             memory[line] = _apart(line, memory)
         apart |= broken
         for index in chunk:
             results[index] = _together(segments[index].text, memory)
-            if any(core in apart for core in _cores(segments[index].text)):
+            if any(core in apart for core in cores(segments[index].text)):
                 report.apart.append(index)
         advance(len(chunk))
     return results, report
@@ -79,10 +79,10 @@ def _learn(memory: dict[str, str], lines: Iterable[str], engine: Engine) -> int:
     return len(new)
 
 
-def _cores(text: str) -> list[str]:
+def cores(text: str) -> list[str]:
     """The lines of a segment that are to be translated: without the spaces at their ends, and those with letters."""
-    cores = (line.strip() for line in text.split("\n"))
-    return [core for core in cores if _LETTER.search(TAG.sub("", core))]
+    lines = (line.strip() for line in text.split("\n"))
+    return [core for core in lines if _LETTER.search(TAG.sub("", core))]
 
 
 def _together(text: str, memory: dict[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from pathlib import Path
 
@@ -74,12 +75,12 @@ def read(data: bytes, name: str, kind: str, options: Options) -> Document:
     return document
 
 
-def read_file(path: Path, kind: str, options: Options) -> Document:
-    """Read the document at `path`; see `read`."""
+def read_file(path: Path, kind: str, options: Options) -> tuple[Document, str]:
+    """Read the document at `path`, and the hash of its bytes; see `read`."""
     try:
         if path.stat().st_size > LARGEST:
             raise DataError(f"{path}: larger than {LARGEST >> 20} MiB: split the document")
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}: give the path of a file that exists") from error
-    return read(data, str(path), kind, options)
+    return read(data, str(path), kind, options), hashlib.sha256(data).hexdigest()

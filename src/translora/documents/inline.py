@@ -104,6 +104,34 @@ class Inline:
                     stack.append(number)
         return "".join(parts)
 
+    @property
+    def numbered(self) -> dict[int, Item]:
+        """The tags that open something or stand alone, by their numbers."""
+        return dict(sorted((self._opens | self._singles).items()))
+
+    def text_as_in(self, source: Inline, key: Callable[[Item], str]) -> str | None:
+        """The text with its tags numbered as those of `source`; None where that has other tags.
+
+        `key` names a tag: it is the same for the tag of a text and for that of its translation.
+        """
+        waiting: dict[str, list[int]] = {}
+        for number, item in source.numbered.items():
+            waiting.setdefault(key(item), []).append(number)
+        numbers: dict[str, int] = {}
+        for number, item in self.numbered.items():
+            if not waiting.get(key(item)):
+                return None
+            numbers[str(number)] = waiting[key(item)].pop(0)
+        if any(waiting.values()):
+            return None
+
+        def renumbered(found: re.Match[str]) -> str:
+            if found[2]:
+                return found[2]
+            return f'<g id="{numbers[found[1]]}">' if found[1] else f'<x id="{numbers[found[3]]}"/>'
+
+        return _CODE.sub(renumbered, self.text)
+
     def walk(self, translation: str) -> Iterator[Item | str]:
         """The texts and the tags of a translation, in its order.
 

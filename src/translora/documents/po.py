@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from translora.documents.document import Edit, Encoded, Options, Segment, Slot, Spliced, decoded
+from translora.documents.document import AUTHOR, Commenter, Edit, Encoded, Options, Segment, Slot, Spliced, decoded
 from translora.errors import DataError
 
+_REMARK = f"# {AUTHOR}:"
 _CHARSET = re.compile(rb"charset=([\w.:-]+)", re.IGNORECASE)
 _KEYWORD = re.compile(r'(msgctxt|msgid_plural|msgid|msgstr)(?:\[(\d+)\])?[ \t]*(?=")')
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"[ \t\r]*$')
@@ -35,20 +36,54 @@ class _Entry:
     line: int
     start: int
     """The place of its first keyword, or of the comment with the previous message that comes before."""
+    first: int = 0
+    """The place of its first line, comments included."""
     flags: tuple[int, int] | None = None
     """The place of the line of flags, with its line end."""
+    remarks: list[tuple[int, int]] = field(default_factory=list)
+    """The places of the comments that an earlier start left, with their line ends."""
     fields: list[_Field] = field(default_factory=list)
 
     def text(self, name: str) -> str | None:
         """The string of a keyword; None where the entry lacks it."""
         return next((one.text for one in self.fields if one.name == name), None)
 
+    def is_fuzzy(self, text: str) -> bool:
+        """Whether the translation waits for a reviewer; `text` is that of the catalogue."""
+        return self.flags is not None and "fuzzy" in text[slice(*self.flags)]
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message with what a reader of pairs needs to know."""
+
+    line: int
+    source: str
+    plural: str | None
+    """The source of the plural; None without one."""
+    forms: list[str]
+    """The translations: one, or one of each plural form."""
+    fuzzy: bool
+
+
+def messages(data: bytes, name: str) -> Iterable[Message]:
+    """The messages of a catalogue that are in use, the header (with an empty source) too; see `read`."""
+    source = _decoded(data, name)
+    for entry in _entries(source, name):
+        forms = [one.text for one in entry.fields if one.name.startswith("msgstr")]
+        fuzzy = entry.is_fuzzy(source.text)
+        yield Message(entry.line, entry.text("msgid") or "", entry.text("msgid_plural"), forms, fuzzy)
+
+
+def _decoded(data: bytes, name: str) -> Encoded:
+    charset = _CHARSET.search(data)
+    known = charset[1].decode().lower() if charset else ""
+    return decoded(data, name, "" if known == "charset" else known)
+
 
 def read(data: bytes, name: str, options: Options) -> Spliced:
     """Read a catalogue; raises `DataError` for a line that is none of PO."""
-    charset = _CHARSET.search(data)
-    known = charset[1].decode().lower() if charset else ""
-    source = decoded(data, name, "" if known == "charset" else known)
+    source = _decoded(data, name)
     end_of_line = "\r\n" if "\r\n" in source.text else "\n"
     slots: list[Slot] = []
     for entry in _entries(source, name):
@@ -61,16 +96,31 @@ def _slots(entry: _Entry, text: str, end_of_line: str, options: Options) -> Iter
     if not source:
         return
     forms = [one for one in entry.fields if one.name.startswith("msgstr")]
-    fuzzy = entry.flags is not None and "fuzzy" in text[slice(*entry.flags)]
+    fuzzy = entry.is_fuzzy(text)
     note = " ".join(["fuzzy"] * fuzzy + ["plural"] * (plural is not None))
     groups = [(source, forms)] if plural is None else [(source, forms[:1]), (plural, forms[1:])]
     if plural is not None and len(forms) == 1:
         groups = [(plural, forms)]
+    commenter = _commenter(entry, end_of_line)
     for wording, places in groups:
         if places:
             done = all(one.text for one in places)
             segment = Segment(wording, entry.line, done, note)
-            yield Slot(segment, _writer(entry, places, text, end_of_line, options))
+            yield Slot(segment, _writer(entry, places, text, end_of_line, options), commenter)
+
+
+def _commenter(entry: _Entry, end_of_line: str) -> Commenter:
+    """Comments of a translator, `# translora: ...`, before the other comments of the entry."""
+
+    def edits(comments: Sequence[str]) -> list[Edit]:
+        lines = [f"{_REMARK} {comment}" for comment in comments]
+        old = [Edit(*place, ()) for place in entry.remarks]
+        if entry.first < len(end_of_line):
+            return [*old, Edit(0, 0, ("".join(line + end_of_line for line in lines),))]
+        at = entry.first - len(end_of_line)  # a flag may be inserted at the line itself, and comes after
+        return [*old, Edit(at, at, ("".join(end_of_line + line for line in lines),))]
+
+    return edits
 
 
 def _writer(
@@ -145,7 +195,9 @@ class _Reading:
 
     def _comment(self, line: str, body: str, at: int, number: int) -> None:
         if self._entry is None:
-            self._entry = _Entry(number, -1)
+            self._entry = _Entry(number, -1, at)
+        if body.startswith(_REMARK):
+            self._entry.remarks.append((at, at + len(line)))
         if body.startswith("#,") and self._entry.flags is None:
             self._entry.flags = (at + len(line) - len(line.lstrip()), at + len(line))
         if body.startswith("#|") and self._entry.start < 0:
@@ -160,7 +212,7 @@ class _Reading:
         if begins and self._entry is not None and self._entry.fields:
             done = self.end()
         if self._entry is None:
-            self._entry = _Entry(number, at)
+            self._entry = _Entry(number, at, at)
         if self._entry.start < 0:
             self._entry.start = at
         if not self._entry.fields:

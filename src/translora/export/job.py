@@ -99,6 +99,7 @@ def _config(request: Request) -> Config:
         config,
         method="none",
         init="pretrained",
+        quantise="off",
         source=request.source or config.source,
         target=request.target or config.target,
         device="cpu",
@@ -206,6 +207,7 @@ def _marker(request: Request, config: Config, loaded: LoadedModel) -> Marker:
         prompt=loaded.prompt,
         base=config.model,
         decoding=dataclasses.asdict(config.decoding),
+        glossary=config.data.glossary,
     )
 
 

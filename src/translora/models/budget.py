@@ -97,21 +97,39 @@ class Budget:
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens
 
-    def run(self, work: Callable[[int], Result]) -> Result:
+    def run(self, work: Callable[[int], Result], agree: Callable[[bool], bool] = bool) -> Result:
         """Return `work(tokens)`; run it again with half the tokens where memory runs out.
+
+        Where others do their part of the work, `agree` is told whether memory ran out here and returns whether it did
+        anywhere.
 
         Raises `OutOfMemoryError` where memory runs out even with single pairs.
         """
         while True:
+            done: list[Result] = []
+            cause: BaseException | None = None
             try:
-                return work(self.tokens)
+                done.append(work(self.tokens))
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                if self.tokens < 2 * _LEAST_TOKENS:
-                    raise OutOfMemoryError("out of memory even with one pair at a time") from error
-            self.tokens //= 2
-            console.notice(f"out of memory: goes on with {self.tokens:,} padded tokens at a time")
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+                cause = error.with_traceback(None)  # its frames hold tensors
+            if not agree(not done):
+                return done[0]
+            done.clear()
+            self.halve(cause)
+            free_unused()
+
+    def halve(self, error: BaseException | None) -> None:
+        """Compute half as many tokens at a time; raises `OutOfMemoryError` where that leaves less than a pair."""
+        if self.tokens < 2 * _LEAST_TOKENS:
+            raise OutOfMemoryError("out of memory even with one pair at a time") from error
+        self.tokens //= 2
+        console.notice(f"out of memory: goes on with {self.tokens:,} padded tokens at a time")
+
+
+def free_unused() -> None:
+    """Give back what no tensor uses any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -13,7 +13,7 @@ from translora.languages import language_name, language_tokens, same_language
 
 ATTENTION = ("q", "k", "v", "o")
 FEED_FORWARD = ("wi", "wi_0", "wi_1", "wo", "fc1", "fc2")
-_ALSO_CALLED = {"q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "out_proj"}
+ALSO_CALLED = {"q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "out_proj"}
 _SHORTHAND = {
     "attention": ATTENTION,
     "feed-forward": FEED_FORWARD,
@@ -89,7 +89,7 @@ def lora_targets(targets: str, modules: Collection[str]) -> list[str]:
     Raises `ConfigError` where a name is not in the model.
     """
     names = [layer for name in targets.split(",") for layer in _SHORTHAND.get(name.strip(), (name.strip(),)) if layer]
-    names = [name if name in modules else _ALSO_CALLED.get(name, name) for name in names]
+    names = [name if name in modules else ALSO_CALLED.get(name, name) for name in names]
     names = [name for name in names if name in modules or name not in FEED_FORWARD]
     missing = [name for name in names if name not in modules]
     if missing or not names:

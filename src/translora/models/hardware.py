@@ -13,6 +13,7 @@ import psutil
 import torch
 
 from translora.errors import ConfigError
+from translora.io.launcher import place
 
 _CGROUP = Path("/sys/fs/cgroup")
 _CGROUP_FILES = (
@@ -27,17 +28,32 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 def choose_device(wanted: str) -> torch.device:
     """The device named by `wanted`; `auto` takes CUDA, else Apple's GPU, else the CPU.
 
-    Raises `ConfigError` for a device that is not there.
+    Of several ranks on a machine, each has the GPU of its number. Raises `ConfigError` for a device that is not there.
     """
     if wanted == "auto":
         accelerator = torch.accelerator.current_accelerator(check_available=True)
-        return accelerator or torch.device("cpu")
+        return _of_this_rank(accelerator or torch.device("cpu"))
     try:
         device = torch.device(wanted)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device {wanted!r} is not usable here ({reason}): use cpu or auto") from error
+    return _of_this_rank(device)
+
+
+def _of_this_rank(device: torch.device) -> torch.device:
+    """`device`; raises `ConfigError` where several ranks cannot have one each."""
+    here = place()
+    if here.size == 1 or device.type == "cpu":
+        return device
+    if str(device) != "cuda":  # Apple's, or one by its number
+        raise ConfigError(f"device {device}: {here.size} ranks cannot share it: use cuda, cpu or auto")
+    if here.local_rank >= torch.cuda.device_count():
+        raise ConfigError(
+            f"{here.name}: {here.local_size} ranks on a machine with {torch.cuda.device_count()} GPUs: give torchrun "
+            f"--nproc-per-node {torch.cuda.device_count()}, or use --device cpu"
+        )
     return device
 
 
@@ -103,11 +119,14 @@ def used_memory_bytes(device: torch.device) -> int:
 
 
 def free_memory_bytes(device: torch.device) -> int:
-    """The memory that this process could still take: on the GPU, or of the machine or its container."""
+    """The memory that this process could still take: on the GPU, or of the machine or its container.
+
+    Ranks that compute on the CPU of one machine have equal parts of it.
+    """
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + cached
-    return min([int(psutil.virtual_memory().available), *_free_in_containers()])
+    return min([int(psutil.virtual_memory().available), *_free_in_containers()]) // place().local_size
 
 
 def _free_in_containers() -> Iterator[int]:
@@ -122,6 +141,7 @@ def _free_in_containers() -> Iterator[int]:
 
 def describe(device: torch.device) -> str:
     """The hardware in a few words, for reports."""
+    ranks = f", {place().size} ranks" if place().size > 1 else ""
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} {device.type}, {torch.get_num_threads()} threads"
+        return f"{torch.cuda.get_device_name(device)}{ranks}"
+    return f"{platform.machine()} {device.type}, {torch.get_num_threads()} threads{ranks}"

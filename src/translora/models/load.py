@@ -7,7 +7,6 @@ nothing on disk is asked of the network.
 from __future__ import annotations
 
 import logging
-import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from translora.config import Config
 from translora.data.tokens import Batch, first_beyond, language_codes
 from translora.errors import ConfigError, ModelError
 from translora.io.files import file_hash, read_json
-from translora.models import hub
+from translora.models import hub, quantise
 from translora.models.families import Family, family_of, model_language
 from translora.models.hardware import choose_device, choose_dtype, free_memory_bytes, keep_freed_memory
 from translora.models.loss import BatchLoss, LossPath, batch_loss
@@ -39,6 +38,8 @@ _BROKEN = (
     StrictDataclassError,
 )  # fmt: skip
 """The exceptions of transformers for a broken checkpoint, which it checks little before it reads it."""
+_DROPOUTS = ("dropout", "attention_dropout", "activation_dropout")
+"""The names of a probability of dropout that is no module."""
 _LAYER_COUNTS = ("num_layers", "num_decoder_layers", "encoder_layers", "decoder_layers")
 
 
@@ -119,12 +120,15 @@ def load(config: Config, adapter: Path | None = None) -> LoadedModel:
         dtype = choose_dtype(config.dtype, device)
         weights = torch.float32 if config.method == "full" else dtype
         place = folder if config.init == "random" else safe_weights(folder)
-        _check_weights_fit(config.model, place, shape, weights, device)
-        model = _fresh(shape, config.seed) if config.init == "random" else _pretrained(place, weights)
+        _check_weights_fit(config, place, shape, weights, device)
+        if config.init == "random":
+            model = _fresh(shape, config.seed)
+        else:
+            model = _pretrained(place, weights, device, quantise.settings(config.quantise, dtype))
         _set_languages(model, tokenizer, config.source, config.target)
     _set_dropout(model, config.training.dropout)
     _freeze_sinusoids(model)
-    model = model.to(device=device, dtype=weights).eval()
+    model = model.eval() if config.quantise != "off" else model.to(device=device, dtype=weights).eval()
     prompt = family.prompt(config.source, config.target)
     path, slow_because = _choose_path(model, config)
     translator = LoadedModel(model, tokenizer, family, prompt, config.model, device, dtype, path, slow_because)
@@ -249,20 +253,24 @@ def _check_file_names(folder: Path) -> None:
                 raise ModelError(f"{listing}: names the file {file!r}, which is not in its folder")
 
 
-def _check_weights_fit(name: str, folder: Path, shape: Any, dtype: torch.dtype, device: torch.device) -> None:
+def _check_weights_fit(config: Config, folder: Path, shape: Any, dtype: torch.dtype, device: torch.device) -> None:
     """Raise `ModelError` where the weights alone are larger than the free memory, or not those of `shape`.
 
     It goes by the files' headers, before anything is allocated.
     """
+    name, kind = config.model, config.quantise
     sizes: dict[str, list[int]] = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="pt") as tensors:
             sizes.update({key: tensors.get_slice(key).get_shape() for key in tensors.keys()})  # noqa: SIM118
-    needs, free = sum(math.prod(size) for size in sizes.values()) * dtype.itemsize, free_memory_bytes(device)
+    form = str(dtype)[6:] if kind == "off" else kind
+    needs = sum(quantise.stored_bytes(key, size, kind, dtype) for key, size in sizes.items())
+    free = free_memory_bytes(device)
     if needs > free:
         raise ModelError(
-            f"model {name}: its weights take {needs / 2**30:.1f} GiB in {str(dtype)[6:]} and "
-            f"{free / 2**30:.1f} GiB are free: take a smaller model, a shorter dtype or a larger machine"
+            f"model {name}: its weights take {needs / 2**30:.1f} GiB in {form} and "
+            f"{free / 2**30:.1f} GiB are free: take a smaller model, a shorter dtype, quantise: nf4 for an adapter, or "
+            f"a larger machine"
         )
     layers = max(getattr(shape, field, 0) or 0 for field in _LAYER_COUNTS)
     if sizes and layers > len(sizes):
@@ -297,10 +305,12 @@ def give_own_head(model: PreTrainedModel) -> None:
     _mark_untied(model)
 
 
-def _pretrained(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+def _pretrained(folder: Path, dtype: torch.dtype, device: torch.device, quantised: Any) -> PreTrainedModel:
+    more = {"quantization_config": quantised, "device_map": {"": device}} if quantised else {}
     model, report = AutoModelForSeq2SeqLM.from_pretrained(
-        folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **more
     )
+    quantise.keep_gradients(model)
     missing = sorted(report["missing_keys"])
     if missing:
         raise ModelError(f"{folder}: weights are missing ({', '.join(missing[:3])}, {len(missing)} in all)")
@@ -341,8 +351,17 @@ def _set_dropout(model: PreTrainedModel, rate: float) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = rate
-        for name in ("dropout", "attention_dropout", "activation_dropout"):
+        for name in _DROPOUTS:
             if isinstance(getattr(module, name, None), (int, float)):
                 setattr(module, name, rate)
         if hasattr(module, "layerdrop"):
             module.layerdrop = 0.0
+
+
+def has_dropout(model: torch.nn.Module) -> bool:
+    """Whether anything is dropped in training, in the model or its adapters."""
+    return any(
+        (isinstance(module, torch.nn.Dropout) and module.p > 0)
+        or any(isinstance(rate := getattr(module, name, None), float) and rate > 0 for name in _DROPOUTS)
+        for module in model.modules()
+    )

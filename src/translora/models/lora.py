@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig as PeftLoraConfig
 from peft import PeftModel, TaskType, get_peft_model
 from peft.tuners.lora import LoraLayer
+from peft.utils import ModulesToSaveWrapper
 from transformers import PreTrainedModel
 
-from translora.config import LoraConfig
-from translora.errors import ConfigError
+from translora.config import LoraConfig, RanksConfig
+from translora.errors import ConfigError, ModelError
 from translora.models.families import lora_targets
+from translora.models.kinds import EMBEDDINGS, kind_of
 from translora.models.load import quiet_transformers
-
-_TIED_LAYERS = ("embed_tokens", "lm_head", "shared")
+from translora.models.quantise import is_quantised, numbers
+from translora.models.tied import same_after_merge, tie
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class ParameterCount:
 def count_parameters(model: torch.nn.Module) -> ParameterCount:
     """Count the parameters of `model`, adapters included."""
     parameters = list(model.parameters())
-    return ParameterCount(sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad))
+    return ParameterCount(sum(map(numbers, parameters)), sum(p.numel() for p in parameters if p.requires_grad))
 
 
 def adaptable_layers(model: torch.nn.Module) -> Collection[str]:
@@ -72,29 +74,39 @@ def attach(
     """Freeze `model` and insert a new adapter in all parts but `frozen`; the outputs stay the same at first.
 
     `base_name` is recorded in the adapter as its base model. PiSSA subtracts the initial adapter from the base's
-    weights, so that the two together still equal the original model.
+    weights, so that the two together still equal the original model. With `init: gradient`, A is random until
+    `training.initial` computes it.
 
-    Raises `ConfigError` for a rank or targets that the model cannot take.
+    Raises `ConfigError` for a rank, targets or a combination that the model cannot take.
     """
     if config.rank < 1:
         raise ConfigError(f"lora.rank {config.rank}: use 1 or more (8 is usual)")
     targets = lora_targets(config.targets, adaptable_layers(model))
-    if config.init == "pissa" and any(name in _TIED_LAYERS for name in targets):
-        raise ConfigError("lora.init pissa: it takes linear layers apart: leave embeddings out of lora.targets")
+    _check_combination(config, targets)
     excluded = "|".join(f"({_PARTS[part].pattern})" for part in frozen)
-    if excluded and not any(
-        name.rsplit(".", 1)[-1] in targets and not re.fullmatch(excluded, name) for name, _ in model.named_modules()
-    ):
+    layers = {
+        name: module
+        for name, module in model.named_modules()
+        if name.rsplit(".", 1)[-1] in targets and not (excluded and re.fullmatch(excluded, name))
+    }
+    if not layers:
         raise ConfigError(f"training.freeze leaves none of lora.targets {config.targets!r} to train: name other layers")
+    ranks = _ranks(config, layers)
+    rank = config.rank if config.rank in ranks.values() else max(ranks.values())
+    alpha = config.alpha or 2 * rank
+    alphas = _alphas(config, layers, ranks)
     settings = PeftLoraConfig(
-        r=config.rank,
-        lora_alpha=config.alpha or 2 * config.rank,
+        r=rank,
+        lora_alpha=cast(int, alpha),
+        rank_pattern={name: own for name, own in ranks.items() if own != rank},
+        alpha_pattern={name: own for name, own in alphas.items() if own != alpha},
         lora_dropout=config.dropout,
         use_rslora=config.rslora,
         use_dora=config.dora,
         init_lora_weights="pissa" if config.init == "pissa" else True,
         exclude_modules=excluded or None,
         target_modules=targets,
+        modules_to_save=_trained_whole(model, config, excluded) or None,
         task_type=TaskType.SEQ_2_SEQ_LM,
         base_model_name_or_path=base_name,
     )
@@ -102,7 +114,75 @@ def attach(
         torch.manual_seed(seed)
         adapted = get_peft_model(model, settings)
     settings.base_model_name_or_path = base_name
+    for module in adapted.modules():
+        if isinstance(module, ModulesToSaveWrapper):
+            _widen(module.modules_to_save)
+    if config.tie_embeddings:
+        tie(adapted)
     return cast(PreTrainedModel, adapted)
+
+
+def _widen(module: torch.nn.Module) -> None:
+    """Give parameters of 16 bits, in which small steps are lost, 32; PEFT does so for the adapter's own."""
+    for parameter in module.parameters():
+        parameter.data = parameter.data.to(torch.promote_types(parameter.dtype, torch.float32))
+
+
+def _check_combination(config: LoraConfig, targets: Collection[str]) -> None:
+    """Raise `ConfigError` for options that exclude each other."""
+    if config.init == "pissa" and any(name in EMBEDDINGS for name in targets):
+        raise ConfigError("lora.init pissa: it takes linear layers apart: leave embeddings out of lora.targets")
+    patterns = config.scale_by_weight or config.ranks != RanksConfig()
+    if config.init == "pissa" and config.rslora and patterns:
+        raise ConfigError("lora.init pissa: PEFT cannot save it with lora.rslora and layers that differ: leave one out")
+    if config.tie_embeddings and config.dora:
+        raise ConfigError("lora.dora: it has a length of its own for each layer: leave lora.tie_embeddings out")
+
+
+def _ranks(config: LoraConfig, layers: Mapping[str, torch.nn.Module]) -> dict[str, int]:
+    """The rank of each layer; raises `ConfigError` for a kind of which none gets an adapter."""
+    own = {info.name: getattr(config.ranks, info.name) for info in fields(config.ranks)}
+    kinds = {name: kind_of(name) for name in layers}
+    for kind, rank in own.items():
+        if rank and kind not in kinds.values():
+            raise ConfigError(f"lora.ranks.{kind} {rank}: lora.targets {config.targets!r} names no such layer: add it")
+    return {name: own.get(kind, 0) or config.rank for name, kind in kinds.items()}
+
+
+def _alphas(
+    config: LoraConfig, layers: Mapping[str, torch.nn.Module], ranks: Mapping[str, int]
+) -> dict[str, float | int]:
+    """The alpha of each layer."""
+    alphas: dict[str, float | int] = {name: config.alpha or 2 * ranks[name] for name in layers}
+    if config.scale_by_weight:
+        sizes = {name: _root_mean_square(layers[name]) for name in layers if kind_of(name) != "embeddings"}
+        mean = sum(sizes.values()) / max(1, len(sizes))
+        alphas |= {name: float(f"{alphas[name] * size / mean:.6g}") for name, size in sizes.items() if mean}
+    return alphas
+
+
+def _root_mean_square(module: torch.nn.Module) -> float:
+    weight = cast(torch.Tensor, module.weight).detach().float()
+    return float(weight.pow(2).mean().sqrt())
+
+
+def _trained_whole(model: torch.nn.Module, config: LoraConfig, excluded: str) -> list[str]:
+    """The modules that are trained whole, by their last names, or by whole ones where `excluded` matches some.
+
+    Raises `ConfigError` for a kind that the model lacks.
+    """
+    chosen: list[str] = []
+    for word in config.also_train:
+        found = [name for name, module in model.named_modules() if _is_whole(name, module, word)]
+        kept = [name for name in found if not (excluded and re.fullmatch(excluded, name))]
+        if not kept:
+            raise ConfigError(f"lora.also_train {word}: this model has none to train: leave it out")
+        chosen += kept if len(kept) < len(found) else sorted({name.rsplit(".", 1)[-1] for name in found})
+    return chosen
+
+
+def _is_whole(name: str, module: torch.nn.Module, word: str) -> bool:
+    return kind_of(name) == word.replace("-", "_") and any(True for _ in module.parameters(recurse=False))
 
 
 def merged(model: PreTrainedModel) -> PreTrainedModel:
@@ -110,14 +190,33 @@ def merged(model: PreTrainedModel) -> PreTrainedModel:
 
     An adapted embedding or head first gets its own copy of the layer. Merged into tied weights, its adapter would
     change the other layers too (peft#2018); after a resize, the embeddings of T5 are one layer under three names.
+    Layers that were one weight and whose adapters are equal are one weight again afterwards.
+
+    Raises `ModelError` for a quantised base, whose weights would be rounded again.
     """
     if not isinstance(model, PeftModel):
         return model
+    if is_quantised(model.get_base_model()):
+        raise ModelError(
+            "merging an adapter into quantised weights would round it away: load the run for translating, or export "
+            "it, which both take the base in full precision"
+        )
+    base = model.get_base_model()
+    tied, flag = same_after_merge(base), model.config.tie_word_embeddings
+    own_modules = [(name, m.original_module) for name, m in base.named_modules() if isinstance(m, ModulesToSaveWrapper)]
     for name, module in model.named_modules():
-        if isinstance(module, LoraLayer) and name.endswith(_TIED_LAYERS):
+        if isinstance(module, LoraLayer) and name.endswith(EMBEDDINGS):
             module.base_layer = copy.deepcopy(module.get_base_layer()).requires_grad_(False)
     with quiet_transformers():
-        return cast(PreTrainedModel, model.merge_and_unload().eval())
+        whole = cast(PreTrainedModel, model.merge_and_unload().eval())
+    for name, original in own_modules:
+        whole.get_submodule(name).to(original.weight.dtype)
+    for first, *others in tied:
+        for name in others:
+            cast(Any, whole.get_submodule(name)).weight = whole.get_submodule(first).weight
+            if name.endswith("lm_head"):
+                whole.config.tie_word_embeddings = flag  # PEFT takes them for parted
+    return whole
 
 
 def merged_copy(model: PreTrainedModel) -> PreTrainedModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 from transformers import PreTrainedTokenizerBase
@@ -72,7 +73,11 @@ def show_memory(needs: Preflight, config: Config) -> None:
 
 def _lora_words(config: Config) -> str:
     lora = config.lora
-    return f"rank {lora.rank}, alpha {lora.alpha or 2 * lora.rank:g}, on {lora.targets}"
+    ranks = [f"{kind.replace('_', '-')} {rank}" for kind, rank in dataclasses.asdict(lora.ranks).items() if rank]
+    own = f" ({', '.join(ranks)})" if ranks else ""
+    alpha = "twice the rank" if ranks and not lora.alpha else f"{lora.alpha or 2 * lora.rank:g}"
+    also = f", and {' and '.join(lora.also_train)}" if lora.also_train else ""
+    return f"rank {lora.rank}{own}, alpha {alpha}, on {lora.targets}{also}"
 
 
 def show_end(run: Run) -> None:
@@ -93,6 +98,8 @@ def show_end(run: Run) -> None:
             f"{summary.train_seconds:.0f} s of training, "
             f"peak memory {summary.peak_memory_bytes / 2**30:.2f} GiB\n"
         )
+    if summary.shortened:
+        console.results.print(f"This run was {summary.shortened.words}.\n", soft_wrap=True)
     _show_scores(summary, run.config.decoding.search)
     _show_examples(run)
     console.results.print(f"run folder: {run.folder}, report: {run.report}", soft_wrap=True)

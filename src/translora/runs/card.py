@@ -21,6 +21,8 @@ _LICENCE = (
     "the data allow."
 )
 
+_TIED = "where layers are one weight, as T5's embeddings are, PEFT adds the adapters of all of them to it"
+
 
 def model_card(config: Config, adapter: bool, run: Run | None = None) -> str:
     """The card, in Markdown with the hub's YAML head, of an adapter or of a whole model.
@@ -90,6 +92,8 @@ def _use(config: Config, adapter: bool) -> str:
             'model = PeftModel.from_pretrained(base, "FOLDER")',
             "```",
         ]
+        if any(name in config.lora.targets for name in ("embeddings", "embed_tokens", "lm_head")):
+            lines += ["", f"Merge it with `translora export`: {_TIED}."]
     return "\n".join(lines)
 
 

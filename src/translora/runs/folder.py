@@ -17,7 +17,7 @@ from translora.config import Config
 from translora.config.load import load_config
 from translora.errors import DataError
 from translora.io.files import read_json, write_json, write_lines
-from translora.runs.summary import Summary
+from translora.runs.summary import Shortened, Summary
 from translora.scoring.metrics import METRICS, with_interval
 
 if TYPE_CHECKING:
@@ -50,6 +50,19 @@ class Run:
         return self.folder / "inputs.json"
 
     @property
+    def shortened_file(self) -> Path:
+        """What was cut at the beginning to fit `config.minutes`."""
+        return self.folder / "shortened.json"
+
+    @property
+    def shortened(self) -> Shortened | None:
+        """What was cut at the beginning to fit `config.minutes`; None where nothing was decided."""
+        if not self.shortened_file.exists():
+            return None
+        with damage(self.shortened_file, "add --overwrite to train the run again"):
+            return Shortened(**read_json(self.shortened_file))
+
+    @property
     def adapter(self) -> Path:
         """The adapter, in PEFT's format (`method: lora`)."""
         return self.folder / "adapter"
@@ -78,6 +91,11 @@ class Run:
     def metrics(self) -> Path:
         """One JSON object a line: each step's and each validation's figures."""
         return self.folder / "metrics.jsonl"
+
+    @property
+    def terms(self) -> Path:
+        """The glossary that training wrote into its sources, where the recipe has one."""
+        return self.folder / "terms.tsv"
 
     @property
     def tensorboard(self) -> Path:

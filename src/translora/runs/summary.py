@@ -30,6 +30,32 @@ class ValidationRow:
 
 
 @dataclass(frozen=True)
+class Shortened:
+    """What was left of a run so that it fits its minutes; each number stands before that of the whole run."""
+
+    minutes: float
+    """The limit; see `Config.minutes`."""
+    steps: int
+    all_steps: int
+    validation_pairs: int
+    all_validation_pairs: int
+    test_pairs: int
+    all_test_pairs: int
+
+    @property
+    def words(self) -> str:
+        """One sentence without a full stop: what was cut."""
+        sizes = {
+            "steps": (self.steps, self.all_steps),
+            "validation pairs": (self.validation_pairs, self.all_validation_pairs),
+            "test pairs": (self.test_pairs, self.all_test_pairs),
+        }
+        cuts = [f"{part:,} of {whole:,} {name}" for name, (part, whole) in sizes.items() if part < whole]
+        limit = f"{self.minutes:g} minute{'s' * (self.minutes != 1)}"
+        return f"shortened to fit {limit}: {', '.join(cuts)}" if cuts else f"not shortened: it fits {limit}"
+
+
+@dataclass(frozen=True)
 class Summary:
     """The figures of a finished run; a field that an older version of translora did not write has its default."""
 
@@ -64,6 +90,8 @@ class Summary:
     """Translations of the base model that reached their limit and were cut; None where it was not counted."""
     cut_after: int | None = None
     """Translations of the trained model that reached their limit and were cut; None where it was not counted."""
+    shortened: Shortened | None = None
+    """What was cut to fit a limit of minutes; None without such a limit."""
     best_step: int = 0
     """The step whose weights were kept."""
     train_seconds: float = 0.0

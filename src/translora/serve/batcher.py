@@ -1,6 +1,7 @@
 """The worker: one thread that translates what all clients ask for, as many lines together as there are.
 
-Requests wait in a queue of bounded size, measured in lines. A request whose client is gone leaves it.
+Requests wait in a queue of bounded size, measured in lines, and join what is under way as soon as there are places. A
+request whose client is gone gives its places up, in the queue and in a search.
 """
 
 from __future__ import annotations
@@ -11,30 +12,35 @@ import logging
 import threading
 import time
 import traceback
-from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
-from translora.errors import OutOfMemoryError
 from translora.serve.engines import Options, Work
 from translora.serve.models import Pair, Served
 from translora.serve.refusals import RefusalError
+from translora.serve.scheduler import Scheduler, Turn
 from translora.translation.decode import Translation
+from translora.translation.running import Ticket
 
-BATCH_LINES = 256
-"""The most lines that are translated together; a request is never divided."""
+_READERS = 16
+"""Threads that read large requests, and wait where a placeholder was lost and must be translated again."""
+_SMALL = 1000
+"""Requests of so many characters are read in the event loop: that takes less than it takes to hand them over."""
 
 log = logging.getLogger("translora.serve")
 
-Future = concurrent.futures.Future[list[Translation]]
+Result = TypeVar("Result")
 
 
 class Watcher(Protocol):
-    """Is told what the worker does; called in its thread."""
+    """Is told what is done; `step` is called by the worker."""
 
-    def batch(self, lines: Mapping[str, int], seconds: float) -> None:
-        """A batch of so many lines of each model took so long."""
+    def step(self, lines: int, seconds: float) -> None:
+        """A step of a search, or a batch, of so many lines took so long."""
 
     def waited(self, seconds: float) -> None:
         """A request left the queue after so long."""
@@ -85,11 +91,26 @@ class Room:
 @dataclass(eq=False)
 class _Request:
     served: Served
-    work: Work
-    key: object
-    future: Future = field(default_factory=concurrent.futures.Future)
-    left: Callable[[], None] = lambda: None
-    """Called, in the worker, when the request leaves the queue."""
+    give: Callable[[], None]
+    """Gives the places in the queue back."""
+    loop: asyncio.AbstractEventLoop
+    ticket: Ticket | None = None
+    """What is being translated for it."""
+    key: Hashable = None
+    over: bool = False
+    waits: bool = True
+    """Whether it has places in the queue."""
+
+    def begun(self) -> None:
+        """Its last line has left the queue; called by the worker."""
+        with suppress(RuntimeError):  # the event loop has ended
+            self.loop.call_soon_threadsafe(self.leave_queue)
+
+    def leave_queue(self) -> None:
+        """Give its places in the queue back, once; called in the event loop."""
+        if self.waits:
+            self.waits = False
+            self.give()
 
 
 class Batcher:
@@ -99,23 +120,26 @@ class Batcher:
         """`queue_lines` wait at most; a client waits `patience` seconds for a place among them."""
         self.room = Room(queue_lines)
         self._patience, self._watcher = patience, watcher
-        self._queue: deque[_Request] = deque()
+        self._scheduler = Scheduler()
+        self._live: set[_Request] = set()
         self._chores: deque[tuple[Callable[[], Any], concurrent.futures.Future[Any]]] = deque()
         self._retired: list[tuple[Served, Callable[[Served], None]]] = []
         self._changed = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="translora-worker", daemon=True)
+        self._pool = concurrent.futures.ThreadPoolExecutor(_READERS, "translora-reader")
 
     def start(self) -> None:
         """Begin to work."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish what is queued, and end the worker."""
+        """Finish what is left to do, and end the worker."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
         self._thread.join()
+        self._pool.shutdown()
 
     @property
     def alive(self) -> bool:
@@ -123,7 +147,7 @@ class Batcher:
         return self._thread.is_alive()
 
     async def translate(self, served: Served, pair: Pair, lines: Sequence[str], options: Options) -> list[Translation]:
-        """Translate `lines`; cancelled, they leave the queue.
+        """Translate `lines`; cancelled, they give up their places.
 
         Raises `RefusalError` where there is no place in the queue for too long, or the model was removed.
         """
@@ -132,69 +156,113 @@ class Batcher:
             await self.room.take(places, self._patience)
         except TimeoutError as error:
             raise RefusalError(429, "the server is busy: try again later", max(1, round(self._patience))) from error
-        loop = asyncio.get_running_loop()
-        work = Work(served.translators[pair], lines, options, served.adapter)
-        request = _Request(served, work, (id(served.engine), served.engine.key(work)))
 
-        def left() -> None:
+        def give() -> None:
+            self.room.give(places)
             if self._watcher:
                 self._watcher.waited(time.perf_counter() - begun)
-            _call_soon(loop, lambda: self.room.give(places))
 
-        request.left = left
-        if not self._put(request):
-            self.room.give(places)
-            if not served.retired:
-                raise RefusalError(503, "the server is going down")
-            raise RefusalError(404, f"{served.name} is no longer served")
+        request = _Request(served, give, asyncio.get_running_loop())
+        work = Work(served.translators[pair], lines, options, served.adapter)
         try:
-            return await asyncio.wrap_future(request.future)
-        except asyncio.CancelledError:
-            self._withdraw(request)
-            raise
+            self._enter(request)
+            aside = work.characters > _SMALL
+            reading = await self._called(aside, lambda: served.engine.read(work, partial(self._ask, request)))
+            found = await asyncio.wrap_future(self._put(request, reading.ticket).future)
+            done = await self._called(aside or not reading.plain, lambda: reading.finish(found))
+            await self._count(served, work, done, aside)
+            return done
+        finally:
+            self._leave(request)
 
     def exclusive(self, work: Callable[[], Any]) -> Any:
-        """Call `work` between two batches, and return its result; not from the worker or an event loop."""
+        """Call `work` between two steps, and return its result; not from the worker or an event loop."""
         if not self._thread.is_alive():
             return work()
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         with self._changed:
             self._chores.append((work, future))
             self._changed.notify()
+        return self._result(future)
+
+    def retire(self, served: Served, release: Callable[[Served], None]) -> None:
+        """Call `release` between two steps once no request for the removed model `served` is left."""
+        with self._changed:
+            self._retired.append((served, release))
+            self._changed.notify()
+
+    async def _called(self, aside: bool, work: Callable[[], Result]) -> Result:
+        """The result of `work`, which is done in a thread of its own where it may take long."""
+        if not aside:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    async def _count(self, served: Served, work: Work, done: Sequence[Translation], aside: bool) -> None:
+        """Tell the watcher of a request that is done; tokenizers of models of their own bear the worker alone."""
+        if self._watcher is None:
+            return
+        count = partial(self._watcher.translated, served.name, work, done)
+        if served.shared:
+            await self._called(aside, count)
+        elif self._thread.is_alive():
+            with self._changed:
+                self._chores.append((count, concurrent.futures.Future()))
+                self._changed.notify()
+
+    def _enter(self, request: _Request) -> None:
+        with self._changed:
+            if self._stopping:
+                raise RefusalError(503, "the server is going down")
+            if request.served.retired:
+                raise RefusalError(404, f"{request.served.name} is no longer served")
+            self._live.add(request)
+
+    def _put(self, request: _Request, ticket: Ticket) -> Ticket:
+        """Let the worker translate `ticket`; raises `CancelledError` where nobody waits for the request any more."""
+        engine = request.served.engine
+        ticket.begun = request.begun
+        with self._changed:
+            if request.over:
+                raise concurrent.futures.CancelledError
+            if not ticket.size:
+                ticket.settle([])
+                return ticket
+            request.ticket, request.key = ticket, (engine, ticket.key)
+            self._scheduler.add(request.key, ticket, lambda: engine.group(ticket))
+            self._changed.notify()
+        return ticket
+
+    def _ask(self, request: _Request, ticket: Ticket) -> Any:
+        """See `Ask`."""
+        return self._result(self._put(request, ticket).future)
+
+    def _result(self, future: concurrent.futures.Future[Any]) -> Any:
         while not concurrent.futures.wait([future], 1).done:
             if not self._thread.is_alive():
                 raise RefusalError(503, "the server is going down")
         return future.result()
 
-    def retire(self, served: Served, release: Callable[[Served], None]) -> None:
-        """Call `release` between two batches once no request for the removed model `served` is left."""
+    def _leave(self, request: _Request) -> None:
+        """The request is done, or nobody waits for it any more."""
         with self._changed:
-            self._retired.append((served, release))
+            request.over = True
+            if request.ticket is not None and not request.ticket.future.done():
+                request.ticket.future.cancel()
+            if request.ticket is not None:
+                self._scheduler.withdraw(request.key, request.ticket)
+            self._live.discard(request)
             self._changed.notify()
-
-    def _put(self, request: _Request) -> bool:
-        with self._changed:
-            if request.served.retired or self._stopping:
-                return False
-            self._queue.append(request)
-            self._changed.notify()
-            return True
-
-    def _withdraw(self, request: _Request) -> None:
-        """Take a cancelled request out of the queue, where it is still in it."""
-        with self._changed:
-            if request in self._queue:
-                self._queue.remove(request)
-                request.left()
+        request.leave_queue()
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not (self._queue or self._chores or self._retired or self._stopping):
+                chores, released, turn = self._next()
+                while not (chores or released or turn):
+                    if self._stopping and not self._live:
+                        return
                     self._changed.wait()
-                chores, released, batch = self._next()
-                if self._stopping and not (chores or released or batch or self._queue):
-                    return
+                    chores, released, turn = self._next()
             for work, future in chores:
                 _settle(future, work)
             for served, release in released:
@@ -202,57 +270,34 @@ class Batcher:
                     release(served)
                 except Exception:
                     log.error("the memory of %s is not given back:\n%s", served.name, traceback.format_exc())
-            if batch:
-                self._translate(batch)
+            if turn:
+                self._step(turn)
 
     def _next(
         self,
     ) -> tuple[
         list[tuple[Callable[[], Any], concurrent.futures.Future[Any]]],
         list[tuple[Served, Callable[[Served], None]]],
-        list[_Request],
+        Turn | None,
     ]:
-        """What to do next: chores, models to release, and requests that can be translated together."""
+        """What to do next: chores, models to release, and the group whose turn it is."""
         chores = list(self._chores)
         self._chores.clear()
-        wanted = {id(request.served) for request in self._queue}
-        released = [one for one in self._retired if id(one[0]) not in wanted]
-        self._retired = [one for one in self._retired if id(one[0]) in wanted]
-        batch: list[_Request] = []
-        lines = 0
-        if self._queue:
-            key = self._queue[0].key
-            for request in [one for one in self._queue if one.key == key]:
-                if batch and lines + len(request.work.lines) > BATCH_LINES:
-                    break
-                self._queue.remove(request)
-                request.left()
-                if request.future.set_running_or_notify_cancel():
-                    batch.append(request)
-                    lines += len(request.work.lines)
-        return chores, released, batch
+        released: list[tuple[Served, Callable[[Served], None]]] = []
+        if self._retired:
+            wanted = {id(request.served) for request in self._live}
+            released = [one for one in self._retired if id(one[0]) not in wanted]
+            self._retired = [one for one in self._retired if id(one[0]) in wanted]
+        return chores, released, self._scheduler.next()
 
-    def _translate(self, batch: list[_Request]) -> None:
+    def _step(self, turn: Turn) -> None:
         begun = time.perf_counter()
-        try:
-            found = batch[0].served.engine.run([request.work for request in batch])
-        except Exception as error:
-            if len(batch) > 1:  # the others must not suffer from one
-                for request in batch:
-                    self._translate([request])
-                return
-            if not isinstance(error, OutOfMemoryError):
-                log.error("a request to %s failed:\n%s", batch[0].served.name, traceback.format_exc())
-            batch[0].future.set_exception(error)
-            return
-        if self._watcher:
-            lines = Counter[str]()
-            for request, one in zip(batch, found, strict=True):
-                lines[request.served.name] += len(one)
-                self._watcher.translated(request.served.name, request.work, one)
-            self._watcher.batch(lines, time.perf_counter() - begun)
-        for request, one in zip(batch, found, strict=True):
-            request.future.set_result(one)
+        going = turn.group.step()
+        seconds = time.perf_counter() - begun
+        with self._changed:
+            self._scheduler.stepped(turn, going, seconds)
+        if self._watcher and turn.group.worked:
+            self._watcher.step(turn.group.worked, seconds)
 
 
 def _settle(future: concurrent.futures.Future[Any], work: Callable[[], Any]) -> None:
@@ -262,11 +307,3 @@ def _settle(future: concurrent.futures.Future[Any], work: Callable[[], Any]) -> 
         future.set_exception(error)
     else:
         future.set_result(result)
-
-
-def _call_soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    """Call in the event loop; nowhere where it has ended."""
-    try:
-        loop.call_soon_threadsafe(call)
-    except RuntimeError:
-        return

@@ -1,15 +1,17 @@
 """What translates: a base in memory once with any number of adapters, or a model of its own.
 
-Engines are called by one thread at a time.
+Requests are read, and results written, by any thread; groups of requests are translated by one thread.
 """
 
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from safetensors import safe_open
@@ -22,9 +24,16 @@ from translora.models.families import family_of
 from translora.models.load import LoadedModel, base_hash, load, quiet_transformers
 from translora.models.t5.decode import Decoder, UnknownLayerError
 from translora.models.tokenizer import has_tokenizer, load_tokenizer
+from translora.serve.scheduler import Group
 from translora.translation import kept
-from translora.translation.decode import Part, Translation, decode_parts, first_budget, make_decoder
+from translora.translation.decode import Part, Translation, first_budget, make_decoder, translations
+from translora.translation.running import PartTicket, RunningSearch, Ticket
+from translora.translation.termed import with_uses
+from translora.translation.terms import Glossary
 from translora.translation.translator import Translator
+
+BATCH_LINES = 256
+"""The most lines that are translated together by a model that is translated in batches."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,8 @@ class Options:
     scores: bool = False
     alternatives: int = 0
     """The number of next best translations."""
+    glossary: Glossary | None = None
+    """Terms to follow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,17 +58,36 @@ class Work:
     options: Options
     adapter: int = -1
 
+    @property
+    def characters(self) -> int:
+        """How much there is to read."""
+        return sum(map(len, self.lines))
+
+
+Ask = Callable[[Ticket], Any]
+"""Waits for the result of a ticket of the same engine; called by no event loop, nor the thread that translates."""
+
+
+class Reading(NamedTuple):
+    """A request as its engine reads it."""
+
+    ticket: Ticket
+    finish: Callable[[Any], list[Translation]]
+    """The translations of the lines, of the result of the ticket."""
+    plain: bool = True
+    """Whether `finish` is quick; else it may translate again, and wait."""
+
 
 class Engine(Protocol):
     """Translates the lines of many requests together."""
 
-    def key(self, work: Work) -> object:
-        """Equal for works that can be translated together."""
+    def read(self, work: Work, ask: Ask) -> Reading:
+        """What there is to translate for `work`; `ask` is for what must be translated again."""
 
-    def run(self, works: Sequence[Work]) -> list[list[Translation]]:
-        """The translations of the lines of each of `works`, whose keys are equal.
+    def group(self, ticket: Any) -> Group:
+        """An empty group of those that can be translated together with `ticket`: their keys are equal.
 
-        Raises `OutOfMemoryError` where memory does not do even for single lines.
+        Its tickets get an `OutOfMemoryError` where memory does not do even for single lines.
         """
 
 
@@ -65,14 +95,70 @@ class NotSharedError(Exception):
     """An adapter that needs a copy of the base of its own."""
 
 
-class SharedBase:
+class Searching:
+    """A model that translora's own decoder translates: requests join a search that is under way."""
+
+    def __init__(self, loaded: LoadedModel, decoder: Decoder) -> None:
+        self.loaded, self._decoder = loaded, decoder
+        self._budgets: dict[int, Budget] = {}
+
+    def read(self, work: Work, ask: Ask) -> Reading:
+        """See `Engine`."""
+        guard, scores = work.translator.guard(), work.options.scores
+        lines = work.translator.read(work.lines, guard)
+        pieces = [piece for one in lines for piece in one.pieces]
+        texts, terms = guard.sent(pieces), work.translator.terminology(work.options.glossary, guard)
+        ticket = PartTicket.of(self._part(work, terms.sent(texts) if terms else texts), scores)
+        again = self._again(work, ask)
+
+        def finish(found: Any) -> list[Translation]:
+            first, decoding, engine = translations(ticket.part, ticket.tasks, found), ticket.part.decoding, again
+            if terms:
+                first = terms.checked(texts, first, again, decoding, scores)
+                engine = terms.engine(again)
+            whole = guard.checked(pieces, first, engine, decoding, scores)
+            return with_uses(work.lines, guard.together(lines, whole), terms)
+
+        return Reading(ticket, finish, terms is None and not any(piece.originals for piece in pieces))
+
+    def group(self, ticket: PartTicket) -> Group:
+        """See `Engine`; an engine that ran out of memory goes on with smaller batches from then on."""
+        decoding = ticket.part.decoding
+        budget = self._budgets.setdefault(decoding.beams, first_budget(decoding))
+        return RunningSearch(self._decoder, ticket, budget)
+
+    def _part(self, work: Work, texts: Sequence[str], decoding: DecodingConfig | None = None) -> Part:
+        loaded = work.translator.loaded
+        assert isinstance(loaded, LoadedModel)
+        wanted = decoding or work.translator.decoding(work.options.beams)
+        return Part(loaded, texts, wanted, work.adapter, work.options.alternatives)
+
+    def _again(self, work: Work, ask: Ask) -> kept.Engine:
+        """What translates for `work` alone where a placeholder was lost."""
+
+        def asked(part: Part, scores: bool) -> list[Translation]:
+            ticket = PartTicket.of(part, scores)
+            return translations(part, ticket.tasks, ask(ticket))
+
+        def decode(
+            texts: Sequence[str], decoding: DecodingConfig, advance: Callable[[int], None], scores: bool
+        ) -> list[Translation]:
+            return asked(self._part(work, texts, decoding), scores)
+
+        def candidates(texts: Sequence[str], decoding: DecodingConfig, scores: bool) -> list[list[Translation]]:
+            part = replace(self._part(work, texts, decoding), alternatives=decoding.beams - 1)
+            return [[one, *one.alternatives] for one in asked(part, scores)]
+
+        return kept.Engine(decode, candidates)
+
+
+class SharedBase(Searching):
     """A T5 model, once in memory, and the adapters on it."""
 
     def __init__(self, loaded: LoadedModel, decoder: Decoder, config: Config) -> None:
-        self.loaded, self._decoder = loaded, decoder
+        super().__init__(loaded, decoder)
         self._config = config
         self._hash = ""
-        self._budgets: dict[int, Budget] = {}
 
     @classmethod
     def load(cls, config: Config) -> SharedBase | LoadedModel:
@@ -102,58 +188,15 @@ class SharedBase:
         return for_pair(replace(loaded, tokenizer=tokenizer), config.source, config.target), adapted
 
     def take(self, adapted: torch.nn.Module, name: str) -> int:
-        """Keep the adapter that `prepare` gave; returns its number. Not to be called while the engine runs."""
+        """Keep the adapter that `prepare` gave; returns its number. Only to be called between two steps."""
         try:
             return self._decoder.take(adapted, "default", name)
         except UnknownLayerError as error:
             raise NotSharedError(str(error)) from error
 
     def drop(self, adapter: int) -> None:
-        """Forget an adapter. Not to be called while the engine runs."""
+        """Forget an adapter of no request that is left. Only to be called between two steps."""
         self._decoder.drop(adapter)
-
-    def key(self, work: Work) -> object:
-        """Limits may differ; all else that steers the search may not."""
-        decoding = work.translator.decoding(work.options.beams)
-        return replace(decoding, max_tokens=1, max_ratio=1.0), work.options.scores
-
-    def run(self, works: Sequence[Work]) -> list[list[Translation]]:
-        """See `Engine`; an engine that ran out of memory goes on with smaller batches from then on."""
-        guards = [work.translator.guard() for work in works]
-        readings = [work.translator.read(work.lines, guard) for work, guard in zip(works, guards, strict=True)]
-        pieces = [[piece for one in reading for piece in one.pieces] for reading in readings]
-        parts = [self._part(work, guard.sent(mine)) for work, guard, mine in zip(works, guards, pieces, strict=True)]
-        first = self._decoded(parts, works[0].options.scores)
-        results = []
-        for work, guard, reading, mine, part, found in zip(works, guards, readings, pieces, parts, first, strict=True):
-            whole = guard.checked(mine, found, self._again(work), part.decoding, work.options.scores)
-            results.append(guard.together(reading, whole))
-        return results
-
-    def _part(self, work: Work, texts: Sequence[str], decoding: DecodingConfig | None = None) -> Part:
-        loaded = work.translator.loaded
-        assert isinstance(loaded, LoadedModel)
-        wanted = decoding or work.translator.decoding(work.options.beams)
-        return Part(loaded, texts, wanted, work.adapter, work.options.alternatives)
-
-    def _decoded(self, parts: Sequence[Part], scores: bool) -> list[list[Translation]]:
-        decoding = parts[0].decoding
-        budget = self._budgets.setdefault(decoding.beams, first_budget(decoding))
-        return decode_parts(parts, self._decoder, scores=scores, budget=budget)
-
-    def _again(self, work: Work) -> kept.Engine:
-        """What translates for `work` alone where a placeholder was lost."""
-
-        def decode(
-            texts: Sequence[str], decoding: DecodingConfig, advance: Callable[[int], None], scores: bool
-        ) -> list[Translation]:
-            return self._decoded([self._part(work, texts, decoding)], scores)[0]
-
-        def candidates(texts: Sequence[str], decoding: DecodingConfig, scores: bool) -> list[list[Translation]]:
-            part = replace(self._part(work, texts, decoding), alternatives=decoding.beams - 1)
-            return [[one, *one.alternatives] for one in self._decoded([part], scores)[0]]
-
-        return kept.Engine(decode, candidates)
 
     def _base_hash(self) -> str:
         self._hash = self._hash or base_hash(self._config)
@@ -161,20 +204,84 @@ class SharedBase:
 
 
 class Alone:
-    """A model that nothing is shared with: an export, one of another architecture, an adapter that changes its base."""
+    """A model that is translated in batches: an export, or one of another architecture."""
 
-    def key(self, work: Work) -> object:
-        """All options must be equal."""
-        return work.translator.decoding(work.options.beams), work.options.scores
+    def read(self, work: Work, ask: Ask) -> Reading:
+        """See `Engine`; all options must be equal."""
+        key = work.translator.decoding(work.options.beams), work.options.scores, work.options.glossary
+        return Reading(WorkTicket(key, len(work.lines), work=work), lambda found: found)
 
-    def run(self, works: Sequence[Work]) -> list[list[Translation]]:
-        """See `Engine`; it gives no alternatives."""
-        first = works[0]
-        translator, guard = first.translator, first.translator.guard()
-        readings = translator.read([line for work in works for line in work.lines], guard)
-        decoding = translator.decoding(first.options.beams)
-        found = iter(translator.translated(readings, guard, decoding, scores=first.options.scores))
-        return [[next(found) for _ in work.lines] for work in works]
+    def group(self, ticket: WorkTicket) -> Group:
+        """See `Engine`."""
+        return Batches()
+
+
+@dataclass(eq=False)
+class WorkTicket(Ticket):
+    """A request to a model that is translated in batches; the result is its translations."""
+
+    work: Work = field(kw_only=True)
+
+
+class Batches:
+    """Requests that are translated in batches: those that come while one is under way wait for the next."""
+
+    def __init__(self) -> None:
+        self.closed = self.running = False
+        self.worked = 0
+        self._queue: deque[WorkTicket] = deque()
+
+    @property
+    def pending(self) -> int:
+        """See `Group`."""
+        return sum(ticket.size for ticket in list(self._queue))
+
+    def add(self, ticket: WorkTicket) -> None:
+        """See `Group`."""
+        self._queue.append(ticket)
+
+    def withdraw(self, ticket: WorkTicket) -> None:
+        """See `Group`; a batch that is under way is finished all the same."""
+        with suppress(ValueError):
+            self._queue.remove(ticket)
+
+    def step(self) -> bool:
+        """Translate a batch, as `Group` describes; a request is never divided."""
+        batch: list[WorkTicket] = []
+        self.worked = 0
+        with suppress(IndexError):
+            while not batch or self.worked + self._queue[0].size <= BATCH_LINES:
+                batch.append(self._queue.popleft())
+                self.worked += batch[-1].size
+        for ticket in batch:
+            ticket.begun()
+        if batch:
+            self._translate(batch)
+        return bool(self._queue) and not self.closed
+
+    def _translate(self, batch: Sequence[WorkTicket]) -> None:
+        try:
+            found = translated_together([ticket.work for ticket in batch])
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0].settle(error)
+                return
+            for ticket in batch:  # the others must not suffer from one
+                self._translate([ticket])
+            return
+        for ticket, one in zip(batch, found, strict=True):
+            ticket.settle(one)
+
+
+def translated_together(works: Sequence[Work]) -> list[list[Translation]]:
+    """The translations of the lines of each of `works`, whose translators and options are equal; no alternatives."""
+    translator, options = works[0].translator, works[0].options
+    guard = translator.guard()
+    lines, terms = [line for work in works for line in work.lines], translator.terminology(options.glossary, guard)
+    readings, decoding = translator.read(lines, guard), translator.decoding(options.beams)
+    found = translator.translated(readings, guard, decoding, scores=options.scores, terms=terms)
+    each = iter(with_uses(lines, found, terms))
+    return [[next(each) for _ in work.lines] for work in works]
 
 
 def for_pair(loaded: LoadedModel, source: str, target: str) -> LoadedModel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -12,6 +12,7 @@ from translora.serve.engines import Work
 from translora.translation.decode import Translation
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_STEP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _LINES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -29,27 +30,27 @@ class Metrics:
         self.characters = Counter("characters", "Characters of the sources, by model", ["model"], **made)
         self.source_tokens = Counter("source_tokens", "Tokens of the sources, with prompt and end", ["model"], **made)
         self.target_tokens = Counter("target_tokens", "Tokens of the translations, with their end", ["model"], **made)
-        self.batch_lines = Histogram("batch_lines", "Lines translated together", buckets=_LINES, **made)
-        self.model_lines = Histogram(
-            "batch_model_lines", "Lines of a model in a batch", ["model"], buckets=_LINES, **made
+        self.batch_lines = Histogram("batch_lines", "Lines under way in a step", buckets=_LINES, **made)
+        self.step_seconds = Histogram(
+            "step_seconds",
+            "Time of a step, a token of each line, or of a batch",
+            buckets=_STEP_SECONDS,
+            **made,
         )
-        self.batch_seconds = Histogram("batch_seconds", "Time of a batch", buckets=_SECONDS, **made)
         self.queue_seconds = Histogram("queue_seconds", "Time of a request in the queue", buckets=_SECONDS, **made)
         Gauge("queue_lines", "Lines that wait for the worker", **made).set_function(waiting)
 
-    def batch(self, lines: Mapping[str, int], seconds: float) -> None:
-        """A batch of so many lines of each model took so long."""
-        self.batch_lines.observe(sum(lines.values()))
-        self.batch_seconds.observe(seconds)
-        for model, count in lines.items():
-            self.model_lines.labels(model).observe(count)
+    def step(self, lines: int, seconds: float) -> None:
+        """A step of a search, or a batch, of so many lines took so long."""
+        self.batch_lines.observe(lines)
+        self.step_seconds.observe(seconds)
 
     def waited(self, seconds: float) -> None:
         """A request left the queue after so long."""
         self.queue_seconds.observe(seconds)
 
     def translated(self, model: str, work: Work, found: Sequence[Translation]) -> None:
-        """A model gave `found` for the lines of `work`. Called by the worker alone: tokenizers bear no other thread."""
+        """A model gave `found` for the lines of `work`."""
         tokenizer, prompt = work.translator.tokenizer, work.translator.prompt
         self.source_tokens.labels(model).inc(sum(map(len, encode(work.lines, tokenizer, prompt))))
         texts = [one.text for one in found]
@@ -57,7 +58,7 @@ class Metrics:
 
     def forget(self, model: str) -> None:
         """Drop the figures of a removed model."""
-        for counter in (self.lines, self.characters, self.source_tokens, self.target_tokens, self.model_lines):
+        for counter in (self.lines, self.characters, self.source_tokens, self.target_tokens):
             try:
                 counter.remove(model)
             except KeyError:

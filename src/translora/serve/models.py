@@ -18,8 +18,9 @@ from translora.io import console
 from translora.languages import matching_languages, same_language
 from translora.models.load import LoadedModel, check_languages, model_folder
 from translora.runs.folder import Run, adapter_folder
-from translora.serve.engines import Alone, Engine, NotSharedError, SharedBase, for_pair
+from translora.serve.engines import Alone, Engine, NotSharedError, Searching, SharedBase, for_pair
 from translora.translation.configuration import Dtype, translating_config
+from translora.translation.decode import make_decoder
 from translora.translation.exported import ExportedModel, read_marker
 from translora.translation.translator import Translator
 
@@ -33,7 +34,7 @@ Pair = tuple[str, str]
 """Source and target language code."""
 
 Exclusive = Callable[[Callable[[], Any]], Any]
-"""Calls a function while no engine runs, and returns its result."""
+"""Calls a function between two steps of the engines, and returns its result."""
 
 
 @dataclass(eq=False)
@@ -185,7 +186,7 @@ class Models:
             return served
 
     def release(self, served: Served) -> None:
-        """Give back the memory of a removed model; not to be called while engines run."""
+        """Give back the memory of a removed model, of which no request is left; only to be called between two steps."""
         if isinstance(served.engine, SharedBase) and served.adapter >= 0:
             served.engine.drop(served.adapter)
         if not self._loading_one.locked():  # one that is being loaded may be on the same base
@@ -238,14 +239,14 @@ def _whole(name: str, base: SharedBase | LoadedModel, config: Config) -> Served:
 
 
 def _alone(name: str, kind: str, translator: Translator) -> Served:
-    served = Served(name, kind, Alone(), _one_pair(translator), base=translator.config.model)
-    if not isinstance(translator.loaded, ExportedModel):
-        guard = translator.guard()  # lays the weights out before the first request:
-        translator.translated(translator.read(["a"], guard), guard, translator.decoding(1, 1))
-    return served
+    loaded = translator.loaded
+    decoder = None if isinstance(loaded, ExportedModel) else make_decoder(loaded)
+    engine = Alone() if decoder is None or isinstance(loaded, ExportedModel) else Searching(loaded, decoder)
+    return Served(name, kind, engine, _one_pair(translator), base=translator.config.model)
 
 
 def _one_pair(translator: Translator) -> dict[Pair, Translator]:
+    translator.guard()  # is made of the whole vocabulary: before the first request
     return {(translator.config.source, translator.config.target): translator}
 
 
@@ -254,10 +255,11 @@ def _translators(loaded: LoadedModel, config: Config, both: bool) -> dict[Pair, 
     pairs = [(config.source, config.target)]
     if both:
         pairs.append((config.target, config.source))
-    return {
-        pair: Translator(for_pair(loaded, *pair), dataclasses.replace(config, source=pair[0], target=pair[1]))
-        for pair in pairs
-    }
+    made: dict[Pair, Translator] = {}
+    for pair in pairs:
+        translator = Translator(for_pair(loaded, *pair), dataclasses.replace(config, source=pair[0], target=pair[1]))
+        made |= _one_pair(translator)
+    return made
 
 
 def report_of(path: Path) -> Path | None:

@@ -16,6 +16,7 @@ from translora.serve.batcher import Batcher
 from translora.serve.detection import Detector
 from translora.serve.engines import Options
 from translora.serve.files import Files
+from translora.serve.glossaries import Glossaries
 from translora.serve.keys import ApiKeys, Caller
 from translora.serve.limits import Limits
 from translora.serve.metrics import Metrics
@@ -23,6 +24,8 @@ from translora.serve.models import BASE, Models, Pair, Served
 from translora.serve.refusals import GONE, RefusalError
 from translora.serve.texts import Piece, pieces_of, restored
 from translora.translation.decode import Translation
+from translora.translation.tally import together
+from translora.translation.terms import TermUse
 
 Result = TypeVar("Result")
 
@@ -38,6 +41,8 @@ class Translated:
     """Whether part of it reached its limit."""
     alternatives: tuple[Translated, ...] = ()
     """The next best translations, the best first."""
+    terms: tuple[TermUse, ...] = ()
+    """The terms of the request's glossary that it has, and how many were honoured."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class Settings:
     """The folder below which adapters may be added; without it none may."""
     origins: tuple[str, ...] = ()
     """The web pages that browsers may call the server from."""
+    glossaries: Path | None = None
+    """The folder of stored glossaries; without it they are in memory."""
 
 
 class Service:
@@ -63,6 +70,7 @@ class Service:
         self.batcher = Batcher(settings.limits.queue_lines, settings.limits.patience, self.metrics)
         self.detector = Detector()
         self.files = Files()
+        self.glossaries = Glossaries(settings.glossaries)
         models.exclusive = self.batcher.exclusive
         self.characters = 0
         """How many characters were translated."""
@@ -232,7 +240,8 @@ def _translated(pieces: Sequence[Piece], lines: Sequence[Translation], options: 
         text = restored(pieces, iter([one.text for one in chosen]))
         score = chosen[0].score if options.scores and len(chosen) == 1 else None
         ranked.append(Translated(text, score, any(one.cut for one in chosen)))
-    return replace(ranked[0], alternatives=tuple(ranked[1:]))
+    terms = together(use for line in lines for use in line.terms)
+    return replace(ranked[0], alternatives=tuple(ranked[1:]), terms=terms)
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from translora.errors import TrainingError
 from translora.io import console
 from translora.io.files import atomic_folder, file_hash, read_json, remove_folder, write_json
 from translora.runs.summary import ValidationRow
+from translora.training.ranks import Ranks
 
 _KEPT = 2
 """The newest checkpoint, and the one before it in case the newest is damaged later."""
@@ -204,6 +206,31 @@ def _restored(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optim
     return state
 
 
+def share_state(
+    ranks: Ranks, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState
+) -> TrainingState:
+    """Give every rank the trained weights, the optimiser's state and the place in the run that rank 0 has."""
+    if ranks.size == 1:
+        return state
+    share_weights(ranks, model)
+    whole = optimizer.state_dict()
+    tensors, numbers = _flatten(whole["state"])
+    tensors, found = ranks.broadcast_tensors(tensors), ranks.broadcast({"state": asdict(state), "optimizer": numbers})
+    if not ranks.first:
+        optimizer.load_state_dict({**whole, "state": _unflatten(tensors, found["optimizer"])})
+    return TrainingState.of(found["state"])
+
+
+@torch.no_grad()
+def share_weights(ranks: Ranks, model: torch.nn.Module) -> None:
+    """Give every rank the trained weights that rank 0 has."""
+    if ranks.size > 1:
+        weights = ranks.broadcast_tensors(trained_weights(model))
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                parameter.copy_(weights[name])
+
+
 def trained_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """The parameters that are trained, by name, on the CPU; tied ones once."""
     return {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
@@ -221,16 +248,29 @@ def _put_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor], folde
 def _flatten(state: dict[int, dict[str, Any]]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     tensors: dict[str, torch.Tensor] = {}
     numbers: dict[str, Any] = {}
-    for index, entries in state.items():
-        for name, value in entries.items():
-            kept = tensors if isinstance(value, torch.Tensor) else numbers
-            kept[f"{index}.{name}"] = value.cpu().contiguous() if isinstance(value, torch.Tensor) else value
+    for key, value in _leaves(state):
+        if isinstance(value, torch.Tensor):
+            tensors[key] = value.cpu().contiguous()
+        else:
+            numbers[key] = value
     return tensors, numbers
+
+
+def _leaves(state: dict[Any, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """The entries of nested dictionaries, by the path of their keys."""
+    for name, value in state.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
 
 
 def _unflatten(tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> dict[int, dict[str, Any]]:
     state: dict[int, dict[str, Any]] = {}
     for key, value in [*tensors.items(), *numbers.items()]:
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
+        index, *path, name = key.split(".")
+        place = state.setdefault(int(index), {})
+        for part in path:
+            place = place.setdefault(part, {})
+        place[name] = value
     return state

@@ -11,9 +11,10 @@ from translora.errors import InterruptedRunError
 from translora.io.console import Meter, meter
 from translora.io.interrupt import StopRequest, stop_between_steps
 from translora.models.hardware import peak_memory_bytes
-from translora.training.checkpoint import Checkpoints, TrainingState
+from translora.training.checkpoint import Checkpoints, TrainingState, share_state, share_weights
 from translora.training.optimizer import rate_at, set_rate
 from translora.training.plan import Plan
+from translora.training.ranks import Ranks
 from translora.training.step import Stepper
 from translora.training.tracking import Journal
 
@@ -27,27 +28,35 @@ class Validation(NamedTuple):
 
 
 def fit(
-    stepper: Stepper, plan: Plan, checkpoints: Checkpoints, validate: Callable[[], Validation], journal: Journal
+    stepper: Stepper,
+    plan: Plan,
+    checkpoints: Checkpoints,
+    validate: Callable[[StopRequest], Validation | None],
+    journal: Journal,
 ) -> TrainingState:
     """Train the weights of the stepper's model that require a gradient, and leave the best of them in it.
 
     Goes on from the last of `checkpoints`, if there is one, as if it had never stopped. At most as many padded tokens
-    as the stepper's budget allows are computed at a time, and fewer once memory has run out.
+    as the stepper's budget allows are computed at a time, and fewer once memory has run out. `validate` gives None
+    where a signal cut it short. Of several ranks, the first alone uses `checkpoints` and `journal`.
 
     Raises `NotFiniteError` where numbers overflow, `OutOfMemoryError`, `StorageError`, and `InterruptedRunError` after
     Ctrl-C or SIGTERM; a checkpoint is then kept.
     """
-    model = stepper.translator.model
-    state = checkpoints.restore(model, stepper.optimizer)
-    stepper.budget.tokens = min(stepper.budget.tokens, state.batch_tokens or stepper.budget.tokens)
-    journal.rewind(state.step)
+    model, ranks = stepper.translator.model, stepper.ranks
+    found = ranks.on_first(lambda: checkpoints.restore(model, stepper.optimizer))
+    state = share_state(ranks, model, stepper.optimizer, found or TrainingState())
+    most = stepper.budget.tokens
+    stepper.budget.tokens = ranks.least(min(most, state.batch_tokens or most))
+    ranks.on_first(lambda: journal.rewind(state.step))
     loop = _Loop(stepper, plan, checkpoints, validate, journal, state)
     with stop_between_steps() as stop, meter("train", plan.total_steps, "pairs", state.step) as progress:
         loop.pause(stop)  # a validation that a signal cut short is done first
         while not loop.finished:
             loop.step(progress)
             loop.pause(stop)
-    checkpoints.load_best(model, state.best_step)
+    ranks.on_first(lambda: checkpoints.load_best(model, state.best_step))
+    share_weights(ranks, model)
     return state
 
 
@@ -58,9 +67,14 @@ class _Loop:
     stepper: Stepper
     plan: Plan
     checkpoints: Checkpoints
-    validate: Callable[[], Validation]
+    validate: Callable[[StopRequest], Validation | None]
     journal: Journal
     state: TrainingState
+
+    @property
+    def ranks(self) -> Ranks:
+        """Those who train together."""
+        return self.stepper.ranks
 
     @property
     def finished(self) -> bool:
@@ -72,6 +86,7 @@ class _Loop:
         """Do one step, and record its figures."""
         state, training = self.state, self.stepper.training
         started, pairs = time.monotonic(), self.plan.pairs(state.step)
+        self.ranks.beat(f"step {state.step + 1}")
         rate = rate_at(state.step, self.plan.total_steps, training)
         set_rate(self.stepper.optimizer, rate, training.scale_parameter)
         loss, tokens = self.stepper.step(state.step, pairs)
@@ -79,21 +94,26 @@ class _Loop:
         state.batch_tokens = self.stepper.budget.tokens
         progress.advance(counted=len(pairs), note=f"loss {loss / tokens:.3f}")
         figures = {"loss": loss / tokens, "learning_rate": rate, "target_tokens": tokens}
-        self.journal.record(state.step, figures)
+        if self.ranks.first:
+            self.journal.record(state.step, figures)
 
     def pause(self, stop: StopRequest) -> None:
-        """Between two steps: validate and save where it is time to; raise `InterruptedRunError` where asked to stop."""
-        result = stop.unless_stopped(self.validate) if self._validation_is_due else None
+        """Between two steps: validate and save where it is time to; raise `InterruptedRunError` where asked to stop.
+
+        A signal at any of the ranks stops them all.
+        """
+        if self._validation_is_due:
+            self.ranks.beat(f"the validation after step {self.state.step}")
+        result = self.validate(stop) if self._validation_is_due else None
         if result:
             self._keep(result)
-        stopping = bool(stop)  # asked once: a signal that comes during the save waits for the next pause
-        if result or stopping or self.checkpoints.due(self.state.step):
-            self._save()
-        if stopping:
+        number = self.ranks.most(stop.signal_number)  # asked once: one that comes during the save waits
+        if number:
+            self.ranks.on_first(self._save)
             done = f"stopped after step {self.state.step} of {self.plan.total_steps}"
-            raise InterruptedRunError(
-                f"{done}; a checkpoint is kept: the same command goes on from it", stop.signal_number
-            )
+            raise InterruptedRunError(f"{done}; a checkpoint is kept: the same command goes on from it", number)
+        if self.ranks.first and (result or self.checkpoints.due(self.state.step)):
+            self._save()
 
     @property
     def _validation_is_due(self) -> bool:
@@ -104,8 +124,11 @@ class _Loop:
     def _keep(self, result: Validation) -> None:
         """Record a validation, and keep the weights if they are the best so far."""
         state = self.state
+        better = state.add_validation(self.plan.epochs_done(state.step), result.loss, result.bleu)
+        if not self.ranks.first:
+            return
         self.journal.record(state.step, {"validation_loss": result.loss, "validation_bleu": result.bleu})
-        if state.add_validation(self.plan.epochs_done(state.step), result.loss, result.bleu):
+        if better:
             self.checkpoints.save_best(self.stepper.translator.model, state.step)
 
     def _save(self) -> None:

@@ -14,6 +14,8 @@ from translora.training.plan import STEP_BUDGET
 from translora.translation.decode import decoding_bytes
 
 _MOST_ON_GPU = 16_384
+_STATE = {"adamw": 8, "adafactor": 0, "adamw8bit": 2, "paged_adamw": 8, "paged_adamw8bit": 2}
+"""Bytes of state for each trained weight; Adafactor keeps a row and a column of each matrix."""
 _USABLE = 0.9
 """Share of the free memory that a run may plan with; the rest is left for other programs."""
 
@@ -33,9 +35,11 @@ def check_memory(
     method: Literal["lora", "full", "none"],
     training: TrainingConfig,
     decoding: DecodingConfig,
+    initial: int = 0,
 ) -> Preflight:
     """Predict the peak memory of training on `examples`, and choose `batch_tokens` where the recipe says `auto`.
 
+    `initial` are the bytes that the start of the adapter takes beside a step, before there is an optimiser's state.
     Validation translates while gradients and optimiser state stay in memory, so the peak is that of a step or of
     validation, whichever is larger. Without training, the peak is the memory in use.
 
@@ -48,7 +52,8 @@ def check_memory(
     tokens = most_tokens(translator.device.type, training) if wanted == "auto" else wanted
     free, used = free_memory_bytes(translator.device), used_memory_bytes(translator.device)
     fixed = _fixed_bytes(translator, training)
-    needs = fixed + _step(translator, tokens, longest, training)
+    beside = max(fixed, initial)
+    needs = beside + _step(translator, tokens, longest, training)
     while needs > _USABLE * free:
         fewer = max(tokens // 2, sum(longest))
         if fewer == tokens:
@@ -59,8 +64,8 @@ def check_memory(
             cure = "set training.batch_tokens to auto"
             raise _too_much(f"training.batch_tokens {wanted}", needs, free, [cure, *_cures(method, training)])
         tokens = fewer
-        needs = fixed + _step(translator, tokens, longest, training)
-    translating = decoding_bytes(translator, decoding, longest[0], fixed)
+        needs = beside + _step(translator, tokens, longest, training)
+    translating = decoding_bytes(translator, decoding, examples.source_lengths, fixed)
     return Preflight(tokens, used + max(needs, fixed + translating))
 
 
@@ -84,9 +89,9 @@ def _step(translator: LoadedModel, tokens: int, longest: tuple[int, int], traini
 
 def _fixed_bytes(translator: LoadedModel, training: TrainingConfig) -> int:
     """Bytes of the gradients and of the optimiser's state, which stay in memory between steps."""
-    moments = 2 if training.optimizer == "adamw" else 0  # Adafactor keeps a row and a column of each matrix
-    trained: int = sum(p.numel() * p.element_size() for p in translator.model.parameters() if p.requires_grad)
-    return (1 + moments) * trained
+    trained = [p for p in translator.model.parameters() if p.requires_grad]
+    each: int = _STATE[training.optimizer]
+    return sum(p.numel() * (each + p.element_size()) for p in trained)
 
 
 def _cures(method: str, training: TrainingConfig) -> list[str]:

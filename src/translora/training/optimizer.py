@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
-from translora.config import TrainingConfig
+from translora.config import RateFactorsConfig, TrainingConfig
+from translora.io import console
+from translora.models.kinds import kind_of
+from translora.models.quantise import require_library
 
 _SMALLEST_SCALE = 1e-3
 _B_MATRICES = (".lora_B.", ".lora_embedding_B.")
@@ -14,13 +18,15 @@ _B_MATRICES = (".lora_B.", ".lora_embedding_B.")
 
 
 def build_optimizer(model: torch.nn.Module, config: TrainingConfig, b_rate: float = 1.0) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019) or Adafactor (Shazeer & Stern 2018) over the trained weights of `model`.
+    """The optimiser that `config` names, over the trained weights of `model`.
 
-    A group's `factor` multiplies its rate: `b_rate` for the B matrices of adapters (LoRA+), 1 for all else. With
-    `scale_parameter` each tensor is a group of its own, so that `set_rate` can scale its rate.
+    AdamW is of Loshchilov & Hutter (2019), Adafactor of Shazeer & Stern (2018).
+
+    A group's `factor` multiplies its rate: `rate_factors` by kind, times `b_rate` for the B matrices of adapters
+    (LoRA+). With `scale_parameter` each tensor is a group of its own, so that `set_rate` can scale its rate.
     """
     trained = [
-        (parameter, b_rate if any(part in name for part in _B_MATRICES) else 1.0)
+        (parameter, _factor(name, config.rate_factors, b_rate))
         for name, parameter in model.named_parameters()
         if parameter.requires_grad
     ]
@@ -41,7 +47,32 @@ def build_optimizer(model: torch.nn.Module, config: TrainingConfig, b_rate: floa
             weight_decay=config.weight_decay,
         )
         return adafactor
+    if config.optimizer != "adamw":
+        return _of_bitsandbytes(config, groups)
     return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+
+
+def _factor(name: str, factors: RateFactorsConfig, b_rate: float) -> float:
+    """The multiple of the rate for the parameter `name`."""
+    factor: float = getattr(factors, kind_of(name), 1.0)
+    return factor * b_rate if any(part in name for part in _B_MATRICES) else factor
+
+
+_BITSANDBYTES = {"adamw8bit": "AdamW8bit", "paged_adamw": "PagedAdamW", "paged_adamw8bit": "PagedAdamW8bit"}
+
+
+def _of_bitsandbytes(config: TrainingConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """An optimiser of bitsandbytes (Dettmers et al. 2022, arXiv:2110.02861)."""
+    require_library(f"training.optimizer {config.optimizer}")
+    import bitsandbytes
+
+    name = _BITSANDBYTES[config.optimizer]
+    if name.startswith("Paged") and groups[0]["params"][0].device.type == "cpu":
+        name = name.removeprefix("Paged")
+        console.notice(f"training.optimizer {config.optimizer}: without a GPU there is nothing to page")
+    kind = getattr(bitsandbytes.optim, name)
+    made: torch.optim.Optimizer = kind(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+    return made
 
 
 def rate_at(step: int, total: int, config: TrainingConfig) -> float:

@@ -25,9 +25,12 @@ class ProtectedPairs:
     """Pairs whose sides differ, or hold more than there are marks, which are as they were."""
 
 
-def marks_protector(tokenizer: PreTrainedTokenizerBase, model: str) -> Protector:
-    """The protector with the pieces of a vocabulary; raises `ConfigError` where `model` has none."""
-    marks, taught = marks_of(tokenizer)
+def marks_protector(tokenizer: PreTrainedTokenizerBase, model: str, terms: bool = False) -> Protector:
+    """The protector with the pieces of a vocabulary; raises `ConfigError` where `model` has none.
+
+    With `terms` pieces are left over for terms.
+    """
+    marks, taught = marks_of(tokenizer, terms)
     if marks is None or not taught:
         raise ConfigError(
             f"data.placeholders: the vocabulary of {model} has no pieces <ph0>, <ph1>, ... to put in place of "

@@ -30,6 +30,7 @@ def translating_config(
         config,
         method="none",
         init="pretrained",
+        quantise="off",
         source=source or config.source,
         target=target or config.target,
         device=device or config.device,

@@ -6,7 +6,7 @@ Models of the T5 architecture are translated by translora's own decoder and sear
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,16 +22,23 @@ from translora.io.files import one_line
 from translora.models.budget import Budget
 from translora.models.hardware import free_memory_bytes
 from translora.models.load import LoadedModel
+from translora.models.quantise import is_quantised
 from translora.models.t5.decode import Decoder, UnknownLayerError, cache_shape, copied_bytes
 from translora.translation.choices import Rules
 from translora.translation.generate import Generated, generate, start_token
-from translora.translation.search import Hypothesis, Line, search
+from translora.translation.search import Hypothesis, Line
+from translora.translation.terms import TermUse
+from translora.translation.workers import most_workers, search_in_threads
 
 _SPARE_TOKENS = 10
 _MOST_ROWS = 128
-"""Lines times beams that are under way at a time on a CPU: more fill no more of it."""
-_GROWTH = 2
+"""Lines times beams that a thread has under way at a time on a CPU: more fill no more of it."""
+_GROWTH = 2.0
 """A cache that grows is there twice for a moment."""
+_HEAP_GROWTH = 2.5
+"""The same on a CPU, where a cache that changes its size leaves holes in the heap: a run of the demo grew so much."""
+_SPARE_COLUMNS = 1.5
+"""How many columns a cache may have for each token of its longest translation: it grows by half."""
 _COPIES = 0.5
 """The largest share of the free memory that copies of the weights may take."""
 
@@ -58,6 +65,10 @@ class Translation:
     """How what must survive did: with nothing but it in the text (`copied`), by the model, by a wider search or one
     sentence at a time (`retry`), or by translating the text between apart (`repair`); empty for a text that holds
     nothing of the kind."""
+    terms: tuple[TermUse, ...] = ()
+    """The terms of a glossary that the text has, and how many of them the translation honours."""
+    origin: Literal["model", "memory"] = "model"
+    """Whether the model translated the text, or a translation memory had it."""
 
     @property
     def cut(self) -> bool:
@@ -90,19 +101,25 @@ def copies_fit(translator: LoadedModel, taken: int = 0) -> bool:
     return copied_bytes(translator.model, translator.dtype) <= _COPIES * free
 
 
-def decoding_bytes(translator: LoadedModel, decoding: DecodingConfig, longest: int, taken: int) -> int:
-    """The bytes that translating takes beside the model, its longest source having `longest` tokens.
+def decoding_bytes(translator: LoadedModel, decoding: DecodingConfig, lengths: Ints, taken: int) -> int:
+    """The bytes that translating takes at most beside the model, sources having `lengths` tokens, shape (lines,).
 
     They are the copies of the weights, unless `taken` bytes leave no room for them, and what is kept of each line.
+    A translation that runs on is still there when lines of usual length are under way, so there are as many lines as
+    of these, with room for the longest translation each.
     """
     model = translator.model
     if translator.path != "fast":  # `generate` needs the adapter merged, into a copy
-        merges = isinstance(model, PeftModel)
+        merges = isinstance(model, PeftModel) and not is_quantised(model)
         return sum(p.numel() * p.element_size() for p in model.parameters()) if merges else 0
-    lines = _places(translator, decoding, longest, first_budget(decoding).tokens)
+    longest, usual = int(lengths.max()), max(1, int(np.median(lengths)))
+    threads = most_workers(translator.device)
+    lines = places(translator, decoding, usual, first_budget(decoding).tokens, threads)
     copies = copied_bytes(model, translator.dtype) if copies_fit(translator, taken) else 0
-    line = cache_shape(model, translator.dtype).line_bytes(decoding.beams, longest, limit_of(longest, decoding))
-    return copies + _GROWTH * lines * line
+    columns = round(_SPARE_COLUMNS * limit_of(longest, decoding))
+    line = cache_shape(model, translator.dtype).line_bytes(decoding.beams, longest, columns)
+    growth = _HEAP_GROWTH if translator.device.type == "cpu" else _GROWTH
+    return copies + round(growth * min(lines, len(lengths)) * line)
 
 
 def translate(
@@ -177,31 +194,35 @@ def decode_parts(
     `budget`, for those who translate often, remembers that memory ran out. Alternatives need a `decoder` too.
     """
     first = parts[0]
-    lines = [_Todo(part, i, ids, _within_limit(part.translator, ids)) for part in parts for i, ids in _encoded(part)]
+    tasks = [encoded(part) for part in parts]
+    lines = [line for own in tasks for line in own]
     job = _Job(first.translator, lines, first.decoding, scores, progress, budget or first_budget(first.decoding))
-    found = job.generated() if decoder is None else job.searched(decoder)
-    results = [[Translation("")] * len(part.lines) for part in parts]
-    made = iter(found)
-    for part, into in zip(parts, results, strict=True):
-        mine = [line for line in lines if line.part is part]
-        own = [next(made) for _ in mine]
-        texts = iter(texts_of([h.ids for one in own for h in one[: 1 + part.alternatives]], part.translator.tokenizer))
-        for line, one in zip(mine, own, strict=True):
-            best, *others = (line.translation(next(texts), h) for h in one[: 1 + part.alternatives])
-            into[line.number] = replace(best, alternatives=tuple(others))
+    made = iter(job.generated() if decoder is None else job.searched(decoder))
+    results = [translations(part, own, [next(made) for _ in own]) for part, own in zip(parts, tasks, strict=True)]
     progress(sum(len(part.lines) for part in parts) - len(lines))
     return results
 
 
-def _encoded(part: Part) -> Iterator[tuple[int, list[int]]]:
-    """The number and the source token ids of each line that is not empty."""
+def encoded(part: Part) -> list[Task]:
+    """The lines of `part` that are not empty, as the model reads them."""
     filled = [i for i, line in enumerate(part.lines) if line.strip()]
     ids = encode([part.lines[i] for i in filled], part.translator.tokenizer, part.translator.prompt)
-    return zip(filled, ids, strict=True)
+    return [Task(part, i, row, _within_limit(part.translator, row)) for i, row in zip(filled, ids, strict=True)]
+
+
+def translations(part: Part, tasks: Sequence[Task], found: Sequence[Sequence[Generated]]) -> list[Translation]:
+    """A translation of each line of `part`, of the hypotheses that were `found` for each of its `tasks`."""
+    results = [Translation("")] * len(part.lines)
+    most = 1 + part.alternatives
+    texts = iter(texts_of([one.ids for several in found for one in several[:most]], part.translator.tokenizer))
+    for task, several in zip(tasks, found, strict=True):
+        best, *others = (task.translation(next(texts), one) for one in several[:most])
+        results[task.number] = replace(best, alternatives=tuple(others))
+    return results
 
 
 @dataclass(frozen=True, eq=False)
-class _Todo:
+class Task:
     """A line to translate."""
 
     part: Part
@@ -214,9 +235,15 @@ class _Todo:
 
     @property
     def limit(self) -> int:
+        """The most tokens of its translation."""
         return limit_of(len(self.row), self.part.decoding)
 
+    def line(self, number: int) -> Line:
+        """The line for a search."""
+        return Line(number, self.row, self.limit, self.part.adapter)
+
     def translation(self, text: str, one: Generated) -> Translation:
+        """The translation that one hypothesis is, whose text is `text`."""
         limit = limit_name(len(self.row), self.part.decoding) if one.cut else ""
         return Translation(one_line(text), one.score, limit, len(self.row) < len(self.whole))
 
@@ -226,7 +253,7 @@ class _Job:
     """Lines to translate."""
 
     translator: LoadedModel
-    lines: list[_Todo]
+    lines: list[Task]
     decoding: DecodingConfig
     scores: bool
     progress: Callable[[int], None]
@@ -235,23 +262,23 @@ class _Job:
     def searched(self, decoder: Decoder) -> list[list[Generated]]:
         """The hypotheses of each line, by the decoder; what is finished stays so where memory runs out in between."""
         done: dict[int, list[Generated]] = {}
-        rules = self._rules()
+        rules = rules_of(self.translator, self.decoding, self.scores)
 
         def found(number: int, hypotheses: list[Hypothesis]) -> None:
-            done[number] = [self._kept(one) for one in hypotheses[: 1 + self.lines[number].part.alternatives]]
+            done[number] = kept_of(hypotheses, self.lines[number].part, self.scores)
             self.progress(1)
 
         def work(most: int) -> None:
-            rows = [(i, line) for i, line in enumerate(self.lines) if i not in done]
-            left = [Line(i, line.row, line.limit, line.part.adapter) for i, line in rows]
-            search(decoder, left, rules, lambda longest: _places(self.translator, self.decoding, longest, most), found)
+            left = [line.line(i) for i, line in enumerate(self.lines) if i not in done]
+            threads = most_workers(self.translator.device)
+
+            def room(longest: int) -> int:
+                return places(self.translator, self.decoding, longest, most, threads)
+
+            search_in_threads(decoder, left, rules, room, found)
 
         self.budget.run(work)
         return [done[i] for i in range(len(self.lines))]
-
-    def _kept(self, one: Hypothesis) -> Generated:
-        score = one.log_probability / one.chosen if self.scores and one.chosen else None
-        return Generated(one.ids, score, one.cut)
 
     def generated(self) -> list[list[Generated]]:
         """Translate by transformers' `generate`, in batches sorted by length: one hypothesis of each line."""
@@ -272,17 +299,26 @@ class _Job:
         rows, limits = [self.lines[i].row for i in part], [self.lines[i].limit for i in part]
         return generate(self.translator, rows, limits, self.decoding, self.scores)
 
-    def _rules(self) -> Rules:
-        decoding = self.decoding
-        return Rules(
-            start_token(self.translator),
-            self.translator.tokenizer.eos_token_id,
-            decoding.beams,
-            decoding.length_penalty,
-            decoding.no_repeat_ngram_size,
-            decoding.repetition_penalty,
-            self.scores,
-        )
+
+def rules_of(translator: LoadedModel, decoding: DecodingConfig, scores: bool) -> Rules:
+    """How a search goes by `decoding`."""
+    return Rules(
+        start_token(translator),
+        translator.tokenizer.eos_token_id,
+        decoding.beams,
+        decoding.length_penalty,
+        decoding.no_repeat_ngram_size,
+        decoding.repetition_penalty,
+        scores,
+    )
+
+
+def kept_of(hypotheses: Sequence[Hypothesis], part: Part, scores: bool) -> list[Generated]:
+    """What is kept of the hypotheses of a line of `part`."""
+    return [
+        Generated(one.ids, one.log_probability / one.chosen if scores and one.chosen else None, one.cut)
+        for one in hypotheses[: 1 + part.alternatives]
+    ]
 
 
 def first_budget(decoding: DecodingConfig) -> Budget:
@@ -290,12 +326,15 @@ def first_budget(decoding: DecodingConfig) -> Budget:
     return Budget(max(1, decoding.batch_tokens // decoding.beams))
 
 
-def _places(translator: LoadedModel, decoding: DecodingConfig, longest: int, most: int) -> int:
-    """How many lines are under way at a time, where the longest has `longest` tokens and `most` are allowed."""
-    places = most // longest
+def places(translator: LoadedModel, decoding: DecodingConfig, longest: int, most: int, threads: int = 1) -> int:
+    """How many lines are under way at a time, where the longest has `longest` tokens and `most` are allowed.
+
+    `threads` search at a time.
+    """
+    found = most // longest
     if translator.device.type == "cpu":
-        places = min(places, _MOST_ROWS // decoding.beams)
-    return max(1, places)
+        found = min(found, threads * _MOST_ROWS // decoding.beams)
+    return max(1, found)
 
 
 def cut_lines(translations: Sequence[Translation]) -> list[int]:

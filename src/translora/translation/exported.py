@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from translora.config import Config, DecodingConfig
+from translora.config import Config, DataConfig, DecodingConfig
 from translora.data.batching import sorted_batches
 from translora.data.placeholders import texts_of
 from translora.data.tokens import encode
@@ -49,6 +49,8 @@ class Marker:
     """The base model as the recipe named it."""
     decoding: dict[str, Any]
     """The fields of `DecodingConfig`."""
+    glossary: str = ""
+    """`data.glossary` of the run: whether it learned to follow annotations."""
 
     def config(self, folder: Path) -> Config:
         """The default configuration with the model, the languages and the decoding of the export."""
@@ -57,6 +59,7 @@ class Marker:
             method="none",
             source=self.source,
             target=self.target,
+            data=DataConfig(glossary=self.glossary),
             decoding=DecodingConfig(**self.decoding),
         )
 
@@ -76,7 +79,9 @@ def read_marker(folder: Path) -> Marker | None:
         return None
     try:
         found = read_json(file)
-        return Marker(**{name: found[name] for name in Marker.__dataclass_fields__})
+        return Marker(
+            **{name: found[name] for name in Marker.__dataclass_fields__ if name != "glossary" or name in found}
+        )
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(f"{file} is damaged ({error}): export the run again") from error
 

@@ -21,12 +21,17 @@ from translora.io.files import one_line
 from translora.models.load import LoadedModel
 from translora.models.t5.decode import Decoder
 from translora.translation.decode import Placeholders, Translation, candidates, decode
-from translora.translation.protect import PIECES, Marks, Protected, Protector
+from translora.translation.protect import PIECES, Marks, Protected, Protector, Span
 from translora.translation.segments import joined, sentences
+from translora.translation.terms import TermMarks
 
 _SPELLINGS = (("[X", "X]"), ("XX", "XX"), ("__", "__"))
 """Marks for models that were not taught any, the best first."""
 _SPELT = 100
+_TERM_SPELLINGS = (("[[", "]]"), ("((", "))"), ("**", "**"), ("##", "##"))
+"""Marks around translations of terms, for vocabularies without pieces."""
+_FEW = 8
+"""A vocabulary of so few pieces has none to spare."""
 _RETRY_BEAMS = 8
 _ORDER: tuple[Placeholders, ...] = ("", "copied", "model", "retry", "repair")
 _EDGES = re.compile(r"(\s*)(.*?)(\s*)", re.DOTALL)
@@ -60,22 +65,53 @@ class Reading:
     """The sentences, or the whole line."""
     text: str
     """What of it the model reads."""
+    line: str = ""
+    """The line itself, where the model reads something beside it."""
+
+    @property
+    def plain(self) -> str:
+        """The line as it was."""
+        return self.line or "".join(piece.plain for piece in self.pieces)
+
+
+def with_context(reading: Reading, read: Callable[[str], str]) -> Reading:
+    """A reading in which the model reads `read` of the line, if it is one piece without anything that must survive."""
+    if len(reading.pieces) != 1 or reading.pieces[0].originals:
+        return reading
+    piece = reading.pieces[0]
+    text = read(piece.text)
+    return Reading(1, [Protected(text, {}, piece.marks)], text, piece.text)
+
+
+NOT_READ = Reading(1, [], "")
+"""The reading of a line that a translation memory has."""
 
 
 class Guard:
     """Protects lines, and sees to it that what must survive is in their translations."""
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, language: str, patterns: Sequence[str] = (), on: bool = True
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        language: str,
+        patterns: Sequence[str] = (),
+        on: bool = True,
+        terms: bool = False,
     ) -> None:
         """With `on` false lines are as they are; `language` is the source's, `patterns` are the user's own.
+
+        With `terms` the last two marks are left over for those of a glossary.
 
         Raises `ConfigError` for a pattern that is no regular expression.
         """
         self._tokenizer, self._language, self._on = tokenizer, language, on
-        marks, self._trained = marks_of(tokenizer) if on else (None, False)
+        marks, self._trained = marks_of(tokenizer, terms) if on else (None, False)
         self._spelt = marks is not None and not self._trained
         self._protector = Protector(marks or PIECES, patterns)
+
+    def spans(self, text: str) -> list[Span]:
+        """Where what must survive lies in `text`, marks too; none where protection is off."""
+        return self._protector.spans(text) if self._on else []
 
     def read(self, line: str, cut: Callable[[str, str], list[str]]) -> Reading:
         """How `line` is read; `cut(text, read)` gives the sentences of `text`, of which the model reads `read`."""
@@ -227,18 +263,38 @@ class Guard:
         return results
 
 
-def marks_of(tokenizer: PreTrainedTokenizerBase) -> tuple[Marks | None, bool]:
+def marks_of(tokenizer: PreTrainedTokenizerBase, terms: bool = False) -> tuple[Marks | None, bool]:
     """The marks for texts of a model, and whether its vocabulary has them; None where no spelling survives.
 
     A spelling survives where encoding and decoding give the text back. Sentinels (`<extra_id_0>`) are never taken:
-    they mean something else to the models that have them.
+    they mean something else to the models that have them. With `terms` the last two pieces are those of `term_marks`.
     """
-    vocabulary = tokenizer.get_vocab()
-    pieces = Marks(PIECES.before, PIECES.after, next(i for i in count() if PIECES[i] not in vocabulary))
+    known = _pieces(tokenizer)
+    pieces = Marks(PIECES.before, PIECES.after, known - 2 if terms and known > _FEW else known)
     if pieces.count and survives(pieces, tokenizer):
         return pieces, True
     spelt = (Marks(before, after, _SPELT) for before, after in _SPELLINGS)
     return next((marks for marks in spelt if survives(marks, tokenizer)), None), False
+
+
+def term_marks(tokenizer: PreTrainedTokenizerBase) -> TermMarks | None:
+    """The marks around the translation of a term: the last two pieces of a vocabulary, else signs; None where none do.
+
+    Signs do where encoding and decoding give them back.
+    """
+    known = _pieces(tokenizer)
+    spelt = [TermMarks(PIECES[known - 2], PIECES[known - 1])] if known > _FEW else []
+    for marks in [*spelt, *(TermMarks(before, after) for before, after in _TERM_SPELLINGS)]:
+        texts = [f"a b {marks.before} c d {marks.after} e.", f"a {marks.before} b {marks.after}."]
+        if texts_of(encode(texts, tokenizer), tokenizer) == texts:
+            return marks
+    return None
+
+
+def _pieces(tokenizer: PreTrainedTokenizerBase) -> int:
+    """How many pieces for placeholders a vocabulary has."""
+    vocabulary = tokenizer.get_vocab()
+    return next(i for i in count() if PIECES[i] not in vocabulary)
 
 
 def survives(marks: Marks, tokenizer: PreTrainedTokenizerBase) -> bool:

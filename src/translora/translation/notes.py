@@ -11,10 +11,11 @@ from translora.data.characters import ADVICE, shown, unknown_in_sources
 from translora.io import console
 from translora.translation.decode import Translation, cut_numbers, first_of, say_cuts
 from translora.translation.kept import Reading
+from translora.translation.numbers import lost_numbers
 
 
 class Notes:
-    """Lines with characters that the vocabulary lacks, or placeholders that it lost; lines that were split or cut."""
+    """Lines with characters that the vocabulary lacks, that lost placeholders or numbers, that were split or cut."""
 
     def __init__(
         self, label: str, flag: str, model: str, tokenizer: PreTrainedTokenizerBase, most: int, first: int = 0
@@ -28,6 +29,7 @@ class Notes:
         self._split: list[int] = []
         self._many: list[int] = []
         self._repaired: list[int] = []
+        self._numbers: list[int] = []
         self._cuts: dict[str, list[int]] = {}
 
     def add(self, readings: Sequence[Reading], found: Sequence[Translation], decoding: DecodingConfig) -> None:
@@ -38,6 +40,11 @@ class Notes:
         self._split += [self._lines + i for i, one in enumerate(readings, 1) if len(one.pieces) > one.parts]
         self._many += [self._lines + i for i, one in enumerate(readings, 1) if one.parts > 1]
         self._repaired += [self._lines + i for i, one in enumerate(found, 1) if one.placeholders == "repair"]
+        self._numbers += [
+            self._lines + i
+            for i, (one, translation) in enumerate(zip(readings, found, strict=True), 1)
+            if lost_numbers(one.plain, translation.text)
+        ]
         for kind, cut in cut_numbers(found).items():
             self._cuts.setdefault(kind, []).extend(self._lines + number for number in cut)
         self._decoding = decoding
@@ -64,5 +71,9 @@ class Notes:
             console.notice(
                 f"{self._label}: the model lost a placeholder or a tag of {first_of(self._repaired)}: the text between "
                 f"them was translated apart, and all are there: read it over"
+            )
+        if self._numbers:
+            console.notice(
+                f"{self._label}: {first_of(self._numbers)} has a number that its translation lacks: read it over"
             )
         say_cuts(self._cuts, self._decoding, self._label, self._flag)

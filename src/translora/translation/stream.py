@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -19,6 +19,13 @@ from translora.errors import ConfigError, DataError
 from translora.io import console
 from translora.io.console import meter
 from translora.io.files import only_writer, read_json, storage_errors, write_json
+from translora.translation.decode import Translation
+from translora.translation.memory import Memory
+from translora.translation.notes import Notes
+from translora.translation.review import Place, Review
+from translora.translation.tally import TermTally
+from translora.translation.termed import with_uses
+from translora.translation.terms import Glossary
 from translora.translation.translator import Protect, Translator
 
 CHUNK = 2_000
@@ -38,6 +45,10 @@ class Asked:
     lines: int
     protect: str = "auto"
     patterns: list[str] = field(default_factory=list)
+    memory: str = ""
+    fuzzy: str = "auto"
+    glossary: str = ""
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,38 +58,89 @@ class TextOptions:
     beams: int = 0
     protect: Protect = "auto"
     patterns: tuple[str, ...] = ()
+    memory: Memory | None = None
+    fuzzy: Protect = "auto"
+    """Whether a model that was trained so is given the fuzzy matches of the memory."""
+    glossary: Glossary | None = None
+
+
+class Rated:
+    """The lines of one file, or of standard input, as they are given to a review; their terms are counted."""
+
+    def __init__(self, review: Review | None, file: str) -> None:
+        """Without a `review` terms alone are counted."""
+        self._review, self._file, self._lines = review, file, 0
+        self.tally = TermTally()
+
+    def add(self, sources: Sequence[str], found: Sequence[Translation], earlier: bool = False) -> None:
+        """The next lines, with their translations; `earlier` are those of a start before this one."""
+        for source, one in zip(sources, found, strict=True):
+            self._lines += 1
+            self.tally.add(f"line {self._lines}" if self._file == "-" else f"{self._file}:{self._lines}", one.terms)
+            if self._review and source.strip():
+                place = Place(self._file, self._lines, self._lines)
+                self._review.add(place, source, one.text, [one], earlier=earlier)
 
 
 def translate_stream(
-    translator: Translator, lines: Iterable[str], output: TextIO, options: TextOptions = TextOptions()
+    translator: Translator,
+    lines: Iterable[str],
+    output: TextIO | None,
+    options: TextOptions = TextOptions(),
+    review: Review | None = None,
+    name: str = "-",
 ) -> None:
-    """Translate `lines` to `output`, chunk by chunk, one line each."""
-    notes = translator.notes("translate", "--max-tokens")
+    """Translate `lines` to `output`, chunk by chunk, one line each; `review` gets them too, as those of `name`."""
+    notes, rated = translator.notes("translate", "--max-tokens"), Rated(review, name)
     with meter("translate", None, "sentences") as shown:
         for chunk in _chunks(lines):
-            found = translator.decode(chunk, **vars(options), notes=notes, advance=shown.advance)
-            output.writelines(one.text + "\n" for one in found)
-            output.flush()
+            found = translator.decode(
+                chunk, **vars(options), scores=review is not None, notes=notes, advance=shown.advance
+            )
+            rated.add(chunk, found)
+            if output is not None:
+                output.writelines(one.text + "\n" for one in found)
+                output.flush()
+    _say(notes, options, "translate", rated.tally)
+
+
+def _say(notes: Notes, options: TextOptions, label: str, tally: TermTally) -> None:
     notes.say()
+    if options.glossary:
+        tally.say(label)
+    if options.memory is not None:
+        options.memory.say(label)
 
 
 def translate_file(
-    translator: Translator, path: Path, output: Path, options: TextOptions = TextOptions(), resume: bool = False
+    translator: Translator,
+    path: Path,
+    output: Path,
+    options: TextOptions = TextOptions(),
+    resume: bool = False,
+    review: Review | None = None,
 ) -> None:
     """Translate the lines of the file `path` to the file `output`, which appears when all are there.
 
-    With `resume` the translations that an earlier, interrupted start left are kept.
+    With `resume` the translations that an earlier, interrupted start left are kept; `review` gets them without their
+    confidence.
 
     Raises `DataError` for a line that cannot be read, before anything is translated, `ConfigError` where an earlier
     start left something and `resume` is not asked for or something else was asked for then, and `StorageError` where
     `output` cannot be written.
     """
-    asked = asked_of(translator, path, options)
+    asked = asked_of(translator, options, *_digest(path))
     partial, state = (output.with_name(f"{output.name}.partial{ending}") for ending in ("", ".json"))
     with storage_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
     done, size = _left_over(partial, state, asked, resume)
-    notes = translator.notes("translate", "--max-tokens", done)
+    notes, rated = translator.notes("translate", "--max-tokens", done), Rated(review, str(path))
+    if (review or options.glossary) and done:
+        with open(partial, encoding="utf-8", newline="\n") as stream:
+            earlier = [Translation(line.rstrip("\n")) for line in islice(stream, done)]
+        sources = list(islice(text_segments(path, "src"), done))
+        terms = translator.terminology(options.glossary, translator.guard(options.protect, options.patterns))
+        rated.add(sources, with_uses(sources, earlier, terms), earlier=True)
     with (
         only_writer(partial),
         storage_errors(partial),
@@ -89,7 +151,10 @@ def translate_file(
         stream.seek(size)
         try:
             for chunk in _chunks(islice(text_segments(path, "src"), done, None)):
-                found = translator.decode(chunk, **vars(options), notes=notes, advance=shown.advance)
+                found = translator.decode(
+                    chunk, **vars(options), scores=review is not None, notes=notes, advance=shown.advance
+                )
+                rated.add(chunk, found)
                 stream.write("".join(one.text + "\n" for one in found).encode())
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -102,7 +167,7 @@ def translate_file(
     with storage_errors(output):
         os.replace(partial, output)
         state.unlink(missing_ok=True)
-    notes.say()
+    _say(notes, options, str(path), rated.tally)
 
 
 def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:
@@ -111,13 +176,18 @@ def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def asked_of(translator: Translator, path: Path, options: TextOptions) -> Asked:
-    """Reads the whole file once: a line that cannot be read is said before hours of work."""
+def _digest(path: Path) -> tuple[str, int]:
+    """The hash of all lines, and their number; a line that cannot be read is said before hours of work."""
     digest, count = hashlib.sha256(), 0
     for line in text_segments(path, "src"):
         digest.update(line.encode())
         digest.update(b"\n")
         count += 1
+    return digest.hexdigest(), count
+
+
+def asked_of(translator: Translator, options: TextOptions, input_sha256: str, lines: int) -> Asked:
+    """What an input with this hash and so many lines is translated with."""
     config = translator.config
     return Asked(
         model=translator.identity,
@@ -125,10 +195,13 @@ def asked_of(translator: Translator, path: Path, options: TextOptions) -> Asked:
         target=config.target,
         beams=options.beams or config.decoding.beams,
         max_tokens=config.decoding.max_tokens,
-        input_sha256=digest.hexdigest(),
-        lines=count,
+        input_sha256=input_sha256,
+        lines=lines,
         protect=options.protect,
         patterns=list(options.patterns),
+        memory=options.memory.content_hash if options.memory else "",
+        fuzzy=options.fuzzy,
+        glossary=options.glossary.content_hash() if options.glossary else "",
     )
 
 
@@ -146,12 +219,17 @@ def _left_over(partial: Path, state: Path, asked: Asked, resume: bool) -> tuple[
         raise ConfigError(
             f"{partial} has {lines:,} translated lines of an earlier start: add --resume to go on, or delete {state}"
         )
+    require_same(before, asked, partial, state)
+    if not whole:
+        raise DataError(f"{partial} is shorter than {state} says: delete both to start over")
+    return lines, size
+
+
+def require_same(before: Asked, asked: Asked, partial: Path, state: Path) -> None:
+    """Raise `ConfigError` where `partial` was begun with something else than `asked`; deleting `state` starts over."""
     changed = [name for name, value in asdict(before).items() if value != getattr(asked, name)]
     if changed:
         raise ConfigError(
             f"{partial} was begun with another {' and '.join(changed).replace('_', ' ')}: ask for the same, or delete "
             f"{state} to start over"
         )
-    if not whole:
-        raise DataError(f"{partial} is shorter than {state} says: delete both to start over")
-    return lines, size

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypedDict, get_args, overload
 
@@ -31,9 +32,15 @@ from translora.scoring.metrics import Scores, evaluate
 from translora.translation.configuration import Dtype, translating_config
 from translora.translation.decode import Translation, make_decoder
 from translora.translation.exported import ExportedModel, read_marker
-from translora.translation.kept import Engine, Guard, Reading, engine_of
+from translora.translation.interface import Strings
+from translora.translation.kept import NOT_READ, Engine, Guard, Reading, engine_of, term_marks, with_context
+from translora.translation.memory import Memory
 from translora.translation.notes import Notes
 from translora.translation.segments import sentences
+from translora.translation.sharing import upload
+from translora.translation.similar import with_match
+from translora.translation.termed import Terminology, with_uses
+from translora.translation.terms import Glossary
 
 _ADAPTER_FILES = (
     "adapter_config.json",
@@ -60,6 +67,7 @@ class _Options(TypedDict, total=False):
     progress: str
     protect: Protect
     patterns: Sequence[str]
+    glossary: Glossary | None
 
 
 class Translator:
@@ -166,6 +174,7 @@ class Translator:
         progress: str = "",
         protect: Protect = "auto",
         patterns: Sequence[str] = (),
+        glossary: Glossary | None = None,
     ) -> str | Translation | list[str] | list[Translation]:
         """Translate a text, or each of several, in order: a text gives a text, several give a list.
 
@@ -175,6 +184,9 @@ class Translator:
 
         Placeholders, tags, addresses, escapes and what the regular expressions `patterns` find are in each translation
         as often as in its text, unless `protect` is `off`; see `Translation.placeholders`.
+
+        Terms of `glossary` (see `read_glossary`) are translated as it says where the model can be brought to it; see
+        `Translation.terms`.
 
         Raises `DataError` for what is no text, and `ConfigError` for a limit that the model cannot reach or a pattern
         that is no regular expression.
@@ -191,6 +203,7 @@ class Translator:
             progress=progress,
             protect=protect,
             patterns=patterns,
+            glossary=glossary,
         )
         results: list[str] | list[Translation] = found if details else [one.text for one in found]
         return results[0] if isinstance(texts, str) else results
@@ -207,26 +220,46 @@ class Translator:
         advance: Callable[[int], None] = lambda lines: None,
         protect: Protect = "auto",
         patterns: Sequence[str] = (),
+        memory: Memory | None = None,
+        fuzzy: Protect = "auto",
+        glossary: Glossary | None = None,
     ) -> list[Translation]:
         """Translate `lines`, in order.
 
         A line of more tokens than training took (`data.max_tokens`) is translated sentence by sentence, and put
         together with the spaces that were between them. `notes`, for those who translate in parts, collects what there
         is to say of the lines; without it that is said at the end. `advance` is called with the number of lines that
-        are done since the last call. `protect` and `patterns` are those of `translate`.
+        are done since the last call. `protect`, `patterns` and `glossary` are those of `translate`. What `memory` has
+        is taken from it; a model that was trained with `data.fuzzy` gets the fuzzy matches of other lines too, unless
+        `fuzzy` is `off`.
         """
         decoding, guard = self.decoding(beams, max_tokens), self.guard(protect, patterns)
-        readings = self.read(lines, guard)
+        terms = self.terminology(glossary, guard)
+        known = memory.matches(lines) if memory else {}
+        strings = Strings(lines, protect == "auto")
+        readings = [NOT_READ if i in known else one for i, one in enumerate(self.read(strings.texts, guard))]
+        if memory and fuzzy == "auto" and self.config.data.fuzzy == "memory":
+            readings = [with_context(one, partial(self._matched, memory)) for one in readings]
         if progress:
             with meter(progress, sum(len(one.pieces) for one in readings), "sentences") as shown:
-                results = self.translated(readings, guard, decoding, shown.advance, scores)
+                results = self.translated(readings, guard, decoding, shown.advance, scores, terms)
         else:
-            results = self.translated(readings, guard, decoding, advance, scores)
+            results = self.translated(readings, guard, decoding, advance, scores, terms)
+        for i, found in known.items():
+            results.insert(i, Translation(found, origin="memory"))
+        advance(len(known))
+        branches = partial(self.decode, beams=beams, max_tokens=max_tokens, scores=scores, glossary=glossary)
+        results = with_uses(lines, strings.completed(results, partial(branches, patterns=patterns)), terms)
         own = notes or self.notes(progress or "translate", "max_tokens=")
         own.add(readings, results, decoding)
         if notes is None:
             own.say()
         return results
+
+    def _matched(self, memory: Memory, line: str) -> str:
+        """What a model that was trained with fuzzy matches reads of a line."""
+        found = memory.similar(line, self.config.data.fuzzy_least)
+        return line if found is None else with_match(line, found)
 
     def decoding(self, beams: int = 0, max_tokens: int = 0) -> DecodingConfig:
         """How lines are translated: the configuration's, but for what is given.
@@ -245,7 +278,8 @@ class Translator:
         if self._guarded is None or self._guarded[0] != key:
             if protect not in get_args(Protect):
                 raise ConfigError(f"protect: must be one of 'auto', 'off', not {protect!r}")
-            self._guarded = key, Guard(self.tokenizer, self.config.source, patterns, protect == "auto")
+            terms = bool(self.config.data.glossary)
+            self._guarded = key, Guard(self.tokenizer, self.config.source, patterns, protect == "auto", terms)
         return self._guarded[1]
 
     def read(self, lines: Sequence[str], guard: Guard) -> list[Reading]:
@@ -259,10 +293,18 @@ class Translator:
         decoding: DecodingConfig,
         advance: Callable[[int], None] = lambda pieces: None,
         scores: bool = False,
+        terms: Terminology | None = None,
     ) -> list[Translation]:
         """The translation of each line, as `read` gives it; nothing is said of them."""
         flat = [piece for one in readings for piece in one.pieces]
-        return guard.together(readings, guard.translate(flat, self._engine(), decoding, advance, scores))
+        engine = terms.engine(self._engine()) if terms else self._engine()
+        return guard.together(readings, guard.translate(flat, engine, decoding, advance, scores))
+
+    def terminology(self, glossary: Glossary | None, guard: Guard) -> Terminology | None:
+        """A glossary as this model follows it: with annotations only where it was trained with `data.glossary`."""
+        if glossary is None:
+            return None
+        return Terminology(glossary, term_marks(self.tokenizer) if self.config.data.glossary else None, guard.spans)
 
     def _engine(self) -> Engine:
         """What translates texts."""
@@ -349,23 +391,6 @@ class Translator:
 
         Raises `ModelError` where the hub cannot be reached or refuses.
         """
-        from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
-
-        api = HfApi(token=token)
-        http_error: type[Exception] = HfHubHTTPError.__bases__[0]  # of the HTTP client in use
         with tempfile.TemporaryDirectory() as folder:
             self._build(Path(folder))
-            try:
-                address = api.create_repo(name, private=private, exist_ok=True)
-                api.upload_folder(
-                    repo_id=name, folder_path=folder, commit_message="Upload a translation model by translora"
-                )
-            except HFValidationError as error:
-                raise ModelError(f"{name}: no name of a model on the hub: use USER/MODEL") from error
-            except (OfflineModeIsEnabled, http_error, OSError, ValueError) as error:
-                reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                raise ModelError(
-                    f"{name}: not uploaded ({reason}): check the network, the name, and that `hf auth login` was done"
-                ) from error
-        return str(address)
+            return upload(Path(folder), name, private, token)

@@ -31,6 +31,10 @@ class Languages:
         """Whether either side does."""
         return any(self._other(text, code) for text, code in zip(pair[:2], self._codes, strict=True))
 
+    def target_differs(self, text: str) -> bool:
+        """Whether a text that should be in the target language surely is not."""
+        return self._other(text, self._codes[1])
+
     def _other(self, text: str, code: str) -> bool:
         if sum(map(str.isalpha, text)) < _FEWEST_LETTERS:
             return False

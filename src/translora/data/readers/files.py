@@ -15,10 +15,12 @@ from translora.data.readers.jsonl import read_json, read_jsonl
 from translora.data.readers.lines import COMPRESSED
 from translora.data.readers.markup import root_of
 from translora.data.readers.parquet import read_parquet
+from translora.data.readers.po import read_po
 from translora.data.readers.slices import parse_split, sliced
 from translora.data.readers.text import read_text
 from translora.data.readers.tmx import read_tmx
 from translora.data.readers.wmt import ROOTS, read_sgm
+from translora.data.readers.xliff import read_xliff
 from translora.errors import DataError
 from translora.io import console
 from translora.languages import names_of
@@ -33,13 +35,15 @@ READERS: dict[str, Reader] = {
     "parquet": read_parquet,
     "text": read_text,
     "tmx": read_tmx,
+    "po": read_po,
+    "xliff": read_xliff,
     "sgm": read_sgm,
 }
 """The readers of single files, by format."""
 
 ENDINGS = {
     ".tsv": "tsv", ".tab": "tsv", ".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl",
-    ".parquet": "parquet", ".tmx": "tmx",
+    ".parquet": "parquet", ".tmx": "tmx", ".po": "po", ".xlf": "xliff", ".xliff": "xliff", ".sdlxliff": "xliff",
 }  # fmt: skip
 """The formats by the endings of names; each may be followed by .gz or .zst."""
 
@@ -56,7 +60,7 @@ def kind_of(path: Path) -> str:
 def markup_kind(path: Path) -> str:
     """The format that the root of an XML or SGML file tells, whatever its name; empty for other files."""
     root = root_of(path)
-    return "sgm" if root in ROOTS else "tmx" if root == "tmx" else ""
+    return "sgm" if root in ROOTS else root if root in ("tmx", "xliff") else ""
 
 
 def read_file(config: SourceConfig, source: str, target: str) -> Iterator[Item]:

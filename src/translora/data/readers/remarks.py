@@ -42,3 +42,21 @@ def kept_remarks() -> Iterator[list[Remark]]:
         yield remarks
     finally:
         _kept.reset(token)
+
+
+class Counts:
+    """What a reader leaves out of one file, or changes, by kind."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._found: dict[tuple[str, bool], list[int]] = {}
+
+    def add(self, kind: str, line: int, left_out: bool = True) -> None:
+        """One more of a kind, at `line`."""
+        self._found.setdefault((kind, left_out), []).append(line)
+
+    def say(self) -> None:
+        """Remark on each kind."""
+        for (kind, left_out), lines in self._found.items():
+            words = f"{len(lines):,} {kind}" + (" left out" if left_out else "")
+            remark(Remark(kind, len(lines), f"{self._file}:{lines[0]}", left_out), words)

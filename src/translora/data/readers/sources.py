@@ -1,4 +1,4 @@
-"""Read sentence pairs from files: TSV, CSV, JSON lines, Parquet, aligned text files and TMX, plain, .gz or .zst.
+"""Read sentence pairs from files: TSV, CSV, JSON lines, Parquet, aligned texts, TMX, PO, XLIFF, plain, .gz or .zst.
 
 Each reader is a generator in file order; data sets are in `hub.py` beside this file. A reader yields a `DataError`
 that names file and line for a line that cannot be read, in place of the pair; its caller stops there, or counts it. It
@@ -77,8 +77,8 @@ def format_of(config: SourceConfig) -> str:
         return "text"
     if path.exists():
         raise DataError(
-            f"{path}: the name does not tell the format: set format to tsv, csv, json, jsonl, parquet or tmx, "
-            f"or give target_path (--target-file) for two aligned text files"
+            f"{path}: the name does not tell the format: set format to tsv, csv, json, jsonl, parquet, "
+            f"tmx, po or xliff, or give target_path (--target-file) for two aligned text files"
         )
     if path.is_absolute() or path.suffix or config.path.count("/") > 1 or config.path.startswith("."):
         raise DataError(f"{path}: no such file or folder: check the path (it is relative to where you run translora)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,13 +11,16 @@ from typing import Any
 
 from translora.config import SourceConfig
 from translora.data.pairs import Item
+from translora.data.readers.codes import CODE, HALF, closed, tagged
 from translora.data.readers.lines import DAMAGED, open_binary
 from translora.data.readers.markup import NO_CHARACTER, NO_TEXT, XmlStream, decoded, local_name
 from translora.data.readers.remarks import Remark, remark
 from translora.data.readers.rows import make_pair
+from translora.documents.inline import Item as Inlined
+from translora.documents.inline import text_items
 from translora.errors import DataError
 from translora.io import console
-from translora.languages import UNSPACED, is_other_variety, matching_languages
+from translora.languages import is_other_variety, matching_languages
 
 _CODES = {"bpt", "ept", "it", "ph", "ut", "x", "bx", "ex"}
 """Inline codes of TMX and, in memories made from it, of XLIFF; the text of all other elements is text."""
@@ -27,8 +29,6 @@ _HOLD_TEXT = {"ph", "ut"}
 _CODE_LIKE = re.compile(r"[<>\\]|&#?\w+;")
 _TEXT_LIKE = re.compile(r"[^\W\d_]|[{\[%$@#]\s*\d|\{\}")
 """The content of a code is text where it has letters, or a number in the manner of `{0}`, and no markup."""
-_CODE, _HALF = "\ufdd1", "\ufdd2"
-"""A dropped code, and one that is half of a pair, until the text on both sides of it is known."""
 _ENTITY = "\ufdd4"
 _FAULTS = {
     NO_CHARACTER: "a character that XML forbids: remove it",
@@ -38,8 +38,6 @@ _FAULTS = {
 OTHER_LANGUAGES = "units without one of the languages"
 DROPPED_CODES = "units with inline codes (dropped)"
 _LONGEST_TAG = 4096
-_DROPPED = re.compile(rf"\s*(?:[{_CODE}{_HALF}]\s*)+")
-_UNSPACED = re.compile(f"[{UNSPACED}]")
 _LANGUAGE = re.compile(r"<(?:[\w.-]+:)?tuv\b[^>]*?\s(?:xml:)?lang\s*=\s*[\"']([^\"'<>]*)[\"']", re.IGNORECASE)
 
 
@@ -47,12 +45,13 @@ def read_tmx(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
     """The translation units of a TMX file that have text in both languages.
 
     A unit without one of the two is passed over. Inline codes are dropped without joining the words around them; the
-    text of a placeholder, such as `{0}`, is kept. Both are counted in a notice at the end. A unit with a character that
+    text of a placeholder, such as `{0}`, is kept. With `codes: keep` they become tags where both texts have the same.
+    What is passed over and what is dropped is counted in a notice at the end. A unit with a character that
     XML forbids is a `DataError`. Entities that a file declares are not expanded.
 
     Raises `DataError` for a file that is not TMX, is cut short, or has no unit in both languages.
     """
-    reading = _Reading(config.path, source, target)
+    reading = _Reading(config.path, source, target, config.codes == "keep")
     try:
         for unit in _units(config.path):
             item = reading.item(unit)
@@ -118,9 +117,9 @@ class _Met:
 class _Reading:
     """One pass over a file: the languages that are taken, and the remarks at its end."""
 
-    def __init__(self, file: str, source: str, target: str) -> None:
+    def __init__(self, file: str, source: str, target: str, keep: bool) -> None:
         known = _languages(file)
-        self.file = file
+        self.file, self._keep = file, keep
         self.asked = source, target
         self.taken = [matching_languages(code, known) for code in self.asked]
         self.found = ", ".join(f"{code} ({count:,})" for code, count in known.most_common(20)) or "no language codes"
@@ -147,9 +146,13 @@ class _Reading:
             if fault := _fault(text):
                 return DataError(f"{self.file}:{line}: a translation unit with {fault}")
             texts.append(text)
-        if any(_CODE in text or _HALF in text for text in texts):
+        if self._keep and any(CODE in text or HALF in text for text in texts):
+            kept = tagged([*_items(segments[source])], [*_items(segments[target])], _key)
+            if kept:
+                return make_pair(*kept, self.file, line)
+        if any(CODE in text or HALF in text for text in texts):
             self.codes.add(line)
-        return make_pair(_closed(texts[0]), _closed(texts[1]), self.file, line)
+        return make_pair(closed(texts[0]), closed(texts[1]), self.file, line)
 
     def tell(self) -> None:
         """Report the units that were passed over, the dropped codes, and languages that stand for others."""
@@ -198,12 +201,34 @@ def _segment_text(element: Any) -> Iterator[str]:
             if name in _HOLD_TEXT and _TEXT_LIKE.search(content) and not _CODE_LIKE.search(content):
                 yield content
             else:
-                yield _HALF if name in _PAIRED else _CODE
+                yield HALF if name in _PAIRED else CODE
         elif name:
             yield from _segment_text(child)
         elif hasattr(child, "name"):  # neither a comment nor a processing instruction
             yield _ENTITY
         yield child.tail or ""
+
+
+def _items(element: Any) -> Iterator[Inlined]:
+    """The text of a segment and its codes, of which the content of each is the name by which it is known."""
+    if element.text:
+        yield from text_items(0, element.text, str)
+    for child in element:
+        name = local_name(child)
+        if name in _CODES:
+            own = child.get("x") or child.get("i") or child.get("id") or "".join(child.itertext())
+            yield Inlined("single", 0, 0, f"{name} {own}")
+        elif name:
+            own = f"{name} {child.get('x') or child.get('id') or ''}"
+            yield Inlined("open", 0, 0, own)
+            yield from _items(child)
+            yield Inlined("close", 0, 0, own)
+        if child.tail:
+            yield from text_items(0, child.tail, str)
+
+
+def _key(item: Inlined) -> str:
+    return f"{item.kind} {item.value}"
 
 
 def _fault(text: str) -> str:
@@ -212,25 +237,3 @@ def _fault(text: str) -> str:
         if mark in text:
             return words
     return ""
-
-
-def _closed(text: str) -> str:
-    """`text` without its marks of dropped codes: the words on both sides stay apart, by one white space."""
-    return _DROPPED.sub(_gap, text)
-
-
-def _gap(found: re.Match[str]) -> str:
-    """The replacement of dropped codes: the white space beside them, or a space between two words."""
-    if white := re.search(r"\s+", found[0]):
-        return white[0]
-    left, right = found.string[: found.start()][-1:], found.string[found.end() :][:1]
-    if not left or not right or _UNSPACED.match(left) or _UNSPACED.match(right):
-        return ""
-    if _in_word(left) and _in_word(right):
-        return " "
-    alone = _CODE in found[0]
-    return " " if alone and ((left in ".,;:!?…)" and _in_word(right)) or (_in_word(left) and right in "(„«“")) else ""
-
-
-def _in_word(character: str) -> bool:
-    return character.isalnum() or unicodedata.category(character).startswith("M")

@@ -16,11 +16,12 @@ import numpy as np
 import torch
 
 from translora.data.batching import Ints
+from translora.models.quantise import numbers
 from translora.models.t5.attention import attention
 from translora.models.t5.cache import Cache, Shape
 from translora.models.t5.forward import StackBias, scales_output
 from translora.models.t5.layout import Layout, pad_tokens
-from translora.models.t5.products import Embedding, Groups, Making, Product, UnknownLayerError
+from translora.models.t5.products import Embedding, Groups, Making, Product, UnknownLayerError, require_shared
 
 __all__ = ["Decoder", "Encoded", "UnknownLayerError", "cache_shape", "copied_bytes"]
 
@@ -76,6 +77,8 @@ class Decoder:
         try:
             for mine, theirs in zip(self._embeddings(), other._embeddings(), strict=True):
                 mine.take(number, theirs, adapter)
+            for layer in (*other._encoder, *other._layers):
+                require_shared(layer.position_bias)
             for own, their in zip(self._products(), other._products(), strict=True):
                 own.take(number, their, adapter)
         except UnknownLayerError:
@@ -228,8 +231,7 @@ def copied_bytes(model: torch.nn.Module, dtype: torch.dtype) -> int:
     named = (pair for block in blocks for pair in block.named_parameters())
     weights = [p for name, p in named if p.dim() == 2 and not left_out.search(name)]
     head: torch.Tensor = base.get_output_embeddings().weight
-    numbers: int = sum(p.numel() for p in weights) + head.numel()
-    return numbers * dtype.itemsize
+    return (sum(map(numbers, weights)) + head.numel()) * dtype.itemsize
 
 
 class _Layer:
@@ -238,6 +240,9 @@ class _Layer:
     def __init__(self, block: Any, making: Making) -> None:
         layer = block.layer[0]
         self.attend = layer.SelfAttention
+        self.position_bias = getattr(self.attend, "relative_attention_bias", None)
+        if making.adapters:
+            require_shared(self.position_bias)
         self.qkv = Product((self.attend.q, self.attend.k, self.attend.v), making, layer.layer_norm)
         self.out = Product((self.attend.o,), making)
         self.products = [self.qkv, self.out]
@@ -277,7 +282,9 @@ class _Layer:
 
     def age_bias(self, columns: int) -> torch.Tensor:
         """The position bias of the last `columns` columns, the current one last; shape (heads, columns)."""
-        if self._ages is None or self._ages.shape[1] < columns:
+        ages = self._ages
+        if ages is None or ages.shape[1] < columns:
             most = 2 ** math.ceil(math.log2(max(columns, 64)))
-            self._ages = self.attend.compute_bias(1, most, past_seen_tokens=most - 1)[0, :, 0].detach()
-        return self._ages[:, self._ages.shape[1] - columns :]
+            ages = self.attend.compute_bias(1, most, past_seen_tokens=most - 1)[0, :, 0].detach()
+            self._ages = ages  # threads share a decoder: each goes on with its own
+        return ages[:, ages.shape[1] - columns :]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from peft.tuners.lora import Embedding as LoraEmbedding
 from peft.tuners.lora import Linear as LoraLinear
+from peft.utils import ModulesToSaveWrapper
 from torch.nn import functional
 from torch.nn.functional import pad
 
@@ -51,6 +52,8 @@ class Product:
         """
         self._modules, self._making, self._norm, self._scale = tuple(modules), making, norm, scale
         self._epsilon: float = 0.0 if norm is None else norm.variance_epsilon
+        if making.adapters:
+            require_shared(norm)
         self._matrix: _Matrix | None = None
         self._sides: _Sides | None = None
         if making.own:
@@ -71,6 +74,7 @@ class Product:
         wide = torch.promote_types(self._making.dtype, torch.float32)
         columns = None if self._norm is None else self._norm.weight.detach().to(wide)
         making = Making(self._making.dtype, adapters=(name,))
+        require_shared(other._norm)
         found = _Sides.of(other._modules, making, columns, self._scale)
         self.drop(number)
         if found:
@@ -121,6 +125,12 @@ class Product:
         if self._sides is None or which is None:
             return self._matrix(x, residual)
         return self._sides.add(self._matrix(x, residual), x, which)
+
+
+def require_shared(module: Any) -> None:
+    """Raise `UnknownLayerError` for a norm or a position bias that an adapter trained as a whole, for itself."""
+    if isinstance(module, ModulesToSaveWrapper):
+        raise UnknownLayerError(f"the adapter has its own {type(module.original_module).__name__}")
 
 
 def normed(x: torch.Tensor, epsilon: float) -> torch.Tensor:
@@ -192,7 +202,8 @@ def _probed(module: torch.nn.Module) -> torch.Tensor:
     """The matrix of a linear layer of another kind (DoRA, several adapters), by calling it."""
     base: Any = cast(Any, module).get_base_layer() if hasattr(module, "get_base_layer") else module
     base = getattr(base, "original_module", base)
-    one = torch.eye(int(base.in_features), dtype=base.weight.dtype, device=base.weight.device)
+    dtype = base.weight.dtype if base.weight.is_floating_point() else torch.float32  # quantised
+    one = torch.eye(int(base.in_features), dtype=dtype, device=base.weight.device)
     if bool(module(torch.zeros_like(one[:1])).any()):
         raise UnknownLayerError(f"{type(module).__name__} has a bias")
     return torch.cat([module(rows).detach() for rows in one.split(_PROBED_ROWS)]).t()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from typing import Any, Literal
@@ -11,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from translora.serve.engines import Options
 from translora.serve.events import TYPE, Event, EventStream, wanted
+from translora.serve.glossaries import glossary_of
 from translora.serve.models import Pair, Served
 from translora.serve.refusals import RefusalError
 from translora.serve.service import Service, unless_gone
+from translora.serve.service import Translated as Done
 from translora.serve.stream import parts
 
 router = APIRouter(prefix="/v1", tags=["translora"])
@@ -32,6 +35,9 @@ class TranslateRequest(BaseModel):
     beams: int = Field(0, ge=0, description="The beam size; 0 is the server's.")
     scores: bool = Field(False, description="Whether to give the mean log-probability per token of each text.")
     alternatives: int = Field(0, ge=0, description="How many next best translations to give; beams are raised to it.")
+    glossary: list[tuple[str, str]] = Field(
+        [], max_length=1_000, description="Source terms and their translations, to be used where they occur."
+    )
     format: Literal["text", "html"] = Field("text", description="Whether to translate the text between tags alone.")
     stream: bool = Field(False, description="Whether to answer with server-sent events, one for each sentence.")
 
@@ -43,6 +49,15 @@ class Candidate(BaseModel):
     score: float | None = None
 
 
+class TermCount(BaseModel):
+    """A term of the request's glossary in one text."""
+
+    source: str
+    target: str
+    occurred: int = Field(description="How often it is in the text.")
+    honoured: int = Field(description="How many of these are translated as the glossary says.")
+
+
 class Translated(BaseModel):
     """A translated text."""
 
@@ -50,6 +65,7 @@ class Translated(BaseModel):
     score: float | None = Field(None, description="Null where it was not asked for, or the text is several lines.")
     cut: bool = Field(description="Whether the translation reached its limit and is cut there.")
     alternatives: list[Candidate] = Field([], description="The next best translations, the best first.")
+    terms: list[TermCount] = Field([], description="The terms of the glossary that the text has.")
 
 
 class TranslateAnswer(BaseModel):
@@ -104,20 +120,12 @@ async def translate(request: Request, asked: TranslateRequest) -> TranslateAnswe
     if asked.base:
         chosen = service.without_adapter(chosen)
     texts = [asked.texts] if isinstance(asked.texts, str) else asked.texts
-    options = Options(asked.beams, asked.scores, asked.alternatives)
+    glossary = await asyncio.to_thread(glossary_of, asked.glossary, *chosen[1]) if asked.glossary else None
+    options = Options(asked.beams, asked.scores, asked.alternatives, glossary)
     if asked.stream or wanted(request.headers.get("accept", "")):
         return await _stream(request, service, chosen, texts, (options, asked.format == "html"))
     found = await service.translate(request, chosen, texts, options, asked.format == "html")
-    translations = [
-        Translated(
-            text=one.text,
-            score=one.score,
-            cut=one.cut,
-            alternatives=[Candidate(text=other.text, score=other.score) for other in one.alternatives],
-        )
-        for one in found
-    ]
-    return TranslateAnswer(**_answered(chosen), translations=translations)
+    return TranslateAnswer(**_chosen(chosen), translations=[_answered(one) for one in found])
 
 
 async def _stream(
@@ -137,7 +145,7 @@ async def _stream(
 
     async def events() -> AsyncGenerator[Event, None]:
         try:
-            yield "start", _answered(chosen)
+            yield "start", _chosen(chosen)
             if first:
                 yield "translation", asdict(first)
             async for one in found:
@@ -149,10 +157,16 @@ async def _stream(
     return EventStream(events())
 
 
-def _answered(chosen: tuple[Served, Pair]) -> dict[str, str]:
+def _chosen(chosen: tuple[Served, Pair]) -> dict[str, str]:
     """What translates."""
     served, (source, target) = chosen
     return {"adapter": served.name, "source": source, "target": target}
+
+
+def _answered(one: Done) -> Translated:
+    terms = [TermCount.model_validate(use.as_dict()) for use in one.terms]
+    others = [Candidate(text=other.text, score=other.score) for other in one.alternatives]
+    return Translated(text=one.text, score=one.score, cut=one.cut, alternatives=others, terms=terms)
 
 
 @router.get("/models")
