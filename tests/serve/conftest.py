@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from servers import LINES, make_adapter, serving
 
-from translora import Translator
+from translora import Translator, train
+from translora.config import Config, DataConfig, DecodingConfig, LoraConfig, SourceConfig, TrainingConfig
 from translora.serve.limits import Limits
 
 
@@ -30,6 +31,18 @@ def mini_server():
     """A server of the embedded model."""
     with serving(["mini"], limits=Limits(characters=250, texts=5, beams=4, body_bytes=5000)) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def run_folder(tiny_model, corpus_file, tmp_path_factory) -> Path:
+    """A run of one step, named law, with its report."""
+    source = SourceConfig(path=str(corpus_file), limit=60)
+    config = Config(
+        model=str(tiny_model), data=DataConfig(train=source, validation_size=5, test_size=5), lora=LoraConfig(rank=2),
+        training=TrainingConfig(max_steps=1), decoding=DecodingConfig(max_tokens=4),
+        output=str(tmp_path_factory.mktemp("runs") / "law"),
+    )  # fmt: skip
+    return train(config, quiet=True).folder
 
 
 @pytest.fixture(scope="session")

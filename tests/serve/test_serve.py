@@ -63,7 +63,10 @@ def test_beams_scores_and_alternatives(server, adapters):
         assert one["score"] == pytest.approx(other.score, abs=1e-4)
         assert one["cut"] == other.cut
         assert len(one["alternatives"]) == 2
-        assert one["text"] not in one["alternatives"]
+        assert one["text"] not in [candidate["text"] for candidate in one["alternatives"]]
+        scores = [one["score"], *(candidate["score"] for candidate in one["alternatives"])]
+        assert all(score < 0 for score in scores)
+        assert len(set(scores)) == 3
 
 
 def test_lines_and_spaces_stay(mini_server):
@@ -238,6 +241,9 @@ def test_an_export_and_an_adapter_are_served_together(adapters, tmp_path):
     expected = translora.Translator.from_pretrained(folder).translate(LINES)
     with serving([folder, adapters / "a0"]) as server:
         assert server.texts(LINES, adapter="converted") == expected
+        streamed = server.post("/v1/translate", json={"texts": LINES, "adapter": "converted", "stream": True}).text
+        assert streamed.count("event: translation\n") == len(LINES)
+        assert streamed.endswith('event: end\ndata: {"texts": 5}\n\n')
         assert [one["kind"] for one in server.get("/v1/models").json()["models"]] == ["export", "adapter"]
         chosen = server.post("/v1/translate", json={"texts": LINES, "source": "de", "target": "en"}).json()
         assert chosen["adapter"] == "a0"

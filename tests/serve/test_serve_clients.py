@@ -1,5 +1,6 @@
 """The unmodified clients of LibreTranslate and DeepL, and the request shapes of Weblate, Mastodon and OPUS-CAT."""
 
+import re
 import urllib.error
 
 import deepl
@@ -55,6 +56,17 @@ def test_weblate_sends_arrays(mini_server, expected):
     answer = mini_server.post("/translate", json=asked).json()
     assert len(answer["translatedText"]) == 3
     assert all(len(set(others)) == 2 for others in answer["alternatives"])
+
+
+def test_weblate_asks_for_the_languages_and_sends_batches_of_twenty_with_its_placeholders(server):
+    (pair,) = [one["targets"] for one in server.get("/languages").json() if one["code"] == "de"]
+    assert pair == ["en"]
+    texts = [f"Satz [X{number}X] und [X{number + 1}X]." for number in range(0, 40, 2)]
+    asked = {"api_key": "", "q": texts, "source": "de", "target": "en"}
+    found = server.post("/translate", json=asked).json()["translatedText"]
+    assert len(found) == 20
+    for number, text in enumerate(found):
+        assert re.findall(r"\[X\d+X\]", text) == [f"[X{2 * number}X]", f"[X{2 * number + 1}X]"]
 
 
 def test_auto_is_identified_for_each_text(mini_server):

@@ -4,11 +4,18 @@ import io
 import zipfile
 
 import pytest
-from servers import LINES
+from servers import LINES, serving
 
 from translora.serve.files import MOST_BYTES, SECONDS, Files
 
 PAIR = {"source": "de", "target": "en"}
+
+
+@pytest.fixture(scope="module")
+def run_server(run_folder):
+    """A server of a run alone."""
+    with serving([run_folder]) as server:
+        yield server
 
 
 def upload(server, name, data, **fields):
@@ -72,6 +79,51 @@ def test_no_file_and_no_such_translation(mini_server):
     assert (answer.status_code, answer.json()) == (400, {"error": "Invalid request: missing file parameter"})
     for name in ("x", "..%2f..%2fetc%2fpasswd", ""):
         assert mini_server.client.get(f"{mini_server.url}/download_file/{name}").status_code == 404
+
+
+PAYLOADS = [
+    "..", "../..", "../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e%2fconfig.yaml", "..%5c..%5cx", "/etc/passwd",
+    "%2fetc%2fpasswd", "//etc/passwd", "config.yaml", "report.html", "adapter/adapter_config.json", "law",
+    "law/report.html",
+    ".", "./.", "~root", "%00", "x%00.html", "%ff%fe", "file:%2f%2f%2fetc%2fpasswd", "C:%5c", "%5c%5chost%5cshare",
+    "%252e%252e%252f", "..;/", "x" * 5000, "%0d%0aset-cookie:a=b", "%F0%9F%94%91", "*", "?", "reports", "None", "-",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["download_file", "reports"])
+def test_no_path_leads_to_another_file(run_server, place):
+    for payload in PAYLOADS:
+        answer = run_server.client.get(f"{run_server.url}/{place}/{payload}", follow_redirects=True)
+        assert answer.status_code == 404 or answer.url.path == "/", payload  # `..` is resolved by the client
+        assert "root:" not in answer.text
+        assert "lora_alpha" not in answer.text
+        assert "set-cookie" not in answer.headers
+
+
+def test_a_report_is_locked_and_only_the_file_of_the_run_is_served(run_server):
+    (model,) = run_server.get("/v1/models").json()["models"]
+    address = f"/{model['report']}"
+    report = run_server.service.models.get("law").report
+    answer = run_server.get(address)
+    assert answer.content == report.read_bytes()
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "sandbox" in policy
+    assert "script" not in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    for ticket in (address[:-1], address + "x", address.swapcase()):
+        assert run_server.get(ticket).status_code == 404
+    kept = report.read_bytes()
+    report.unlink()
+    assert run_server.get(address).status_code == 404
+    report.symlink_to(report.parent / "config.yaml")
+    assert run_server.get(address).status_code == 404
+    report.unlink()
+    report.mkdir()
+    assert run_server.get(address).status_code == 404
+    report.rmdir()
+    report.write_bytes(kept)
+    assert run_server.get(address).status_code == 200
 
 
 def test_translations_are_kept_for_a_while():

@@ -6,7 +6,11 @@ import random
 import socket
 from urllib.parse import urlsplit
 
-from servers import LINES
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from servers import LINES, serving
+
+from translora.serve.limits import Limits
 
 COUNT = int(os.environ.get("TRANSLORA_FUZZ", "150"))
 PATHS = [
@@ -89,3 +93,38 @@ def test_any_bytes_on_the_socket(mini_server):
             assert b"Traceback" not in answer
             assert not answer.startswith(b"HTTP/1.1 5")
     assert mini_server.texts(LINES[:1], source="de", target="en")
+
+
+def test_any_request_of_the_openapi_document(adapters):
+    """Schemathesis makes requests that the document allows, and others; 503 alone may stand among the errors of 500."""
+    limits = Limits(characters=60, texts=3, beams=3, body_bytes=5000)
+    with serving([adapters / "a0"], adapters_root=adapters, limits=limits) as server:
+        schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+        operations = [found.ok() for found in schema.get_all_operations()]
+        assert len(operations) > 20
+        seen = {}
+        for operation in operations:
+            check_operation(server, operation, max(5, COUNT // 20), seen)
+        assert seen[200] > len(operations)
+        assert seen[400] > len(operations)
+        assert server.texts(LINES[:1], adapter="a0")
+
+
+def check_operation(server, operation, count, seen):
+    """Ask `count` times, as the operation is described and not; `seen` counts the statuses."""
+
+    @settings(
+        max_examples=count, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
+    @given(
+        case=operation.as_strategy(generation_mode=schemathesis.GenerationMode.POSITIVE)
+        | operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
+    )
+    def check(case):
+        answer = case.call(base_url=server.url, timeout=60)
+        seen[answer.status_code] = seen.get(answer.status_code, 0) + 1
+        assert answer.status_code < 500 or answer.status_code == 503, (case.as_curl_command(), answer.text)
+        assert "Traceback" not in answer.text
+        assert 'File "' not in answer.text or answer.status_code == 200
+
+    check()

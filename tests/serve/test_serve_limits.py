@@ -1,6 +1,5 @@
-"""Limits at n-1, n and n+1, API keys, the bounded queue, clients that go away, and memory that runs out."""
+"""Limits at n-1, n and n+1, the bounded queue, clients that go away, and memory that runs out."""
 
-import hashlib
 import json
 import socket
 import threading
@@ -8,90 +7,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
-import deepl
 import pytest
 from servers import LINES, serving
 
 import translora
-from translora.errors import ConfigError
 from translora.models.t5.decode import Decoder
-from translora.serve.limits import ApiKeys, Limits
+from translora.serve.limits import Limits
 from translora.translation import running
-
-KEYS = ("secret", "schlüssel-ß", "k" * 200)
-
-
-@pytest.fixture(scope="module")
-def locked(tmp_path_factory):
-    """A server that needs a key."""
-    file = tmp_path_factory.mktemp("keys") / "keys"
-    hashes = [hashlib.sha256(key.encode()).hexdigest() for key in KEYS]
-    file.write_text(f"# who may\nweblate {hashes[0]}\n{hashes[1].upper()} # bare\n\n{hashes[2]}\n", encoding="utf-8")
-    with serving(["mini"], keys=ApiKeys.read(file)) as server:
-        yield server
-
-
-def asked_by(server, key):
-    """The statuses of LibreTranslate's, DeepL's, OPUS-CAT's and our own interface for a key."""
-    pair = {"source": "de", "target": "en"}
-    bytes_key = key.encode()
-    return [
-        server.post("/translate", json={"q": "Ja", **pair, "api_key": key}).status_code,
-        server.post("/translate", data={"q": "Ja", **pair, "api_key": key}).status_code,
-        server.post("/translate", data={"q": "Ja", **pair}, params={"api_key": key}).status_code,
-        server.post(
-            "/v2/translate",
-            data={"text": "Ja", "source_lang": "de", "target_lang": "en"},
-            headers={b"authorization": b"DeepL-Auth-Key " + bytes_key},
-        ).status_code,
-        server.get(
-            "/MtRestService/TranslateJson",
-            params={"input": "Ja", "srcLangCode": "de", "trgLangCode": "en", "tokenCode": key},
-        ).status_code,
-        server.post(
-            "/v1/translate", json={"texts": "Ja", **pair}, headers={b"authorization": b"Bearer " + bytes_key}
-        ).status_code,
-    ]
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_a_right_key(locked, key):
-    assert asked_by(locked, key) == [200] * 6
-
-
-@pytest.mark.parametrize("key", ["secre", "secrett", "Secret", " x", "schlussel-ß", "k" * 199, "k" * 201, "\x00", "🔑"])
-def test_a_wrong_key(locked, key):
-    if key == "\x00":  # no header can hold it
-        asked = {"q": "Ja", "source": "de", "target": "en", "api_key": key}
-        assert locked.post("/translate", json=asked).status_code == 403
-        return
-    assert asked_by(locked, key) == [403] * 6
-
-
-def test_no_key(locked):
-    pair = {"source": "de", "target": "en"}
-    assert locked.post("/translate", json={"q": "Ja", **pair}).status_code == 400
-    assert locked.post("/translate", json={"q": "Ja", **pair, "api_key": ""}).status_code == 400
-    assert locked.post("/v1/translate", json={"texts": "Ja", **pair}).status_code == 401
-    assert locked.post("/v1/adapters", json={"name": "a", "path": "a"}).status_code == 401
-    assert locked.delete("/v1/adapters/mini").status_code == 401
-    assert locked.get("/v2/usage").status_code == 403
-    assert locked.get("/health").status_code == locked.get("/languages").status_code == 200
-    assert locked.get("/frontend/settings").json()["keyRequired"] is True
-    client = deepl.Translator("wrong", server_url=locked.url)
-    with pytest.raises(deepl.AuthorizationException):
-        client.translate_text("a", target_lang="EN-US")
-    client.close()
-
-
-@pytest.mark.parametrize("text", ["", "# none", "secret", "x" * 64, "name " + "a" * 63])
-def test_a_file_of_keys_that_is_none(tmp_path, text):
-    file = tmp_path / "keys"
-    file.write_text(text)
-    with pytest.raises(ConfigError, match="keys"):
-        ApiKeys.read(file)
-    with pytest.raises(ConfigError, match="cannot be read"):
-        ApiKeys.read(tmp_path / "none")
 
 
 @pytest.mark.parametrize(("count", "status"), [(249, 200), (250, 200), (251, 400)])
@@ -269,17 +191,38 @@ def test_cors_is_off_unless_it_is_on(mini_server, adapters):
         assert "access-control-allow-origin" not in other.headers
 
 
-def test_metrics(server):
-    server.texts(LINES, adapter="a4")
-    server.get("/nothing/a/b")
+def figures(server):
+    """The value of each metric, by its name and labels."""
     lines = server.get("/metrics").text.splitlines()
-    names = {line.split("{")[0].split(" ")[0] for line in lines if not line.startswith("#")}
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[:1] != "#")}
+
+
+def test_metrics(server):
+    before = figures(server)
+    with ThreadPoolExecutor(2) as pool, server.busy():
+        other = pool.submit(server.texts, LINES[:2], adapter="a5")
+        asked = pool.submit(server.texts, LINES, adapter="a4")
+        server.wait_for(len(LINES) + 2)
+        assert figures(server)["translora_queue_lines"] == len(LINES) + 2
+    texts, _ = asked.result(), other.result()
+    server.get("/nothing/a/b")
+    found = figures(server)
+    grown = {name: value - before.get(name, 0) for name, value in found.items()}
+    names = {name.split("{")[0] for name in found}
     assert names >= {
         "translora_requests_total", "translora_request_seconds_count", "translora_queue_lines",
-        "translora_batch_lines_sum", "translora_lines_total", "translora_characters_total",
+        "translora_batch_lines_sum", "translora_step_seconds_sum", "translora_queue_seconds_sum",
     }  # fmt: skip
-    assert any(line.startswith('translora_lines_total{model="a4"}') for line in lines)
-    assert not any("/nothing" in line for line in lines)
+    tokenizer = server.service.models.get("a4").translators["de", "en"].tokenizer
+    prompt = server.service.models.get("a4").translators["de", "en"].prompt
+    wanted = {
+        "lines_total": len(LINES), "characters_total": sum(map(len, LINES)),
+        "source_tokens_total": sum(len(tokenizer(prompt + line)["input_ids"]) for line in LINES),
+        "target_tokens_total": sum(len(tokenizer(text)["input_ids"]) for text in texts),
+    }  # fmt: skip
+    assert {name: grown[f'translora_{name}{{model="a4"}}'] for name in wanted} == wanted
+    assert grown["translora_queue_seconds_count"] == 2
+    assert not any("/nothing" in name for name in found)
 
 
 def test_a_web_page_cannot_add_adapters_by_a_simple_request(server):

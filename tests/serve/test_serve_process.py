@@ -118,7 +118,7 @@ def test_ctrl_c_ends_it_too_and_keys_are_in_no_log(adapters, tmp_path):
 def test_without_the_extra_one_line_says_how_to_install_it():
     code, said = run("mini", code="import sys; sys.modules['uvicorn'] = sys.modules['fastapi'] = None")
     assert code == 2
-    assert said == 'translora: fastapi, uvicorn is not installed: pip install "translora[serve]"\n'
+    assert said == 'translora: fastapi, uvicorn are not installed: pip install "translora[serve]"\n'
 
 
 @pytest.mark.parametrize(

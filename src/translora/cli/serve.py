@@ -24,7 +24,7 @@ def add(commands: Commands[Parser]) -> None:
     parser.add_argument("--target", default="", help="target language of models that do not state theirs")
     parser.add_argument("--device", default="", help="auto, cpu or cuda (default: the run's)")
     parser.add_argument("--beams", type=int, default=0, help="beam size (default: each run's)")
-    parser.add_argument("--api-keys", default="", metavar="FILE", help="who may use it: one SHA-256 of a key per line")
+    parser.add_argument("--api-keys", default="", metavar="FILE", help="who may use it: SHA-256 and rates of each key")
     parser.add_argument("--adapters-root", default="", metavar="DIR", help="adapters below it can be added by clients")
     parser.add_argument(
         "--glossaries", default="", metavar="DIR", help="keep glossaries of clients here, not in memory"
@@ -52,10 +52,12 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
     from translora.errors import ConfigError
 
     if missing := [package for module, package in _NEEDED.items() if find_spec(module) is None]:
-        raise ConfigError(f'{", ".join(missing)} is not installed: pip install "translora[serve]"')
+        verb = "is" if len(missing) == 1 else "are"
+        raise ConfigError(f'{", ".join(missing)} {verb} not installed: pip install "translora[serve]"')
     _check(arguments)
 
-    from translora.serve.limits import ApiKeys, Limits
+    from translora.serve.keys import ApiKeys
+    from translora.serve.limits import Limits
     from translora.serve.models import Loading, Models
     from translora.serve.server import Address, Running, bind, serve
     from translora.serve.service import Settings

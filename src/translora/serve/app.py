@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from translora import __version__
 from translora.errors import TransloraError
 from translora.serve.models import Models
-from translora.serve.protocols import deepl, libre_files, libretranslate, operation, opuscat, own, page
+from translora.serve.protocols import deepl, libre_files, libretranslate, operation, opuscat, own, page, reports
 from translora.serve.refusals import GONE, RefusalError
 from translora.serve.service import Service, Settings
 
@@ -58,7 +58,7 @@ def create_app(models: Models, settings: Settings | None = None) -> ASGIApp:
         default_response_class=Json, description="Translation by fine-tuned models.",
     )  # fmt: skip
     app.state.service = service
-    for module in (own, libretranslate, libre_files, deepl, opuscat, operation, page):
+    for module in (own, libretranslate, libre_files, deepl, opuscat, operation, reports, page):
         app.include_router(module.router)
     app.add_exception_handler(RefusalError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -138,7 +138,7 @@ class Outside:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             body = await asyncio.wait_for(self._body(scope, receive), _BODY_SECONDS)
-        except TimeoutError:
+        except (TimeoutError, asyncio.TimeoutError):  # two classes before Python 3.11
             await error_answer(scope["path"], 408, "the body did not come in time")(scope, receive, send)
             return
         except RefusalError as error:

@@ -37,10 +37,16 @@ Result = TypeVar("Result")
 
 
 class Watcher(Protocol):
-    """Is told what the worker does; called in its thread."""
+    """Is told what is done; `step` is called by the worker."""
 
     def step(self, lines: int, seconds: float) -> None:
         """A step of a search, or a batch, of so many lines took so long."""
+
+    def waited(self, seconds: float) -> None:
+        """A request left the queue after so long."""
+
+    def translated(self, model: str, work: Work, found: Sequence[Translation]) -> None:
+        """A model gave `found` for the lines of `work`."""
 
 
 class Room:
@@ -145,19 +151,27 @@ class Batcher:
 
         Raises `RefusalError` where there is no place in the queue for too long, or the model was removed.
         """
-        places = len(lines)
+        places, begun = len(lines), time.perf_counter()
         try:
             await self.room.take(places, self._patience)
         except TimeoutError as error:
             raise RefusalError(429, "the server is busy: try again later", max(1, round(self._patience))) from error
-        request = _Request(served, lambda: self.room.give(places), asyncio.get_running_loop())
+
+        def give() -> None:
+            self.room.give(places)
+            if self._watcher:
+                self._watcher.waited(time.perf_counter() - begun)
+
+        request = _Request(served, give, asyncio.get_running_loop())
         work = Work(served.translators[pair], lines, options, served.adapter)
         try:
             self._enter(request)
             aside = work.characters > _SMALL
             reading = await self._called(aside, lambda: served.engine.read(work, partial(self._ask, request)))
             found = await asyncio.wrap_future(self._put(request, reading.ticket).future)
-            return await self._called(aside or not reading.plain, lambda: reading.finish(found))
+            done = await self._called(aside or not reading.plain, lambda: reading.finish(found))
+            await self._count(served, work, done, aside)
+            return done
         finally:
             self._leave(request)
 
@@ -182,6 +196,18 @@ class Batcher:
         if not aside:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    async def _count(self, served: Served, work: Work, done: Sequence[Translation], aside: bool) -> None:
+        """Tell the watcher of a request that is done; tokenizers of models of their own bear the worker alone."""
+        if self._watcher is None:
+            return
+        count = partial(self._watcher.translated, served.name, work, done)
+        if served.shared:
+            await self._called(aside, count)
+        elif self._thread.is_alive():
+            with self._changed:
+                self._chores.append((count, concurrent.futures.Future()))
+                self._changed.notify()
 
     def _enter(self, request: _Request) -> None:
         with self._changed:

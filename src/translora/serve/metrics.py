@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from translora.data.tokens import encode
+from translora.serve.engines import Work
+from translora.translation.decode import Translation
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _STEP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -24,6 +28,8 @@ class Metrics:
         self.under_way = Gauge("requests_under_way", "Requests that are being answered", **made)
         self.lines = Counter("lines", "Lines translated, by model", ["model"], **made)
         self.characters = Counter("characters", "Characters of the sources, by model", ["model"], **made)
+        self.source_tokens = Counter("source_tokens", "Tokens of the sources, with prompt and end", ["model"], **made)
+        self.target_tokens = Counter("target_tokens", "Tokens of the translations, with their end", ["model"], **made)
         self.batch_lines = Histogram("batch_lines", "Lines under way in a step", buckets=_LINES, **made)
         self.step_seconds = Histogram(
             "step_seconds",
@@ -31,6 +37,7 @@ class Metrics:
             buckets=_STEP_SECONDS,
             **made,
         )
+        self.queue_seconds = Histogram("queue_seconds", "Time of a request in the queue", buckets=_SECONDS, **made)
         Gauge("queue_lines", "Lines that wait for the worker", **made).set_function(waiting)
 
     def step(self, lines: int, seconds: float) -> None:
@@ -38,9 +45,20 @@ class Metrics:
         self.batch_lines.observe(lines)
         self.step_seconds.observe(seconds)
 
+    def waited(self, seconds: float) -> None:
+        """A request left the queue after so long."""
+        self.queue_seconds.observe(seconds)
+
+    def translated(self, model: str, work: Work, found: Sequence[Translation]) -> None:
+        """A model gave `found` for the lines of `work`."""
+        tokenizer, prompt = work.translator.tokenizer, work.translator.prompt
+        self.source_tokens.labels(model).inc(sum(map(len, encode(work.lines, tokenizer, prompt))))
+        texts = [one.text for one in found]
+        self.target_tokens.labels(model).inc(sum(map(len, encode(texts, tokenizer, target=True))))
+
     def forget(self, model: str) -> None:
         """Drop the figures of a removed model."""
-        for counter in (self.lines, self.characters):
+        for counter in (self.lines, self.characters, self.source_tokens, self.target_tokens):
             try:
                 counter.remove(model)
             except KeyError:

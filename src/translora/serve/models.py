@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import secrets
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from translora.translation.translator import Translator
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """The names that an adapter may have: they stand in addresses and in metrics."""
+
+BASE = ":base"
+"""Ends the name of an adapter's base in figures and answers; no model's own name holds a colon."""
 
 Pair = tuple[str, str]
 """Source and target language code."""
@@ -47,6 +51,10 @@ class Served:
     """The number of its adapter in a shared engine."""
     base: str = ""
     """The base model as the recipe named it."""
+    report: Path | None = None
+    """The report of the run that it comes from."""
+    ticket: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    """What the address of its report ends with; it cannot be guessed."""
     retired: bool = False
     """Whether it was removed: what is under way is finished, and nothing new begins."""
 
@@ -63,6 +71,10 @@ class Served:
             if (not source or same_language(source, [pair[0]])) and (not target or same_language(target, [pair[1]]))
         ]
         return fitting[0] if fitting else None
+
+    def without_adapter(self) -> Served:
+        """Its base alone, under the name `NAME:base`; only for an adapter whose base is shared."""
+        return dataclasses.replace(self, name=f"{self.name}{BASE}", kind="model", adapter=-1, report=None)
 
     @property
     def shared(self) -> bool:
@@ -156,6 +168,7 @@ class Models:
                 raise ConfigError(f"a model named {name} is served already: remove it first or choose another name")
             try:
                 served = self._load(name, path)
+                served.report = report_of(Path(path))
                 with self._changing:
                     self._served = {**self._served, name: served}
             finally:
@@ -247,6 +260,13 @@ def _translators(loaded: LoadedModel, config: Config, both: bool) -> dict[Pair, 
         translator = Translator(for_pair(loaded, *pair), dataclasses.replace(config, source=pair[0], target=pair[1]))
         made |= _one_pair(translator)
     return made
+
+
+def report_of(path: Path) -> Path | None:
+    """The report in a run folder, given by itself or by its adapter; None where there is none of its own."""
+    folder = path.parent if path.name == "adapter" else path
+    file = Run(folder).report
+    return file.resolve() if Run(folder).config_file.exists() and file.is_file() and not file.is_symlink() else None
 
 
 def split_name(path: str) -> tuple[str, str]:

@@ -17,11 +17,12 @@ from translora.serve.detection import Detector
 from translora.serve.engines import Options
 from translora.serve.files import Files
 from translora.serve.glossaries import Glossaries
-from translora.serve.limits import ApiKeys, Limits
+from translora.serve.keys import ApiKeys, Caller
+from translora.serve.limits import Limits
 from translora.serve.metrics import Metrics
-from translora.serve.models import Models, Pair, Served
+from translora.serve.models import BASE, Models, Pair, Served
 from translora.serve.refusals import GONE, RefusalError
-from translora.serve.texts import Piece, lines_of, nodes_of, restored
+from translora.serve.texts import Piece, pieces_of, restored
 from translora.translation.decode import Translation
 from translora.translation.tally import together
 from translora.translation.terms import TermUse
@@ -38,7 +39,8 @@ class Translated:
     """The mean log-probability per token, where asked for and the text is one line."""
     cut: bool = False
     """Whether part of it reached its limit."""
-    alternatives: tuple[str, ...] = ()
+    alternatives: tuple[Translated, ...] = ()
+    """The next best translations, the best first."""
     terms: tuple[TermUse, ...] = ()
     """The terms of the request's glossary that it has, and how many were honoured."""
 
@@ -75,6 +77,22 @@ class Service:
         self.draining = False
         """Whether the server is about to end."""
 
+    def admit(self, request: Request, key: str | None, missing: int = 401) -> None:
+        """Take note of who asks. Raises `RefusalError` for a wrong key, and with the status `missing` for none."""
+        request.state.caller = self.settings.keys.check(key, missing)
+
+    async def spend(self, request: Request, characters: int) -> None:
+        """Count a request that was admitted once, and so many characters; waits where its key has rates.
+
+        Raises `RefusalError` where the rates are used up, or the client is gone.
+        """
+        caller: Caller | None = getattr(request.state, "caller", None)
+        if caller is None:
+            return
+        requests = 0 if getattr(request.state, "counted", False) else 1
+        request.state.counted = True
+        await unless_gone(request, caller.spend(requests, characters, self.settings.limits.patience))
+
     def choose(self, source: str = "", target: str = "", name: str = "") -> tuple[Served, Pair]:
         """The model of that name, or for these languages; empty codes mean any where there is a name.
 
@@ -95,6 +113,15 @@ class Service:
             )
         return served, pair
 
+    def without_adapter(self, chosen: tuple[Served, Pair]) -> tuple[Served, Pair]:
+        """The base of an adapter; raises `RefusalError` for what is no adapter, and where its base is not shared."""
+        served, pair = chosen
+        if served.kind != "adapter":
+            raise RefusalError(400, f"{served.name} is not an adapter: it has no base of its own")
+        if not served.shared:
+            raise RefusalError(400, f"{served.name} changes its base, which is not in memory without it")
+        return served.without_adapter(), pair
+
     async def translate(
         self,
         request: Request,
@@ -107,16 +134,21 @@ class Service:
 
         Raises `RefusalError` for too much of anything, where the server is too busy, or the client is gone.
         """
+        options = self.checked(texts, options)
+        await self.spend(request, sum(map(len, texts)))
+        pieces = [pieces_of(text, markup) for text in texts]
+        lines = [piece.text for parts in pieces for piece in parts if piece.translated]
+        found = iter(await self.lines(request, chosen, lines, options))
+        return [_translated(parts, [next(found) for piece in parts if piece.translated], options) for parts in pieces]
+
+    def checked(self, texts: Sequence[str], options: Options) -> Options:
+        """The options with the beams that they come to. Raises `RefusalError` for too much of anything."""
         limits = self.settings.limits
         limits.check_texts(texts)
         limits.check_beams(options.beams)
         beams = max(options.beams or self.settings.beams, options.alternatives + 1 if options.alternatives else 0)
         limits.check_beams(beams)
-        options = replace(options, beams=beams)
-        pieces = [nodes_of(text) if markup else lines_of(text) for text in texts]
-        lines = [piece.text for parts in pieces for piece in parts if piece.translated]
-        found = iter(await self.lines(request, chosen, lines, options))
-        return [_translated(parts, [next(found) for piece in parts if piece.translated], options) for parts in pieces]
+        return replace(options, beams=beams)
 
     async def lines(
         self, request: Request, chosen: tuple[Served, Pair], lines: Sequence[str], options: Options
@@ -125,14 +157,22 @@ class Service:
 
         Raises `RefusalError` where the server is too busy, or the client is gone.
         """
+        return await unless_gone(request, self.work(chosen, lines, options, self.settings.limits.seconds))
+
+    async def work(
+        self, chosen: tuple[Served, Pair], lines: Sequence[str], options: Options, seconds: float
+    ) -> list[Translation]:
+        """Translate `lines` within so many seconds; cancelled, they leave the queue.
+
+        Raises `RefusalError` where the server is too busy or too slow.
+        """
         if not lines:
             return []
         if self.draining and not self.batcher.alive:
             raise RefusalError(503, "the server is going down", 1)
-        work = self.batcher.translate(*chosen, lines, options)
         try:
-            found = await unless_gone(request, asyncio.wait_for(work, self.settings.limits.seconds))
-        except TimeoutError as error:
+            found = await asyncio.wait_for(self.batcher.translate(*chosen, lines, options), seconds)
+        except (TimeoutError, asyncio.TimeoutError) as error:  # two classes before Python 3.11
             raise RefusalError(503, f"not done within {self.settings.limits.seconds:g} seconds", 1) from error
         except OutOfMemoryError as error:
             raise RefusalError(503, "the server has no memory left for this request") from error
@@ -168,7 +208,8 @@ class Service:
     def _release(self, served: Served) -> None:
         self.models.release(served)
         if self.models.get(served.name) is None:
-            self.metrics.forget(served.name)
+            for name in (served.name, served.name + BASE):
+                self.metrics.forget(name)
 
     def _below_root(self, folder: str) -> Path:
         root = self.settings.adapters_root
@@ -192,15 +233,15 @@ class Service:
 
 def _translated(pieces: Sequence[Piece], lines: Sequence[Translation], options: Options) -> Translated:
     """A text of its translated lines."""
-    text = restored(pieces, iter([line.text for line in lines]))
-    score = lines[0].score if options.scores and len(lines) == 1 else None
     most = max((len(line.alternatives) for line in lines), default=0)
-    others = []
-    for number in range(most):
-        chosen = [[line, *line.alternatives][min(number + 1, len(line.alternatives))].text for line in lines]
-        others.append(restored(pieces, iter(chosen)))
+    ranked = []
+    for number in range(most + 1):
+        chosen = [[line, *line.alternatives][min(number, len(line.alternatives))] for line in lines]
+        text = restored(pieces, iter([one.text for one in chosen]))
+        score = chosen[0].score if options.scores and len(chosen) == 1 else None
+        ranked.append(Translated(text, score, any(one.cut for one in chosen)))
     terms = together(use for line in lines for use in line.terms)
-    return Translated(text, score, any(line.cut for line in lines), tuple(others), terms)
+    return replace(ranked[0], alternatives=tuple(ranked[1:]), terms=terms)
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:

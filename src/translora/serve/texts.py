@@ -67,16 +67,24 @@ def nodes_of(text: str) -> list[Piece]:
     return [piece for piece in [*pieces, *_run(run)] if piece.text]
 
 
+def pieces_of(text: str, markup: bool) -> list[Piece]:
+    """The pieces of a text: with `markup` as `nodes_of` gives them, else as `lines_of` does."""
+    return nodes_of(text) if markup else lines_of(text)
+
+
 def restored(pieces: Sequence[Piece], translations: Iterator[str]) -> str:
     """The text of `pieces`, each that is to be translated replaced by the next of `translations`."""
-    done = []
-    for piece in pieces:
-        if piece.translated:
-            text = next(translations)
-            done.append(_escaped(piece.tags, text) if piece.escaped else text)
-        else:
-            done.append(piece.text)
-    return "".join(done)
+    return "".join(
+        written(piece, Counter(piece.tags), next(translations)) if piece.translated else piece.text for piece in pieces
+    )
+
+
+def written(piece: Piece, tags: Counter[str], translation: str) -> str:
+    """`translation` as it stands in place of `piece` or a part of it: with HTML's entities where the piece has them.
+
+    `tags` are those that the piece may still have; the ones that `translation` has are taken from them.
+    """
+    return _escaped(tags, translation) if piece.escaped else translation
 
 
 _Part = tuple[str, bool]
@@ -162,13 +170,12 @@ def _is_inline(tag: str) -> bool:
     return found is not None and found[1].lower() in _INLINE and _PLAIN.fullmatch(tag) is not None
 
 
-def _escaped(tags: Sequence[str], translation: str) -> str:
-    """`translation` with HTML's entities, but for the tags of its source."""
-    own = Counter(tags)
+def _escaped(tags: Counter[str], translation: str) -> str:
+    """`translation` with HTML's entities, but for the tags of its source, which are taken from `tags`."""
     done = []
     for part, is_tag in _tags(translation):
-        if is_tag and own[part]:
-            own[part] -= 1
+        if is_tag and tags[part]:
+            tags[part] -= 1
             done.append(part)
         else:
             done.append(html.escape(part, quote=False))

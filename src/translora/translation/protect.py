@@ -30,10 +30,11 @@ _BUILT_IN = re.compile(
         | (?<!\d)%[ds]
         | %[A-Za-z_]\w*% | %[A-Z][A-Z0-9_]{2,}(?![a-z]) | %L?\d{1,2})
     | (?P<dollar>\$[A-Z]{1,3}\$\d+ | \$\([\w.]{1,80}\) | \$[A-Za-z_]\w*\$? | \$\d{1,2}(?![\w.,]*\d) | \#\d{1,2}(?!\w))
+    | (?P<weblate>\[X\d{1,6}X\])
     | (?P<escape>\\(?:[nrtbfv0\\"']|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}))""",
     re.VERBOSE,
 )
-_HINT = re.compile(r"[<&{%$#@\\]|://|www\.")
+_HINT = re.compile(r"[<&{%$#@\\]|://|www\.|\[X\d")
 """Every built-in match holds one of these: most texts hold none, and are told from the others fast."""
 _TAG = re.compile(r"<(/?)([A-Za-z_][\w:.-]*)(?:\s.*?)?(/?)>", re.DOTALL)
 VOID = frozenset(["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"])

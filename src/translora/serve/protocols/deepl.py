@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from translora.io.files import sha256
+from translora.serve import described
 from translora.serve.codes import deepl_source, deepl_targets, name_of
 from translora.serve.engines import Options
 from translora.serve.glossaries import Stored, entries_of
@@ -24,7 +25,13 @@ _NO_LIMIT = 10**12
 """The characters that `/usage` says may be translated."""
 
 
-@router.post("/translate")
+_TRANSLATE = described.body(
+    "text target_lang", text=described.TEXTS, source_lang=described.TEXT, target_lang=described.TEXT,
+    tag_handling=described.choice("xml", "html"),
+)  # fmt: skip
+
+
+@router.post("/translate", openapi_extra=_TRANSLATE)
 async def translate(request: Request) -> dict[str, Any]:
     """Translate `text`, one or several, to `target_lang`; without `source_lang` the language is identified."""
     service, found = service_of(request), await parameters(request)
@@ -70,7 +77,7 @@ async def _sources(service: Service, given: list[str], source: str, target: str)
     return await asyncio.to_thread(lambda: [service.detector.languages(one, codes)[0][0] for one in given])
 
 
-@router.get("/languages")
+@router.get("/languages", openapi_extra=described.query("", type=described.choice("source", "target")))
 async def languages(request: Request) -> list[dict[str, Any]]:
     """The source languages, or with `type=target` the target languages."""
     service, found = service_of(request), await parameters(request)
@@ -188,4 +195,4 @@ def _owner(request: Request, found: dict[str, Any]) -> str:
 
 
 def _check_key(service: Service, request: Request, found: dict[str, Any]) -> None:
-    service.settings.keys.check(_key(request, found), missing=403)
+    service.admit(request, _key(request, found), missing=403)

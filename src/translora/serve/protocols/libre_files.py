@@ -14,6 +14,7 @@ from starlette.responses import Response
 from translora.documents.document import Options as DocumentOptions
 from translora.documents.fill import translate_segments
 from translora.documents.formats import format_of, read
+from translora.serve import described
 from translora.serve.codes import from_libre
 from translora.serve.engines import Options
 from translora.serve.models import Pair, Served
@@ -25,13 +26,22 @@ router = APIRouter(tags=["LibreTranslate"])
 _MOST_FIELDS = 20
 
 
-@router.post("/translate_file")
+_FIELDS = described.upload(
+    "file source target", file=described.FILE, source=described.TEXT, target=described.TEXT, adapter=described.TEXT,
+    api_key=described.TEXT,
+)  # fmt: skip
+
+
+@router.post("/translate_file", openapi_extra=_FIELDS)
 async def translate_file(request: Request) -> dict[str, str]:
-    """Translate the document `file` from `source` to `target`; the answer says where its translation is."""
+    """Translate the document `file` from `source` to `target`; the answer says where its translation is.
+
+    The field `adapter` names the model; clients of LibreTranslate do not have it.
+    """
     service = service_of(request)
     async with request.form(max_files=1, max_fields=_MOST_FIELDS) as form:
         fields = {name: value for name, value in form.items() if isinstance(value, str)}
-        service.settings.keys.check(fields.get("api_key", request.query_params.get("api_key", "")), missing=400)
+        service.admit(request, fields.get("api_key", request.query_params.get("api_key", "")), missing=400)
         upload = form.get("file")
         if not isinstance(upload, UploadFile):
             raise RefusalError(400, "Invalid request: missing file parameter")
@@ -39,7 +49,7 @@ async def translate_file(request: Request) -> dict[str, str]:
     for name in ("source", "target"):
         if not fields.get(name):
             raise RefusalError(400, f"Invalid request: missing {name} parameter")
-    chosen = _model(service, fields["source"], fields["target"])
+    chosen = _model(service, fields["source"], fields["target"], fields.get("adapter", ""))
     kind = await asyncio.to_thread(_format_of, data, ending)
     if kind == "text":
         what = ending or "files without an ending"
@@ -58,14 +68,14 @@ async def download_file(name: str, request: Request) -> Response:
     return Response(data, media_type="application/octet-stream", headers=headers)
 
 
-def _model(service: Service, source: str, target: str) -> tuple[Served, Pair]:
+def _model(service: Service, source: str, target: str, name: str) -> tuple[Served, Pair]:
     if source == "auto":
         raise RefusalError(400, "Invalid request: a document needs a source language: auto is for texts")
     pair = [service.models.known(from_libre(code), place) for place, code in enumerate((source, target))]
     for known, code in zip(pair, (source, target), strict=True):
         if known is None:
             raise RefusalError(400, f"{code} is not supported")
-    return service.choose(pair[0] or "", pair[1] or "")
+    return service.choose(pair[0] or "", pair[1] or "", name)
 
 
 def _format_of(data: bytes, ending: str) -> str:
@@ -88,6 +98,8 @@ async def _filled(service: Service, request: Request, chosen: tuple[Served, Pair
 
     def work() -> bytes:
         document = read(data, "the document", kind, DocumentOptions(*chosen[1]))
+        characters = sum(len(segment.text) for segment in document.segments)
+        asyncio.run_coroutine_threadsafe(service.spend(request, characters), loop).result()
         return document.filled(translate_segments(document.segments, engine)[0])
 
     return await asyncio.to_thread(work)

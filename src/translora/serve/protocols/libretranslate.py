@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 
 from translora.documents.formats import endings
 from translora.languages import same_language
+from translora.serve import described
 from translora.serve.codes import from_libre, libre_code, name_of
 from translora.serve.engines import Options
 from translora.serve.parameters import number, parameters, text, texts
@@ -19,11 +20,18 @@ from translora.serve.service import Service, Translated
 router = APIRouter(tags=["LibreTranslate"])
 
 
-@router.post("/translate")
+_TRANSLATE = described.body(
+    "q source target", q=described.TEXTS, source=described.TEXT, target=described.TEXT,
+    format=described.choice("text", "html"), alternatives=described.NUMBER, api_key=described.TEXT,
+)  # fmt: skip
+_DETECT = described.body("q", q=described.TEXT, api_key=described.TEXT)
+
+
+@router.post("/translate", openapi_extra=_TRANSLATE)
 async def translate(request: Request) -> dict[str, Any]:
     """Translate `q`, a text or with JSON a list of texts, from `source` (a code or `auto`) to `target`."""
     service, found = service_of(request), await parameters(request)
-    _check_key(service, found)
+    _check_key(service, request, found)
     for name in ("q", "source", "target"):
         if not found.get(name) and not (name == "q" and isinstance(found.get(name), list)):
             raise RefusalError(400, f"Invalid request: missing {name} parameter")
@@ -72,7 +80,7 @@ def _answer(
     if source == "auto":
         columns["detectedLanguage"] = [_detected(*one) for one in detected]
     if options.alternatives:
-        columns["alternatives"] = [list(one.alternatives) for one in results]
+        columns["alternatives"] = [[other.text for other in one.alternatives] for one in results]
     return {name: values[0] if alone else values for name, values in columns.items()}
 
 
@@ -88,15 +96,16 @@ async def languages(request: Request) -> list[dict[str, Any]]:
     ]
 
 
-@router.post("/detect")
+@router.post("/detect", openapi_extra=_DETECT)
 async def detect(request: Request) -> list[dict[str, Any]]:
     """The languages that `q` may be in, the likeliest first."""
     service, found = service_of(request), await parameters(request)
-    _check_key(service, found)
+    _check_key(service, request, found)
     if not found.get("q"):
         raise RefusalError(400, "Invalid request: missing q parameter")
     given = text(found, "q")
     service.settings.limits.check_texts([given])
+    await service.spend(request, 0)
     ranked = await asyncio.to_thread(service.detector.languages, given, _all_codes(service))
     return [_detected(*one) for one in ranked if one[1] >= 0.01] or [_detected(*ranked[0])]
 
@@ -123,7 +132,7 @@ async def frontend_settings(request: Request) -> dict[str, Any]:
 async def suggest(request: Request) -> dict[str, bool]:
     """Accept a better translation, as clients expect; it is not kept."""
     service, found = service_of(request), await parameters(request)
-    _check_key(service, found)
+    _check_key(service, request, found)
     return {"success": True}
 
 
@@ -134,8 +143,8 @@ async def spec(request: Request) -> dict[str, Any]:
     return found
 
 
-def _check_key(service: Service, found: dict[str, Any]) -> None:
-    service.settings.keys.check(text(found, "api_key"), missing=400)
+def _check_key(service: Service, request: Request, found: dict[str, Any]) -> None:
+    service.admit(request, text(found, "api_key"), missing=400)
 
 
 async def _sources(service: Service, given: list[str], source: str, target: str) -> list[tuple[str, float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 
 from translora.languages import subtags
+from translora.serve import described
 from translora.serve.engines import Options
 from translora.serve.protocols.own import service_of
 from translora.serve.refusals import RefusalError
@@ -13,8 +14,12 @@ from translora.serve.service import Service
 PREFIX = "/mtrestservice"
 router = APIRouter(prefix=PREFIX, tags=["OPUS-CAT"])
 
+_LANGUAGES = {name: described.TEXT for name in ("srcLangCode", "trgLangCode", "modelTag", "tokenCode")}
+_PAIR = described.query("srcLangCode trgLangCode", **_LANGUAGES)
+_TRANSLATE = described.query("input srcLangCode trgLangCode", input=described.TEXT, **_LANGUAGES)
 
-@router.get("/translatejson")
+
+@router.get("/translatejson", openapi_extra=_TRANSLATE)
 async def translate(request: Request) -> dict[str, str]:
     """Translate `input` from `srcLangCode` to `trgLangCode`, by the adapter `modelTag` where one is named."""
     service, found = _begin(request)
@@ -34,7 +39,7 @@ async def pairs(request: Request) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-@router.get("/getlanguagepairmodeltags")
+@router.get("/getlanguagepairmodeltags", openapi_extra=_PAIR)
 async def tags(request: Request) -> list[str]:
     """The names of the models for two languages."""
     service, found = _begin(request)
@@ -42,7 +47,7 @@ async def tags(request: Request) -> list[str]:
     return [served.name for served in service.models if served.pair(source, target)]
 
 
-@router.get("/checkmodelstatus")
+@router.get("/checkmodelstatus", openapi_extra=_PAIR)
 async def status(request: Request) -> str:
     """Whether a model for two languages is served."""
     service, found = _begin(request)
@@ -69,7 +74,7 @@ def _begin(request: Request) -> tuple[Service, dict[str, str]]:
     """The service, and the parameters by their names in lower case. Raises `RefusalError` for a wrong key."""
     service = service_of(request)
     found = {name.lower(): value for name, value in request.query_params.items()}
-    service.settings.keys.check(found.get("tokencode"))
+    service.admit(request, found.get("tokencode"))
     return service, found
 
 

@@ -1,10 +1,9 @@
-"""The page at `/` on which to try the models: one file, without resources from elsewhere."""
+"""The page at `/` on which to try the models: one answer, put together of the files in `page/`."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +12,9 @@ from starlette.responses import HTMLResponse
 
 router = APIRouter()
 
-_FILE = Path(__file__).parent.parent / "page" / "index.html"
+_FOLDER = Path(__file__).parent.parent / "page"
+_PARTS = (("style", "/* page.css */", ("page.css",)), ("script", "/* words.js */", ("words.js", "page.js")))
+"""The elements of `index.html`, what stands in them there, and the files that come in its place."""
 
 
 @router.get("/", include_in_schema=False)
@@ -32,11 +33,12 @@ async def page() -> HTMLResponse:
 @cache
 def _read() -> tuple[str, str]:
     """The page and its content security policy."""
-    text = _FILE.read_text(encoding="utf-8")
+    text = (_FOLDER / "index.html").read_text(encoding="utf-8")
     rules = ["default-src 'none'", "connect-src 'self'", "base-uri 'none'", "form-action 'none'"]
     rules.append("frame-ancestors 'none'")
-    for name, element in (("script-src", "script"), ("style-src", "style")):
-        (found,) = re.findall(rf"<{element}>(.*?)</{element}>", text, flags=re.DOTALL)
-        digest = base64.b64encode(hashlib.sha256(found.encode()).digest()).decode()
-        rules.append(f"{name} 'sha256-{digest}'")
+    for element, place, names in _PARTS:
+        content = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in names)
+        text = text.replace(f"<{element}>{place}</{element}>", f"<{element}>{content}</{element}>")
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        rules.append(f"{element}-src 'sha256-{digest}'")
     return text, "; ".join(rules)
