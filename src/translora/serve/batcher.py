@@ -154,7 +154,7 @@ class Batcher:
         places, begun = len(lines), time.perf_counter()
         try:
             await self.room.take(places, self._patience)
-        except TimeoutError as error:
+        except (TimeoutError, asyncio.TimeoutError) as error:  # two classes before Python 3.11
             raise RefusalError(429, "the server is busy: try again later", max(1, round(self._patience))) from error
 
         def give() -> None:
