@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from translora.data.form import named_sides
-from translora.data.readers.lines import DAMAGED, open_binary, read_lines
-from translora.data.readers.markup import NO_CHARACTER, NO_TEXT, XmlStream, local_name, root_of
+from translora.data.readers.lines import read_lines
+from translora.data.readers.markup import NO_CHARACTER, NO_TEXT, Exchange, elements, local_name, root_of
 from translora.errors import DataError
 from translora.io import console
 from translora.io.files import one_line, write_text
@@ -26,6 +26,8 @@ _YES, _NO = ("yes", "true", "1"), ("no", "false", "0", "")
 _TBX_ENTRY, _TBX_LANGUAGE, _TBX_TERM = ("termEntry", "conceptEntry"), ("langSet", "langSec"), ("tig", "ntig", "termSec")
 _PREFERRED, _BAD = ("preferred",), ("deprecated", "superseded", "notRecommended", "obsolete")
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+
+_TBX = Exchange("TBX", ("martif", "tbx"), "TBX, TSV or CSV")
 
 Row = tuple[int, list[str]]
 """A line's number and its cells."""
@@ -152,7 +154,7 @@ def _rows(path: Path) -> Iterator[Row]:
 def _tbx_terms(path: Path, source: str, target: str) -> Iterator[Term]:
     """The entries of a TBX file (ISO 30042:2008 and 2019) that have a term in both languages."""
     lacking, languages = 0, set[str]()
-    for entry in _tbx_entries(path):
+    for entry in elements(path, _TBX_ENTRY, _TBX):
         sides = {
             code: element for element in entry if local_name(element) in _TBX_LANGUAGE and (code := _language(element))
         }
@@ -171,41 +173,6 @@ def _tbx_terms(path: Path, source: str, target: str) -> Iterator[Term]:
         console.notice(
             f"{path}: {lacking:,} entries have no term in {source} or none in {target} (languages: {shown}): left out"
         )
-
-
-def _tbx_entries(path: Path) -> Iterator[Any]:
-    from lxml import etree
-
-    root = None
-    with open_binary(path) as stream:
-        try:
-            events = etree.iterparse(
-                XmlStream(stream, str(path)),
-                events=("start", "end"),
-                resolve_entities=False,
-                load_dtd=False,
-                no_network=True,
-                encoding="utf-8",
-            )
-            for event, element in events:
-                if root is None:
-                    root = element
-                    _check_tbx(root, path)
-                elif event == "end" and local_name(element) in _TBX_ENTRY:
-                    yield element
-                    element.clear()
-                    while element.getprevious() is not None:
-                        del element.getparent()[0]
-        except (etree.XMLSyntaxError, *DAMAGED) as error:
-            raise DataError(f"{path}: not TBX, or cut short ({error}): export it again") from error
-
-
-def _check_tbx(root: Any, path: Path) -> None:
-    dtd = root.getroottree().docinfo.internalDTD
-    if dtd is not None and any(True for _ in dtd.iterentities()):
-        raise DataError(f"{path}: it declares XML entities, which are not expanded: remove its DTD")
-    if local_name(root) not in ("martif", "tbx"):
-        raise DataError(f"{path}: not TBX (its root is {local_name(root)}): export it as TBX, TSV or CSV")
 
 
 def _language(element: Any) -> str:

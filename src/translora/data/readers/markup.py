@@ -5,10 +5,10 @@ from __future__ import annotations
 import codecs
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from translora.data.readers.lines import DAMAGED, open_binary
 from translora.errors import DataError
@@ -97,6 +97,56 @@ def root_of(path: Path) -> str:
         return ""
     with open_binary(path) as stream:
         return root_at_start(stream)
+
+
+class Exchange(NamedTuple):
+    """An exchange format of XML."""
+
+    name: str
+    roots: tuple[str, ...]
+    advised: str = ""
+    """The formats that a file of another root may be exported as; empty for this one."""
+
+
+def elements(path: Path, names: Collection[str], form: Exchange) -> Iterator[Any]:
+    """The elements of a file with one of `names`, each of which is gone once the next is asked for.
+
+    Raises `DataError` for a file that is not of the format, is damaged, or declares entities.
+    """
+    from lxml import etree
+
+    root = None
+    with open_binary(path) as stream:
+        try:
+            events = etree.iterparse(
+                XmlStream(stream, str(path)),
+                events=("start", "end"),
+                resolve_entities=False,
+                load_dtd=False,
+                no_network=True,
+                encoding="utf-8",
+            )
+            for event, element in events:
+                if root is None:
+                    root = element
+                    _check_root(root, path, form)
+                elif event == "end" and local_name(element) in names:
+                    yield element
+                    element.clear()
+                    while element.getprevious() is not None:
+                        del element.getparent()[0]
+        except (etree.XMLSyntaxError, *DAMAGED) as error:
+            raise DataError(f"{path}: not {form.name}, or cut short ({error}): export it again") from error
+
+
+def _check_root(root: Any, path: Path, form: Exchange) -> None:
+    dtd = root.getroottree().docinfo.internalDTD
+    if dtd is not None and any(True for _ in dtd.iterentities()):
+        raise DataError(f"{path}: it declares XML entities, which are not expanded: remove its DTD")
+    if local_name(root) not in form.roots:
+        raise DataError(
+            f"{path}: not {form.name} (its root is {local_name(root)}): export it as {form.advised or form.name}"
+        )
 
 
 def local_name(element: Any) -> str:

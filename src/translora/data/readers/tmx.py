@@ -12,8 +12,8 @@ from typing import Any
 from translora.config import SourceConfig
 from translora.data.pairs import Item
 from translora.data.readers.codes import CODE, HALF, closed, tagged
-from translora.data.readers.lines import DAMAGED, open_binary
-from translora.data.readers.markup import NO_CHARACTER, NO_TEXT, XmlStream, decoded, local_name
+from translora.data.readers.lines import open_binary
+from translora.data.readers.markup import NO_CHARACTER, NO_TEXT, Exchange, decoded, elements, local_name
 from translora.data.readers.remarks import Remark, remark
 from translora.data.readers.rows import make_pair
 from translora.documents.inline import Item as Inlined
@@ -68,38 +68,7 @@ def read_tmx(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
 
 def _units(file: str) -> Iterator[Any]:
     """The `tu` elements of a file, each of which is gone once the next is asked for."""
-    from lxml import etree
-
-    root = None
-    with open_binary(Path(file)) as stream:
-        try:
-            events = etree.iterparse(
-                XmlStream(stream, file),
-                events=("start", "end"),
-                resolve_entities=False,
-                load_dtd=False,
-                no_network=True,
-                encoding="utf-8",
-            )
-            for event, element in events:
-                if root is None:
-                    root = element
-                    _check_tmx(root, file)
-                elif event == "end" and local_name(element) == "tu":
-                    yield element
-                    element.clear()
-                    while element.getprevious() is not None:
-                        del element.getparent()[0]
-        except (etree.XMLSyntaxError, *DAMAGED) as error:
-            raise DataError(f"{file}: not TMX, or cut short ({error}): export it again") from error
-
-
-def _check_tmx(root: Any, file: str) -> None:
-    dtd = root.getroottree().docinfo.internalDTD
-    if dtd is not None and any(True for _ in dtd.iterentities()):
-        raise DataError(f"{file}: it declares XML entities, which are not expanded: remove its DTD")
-    if local_name(root) != "tmx":
-        raise DataError(f"{file}: not TMX (its root is {local_name(root)}): export it as TMX")
+    return elements(Path(file), ["tu"], Exchange("TMX", ("tmx",)))
 
 
 @dataclass
