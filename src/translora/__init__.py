@@ -10,6 +10,7 @@ Importing this package loads no torch; the first call does.
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from translora.translation.glossary import read_glossary
     from translora.translation.terms import Glossary
     from translora.translation.translator import Translator
+
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # PEFT imports it where it is installed, and then it warns
 
 __version__ = "0.1.0"
 

@@ -8,7 +8,6 @@ which overflows in short types, keep their type.
 from __future__ import annotations
 
 import importlib.util
-import logging
 import math
 import re
 from collections.abc import Iterable
@@ -42,7 +41,6 @@ def settings(kind: Quantise, dtype: torch.dtype) -> Any:
     require_library(f"quantise {kind}")
     from transformers import BitsAndBytesConfig
 
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of each cast
     if kind == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
