@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+import torch
+
 from translora.serve.engines import Options, Work
 from translora.serve.models import Pair, Served
 from translora.serve.refusals import RefusalError
@@ -255,6 +257,8 @@ class Batcher:
         request.leave_queue()
 
     def _run(self) -> None:
+        # One core is left to connections and clients: a step whose threads wait for one of them takes twice as long.
+        torch.set_num_threads(max(1, torch.get_num_threads() - 1))
         while True:
             with self._changed:
                 chores, released, turn = self._next()
