@@ -17,18 +17,16 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from pyarrow.feather import write_feather
 from rich.console import Console
 from rich.table import Table
 from torch.distributed import TCPStore
 from train_side import evenly, stepper_of
-from workload import SHAPES, make_workload, workload
+from workload import SHAPES, in_turns, workload
 
 from translora.data.batching import epoch_batches
 from translora.training.ranks import Ranks, joined
@@ -54,14 +52,11 @@ def main() -> None:
     if options.worker:
         work(options)
         return
-    runs: dict[str, list[dict[str, Any]]] = {side: [] for side in options.sides}
-    with tempfile.TemporaryDirectory() as folder:
-        data = f"{folder}/data.feather"
-        write_feather(make_workload(options.lengths), data, compression="uncompressed")
-        for number in range(options.rounds):
-            for side in options.sides:
-                runs[side].append(start(*SIDES[side], options, data))
-                print(f"round {number + 1}: {side} {runs[side][-1]['tokens_per_second']:.0f} tokens/s", file=sys.stderr)
+    runs = in_turns(
+        options,
+        lambda side, data: start(*SIDES[side], options, data),
+        lambda one: f"{one['tokens_per_second']:.0f} tokens/s",
+    )
     report = {"sides": figures(runs), "all_reduce": all_reduces(runs), "options": chosen(options)}
     show(report, options)
     if options.json:

@@ -19,16 +19,14 @@ import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from pyarrow.feather import write_feather
 from rich.console import Console
 from rich.table import Table
 from train_side import SIDES
-from workload import SHAPES, make_workload
+from workload import SHAPES, in_turns
 
 FIGURES = ("pairs_per_second", "real_tokens_per_second", "peak_memory_bytes", "share_of_matrix_rate")
 
@@ -44,14 +42,9 @@ def main() -> None:
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     options = parser.parse_args()
-    runs: dict[str, list[dict[str, Any]]] = {side: [] for side in options.sides}
-    with tempfile.TemporaryDirectory() as folder:
-        data = f"{folder}/data.feather"
-        write_feather(make_workload(options.lengths), data, compression="uncompressed")
-        for number in range(options.rounds):
-            for side in options.sides:
-                runs[side].append(_run(side, options, data))
-                print(f"round {number + 1}: {side} {runs[side][-1]['pairs_per_second']:.2f} pairs/s", file=sys.stderr)
+    runs = in_turns(
+        options, lambda side, data: _run(side, options, data), lambda one: f"{one['pairs_per_second']:.2f} pairs/s"
+    )
     _show(runs, options)
     if options.json:
         options.json.write_text(json.dumps(_report(runs, options), indent=2) + "\n", encoding="utf-8")

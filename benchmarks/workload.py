@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import statistics
+import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
-from pyarrow.feather import read_table
+from pyarrow.feather import read_table, write_feather
 from transformers import AutoTokenizer, PreTrainedModel, T5Config, T5ForConditionalGeneration
 
 from translora import mini
@@ -34,6 +38,24 @@ SHAPES = {
     "xl": {"d_model": 2048, "d_kv": 64, "d_ff": 5120, "num_layers": 24, "num_heads": 32},
 }
 """The shapes of google/flan-t5-small, -base, -large and -xl, and one for a quick try."""
+
+
+def in_turns(
+    options: argparse.Namespace, measure: Callable[[str, str], dict[str, Any]], shown: Callable[[dict[str, Any]], str]
+) -> dict[str, list[dict[str, Any]]]:
+    """The figures of each of `options.sides` in each of `options.rounds`; the sides take turns.
+
+    `measure` gets a side and the file of the workload; `shown` puts its figures in words.
+    """
+    runs: dict[str, list[dict[str, Any]]] = {side: [] for side in options.sides}
+    with tempfile.TemporaryDirectory() as folder:
+        data = f"{folder}/data.feather"
+        write_feather(make_workload(options.lengths), data, compression="uncompressed")
+        for number in range(options.rounds):
+            for side in options.sides:
+                runs[side].append(measure(side, data))
+                print(f"round {number + 1}: {side} {shown(runs[side][-1])}", file=sys.stderr)
+    return runs
 
 
 def flan_t5(shape: str, dropout: float, width: int | None = None) -> PreTrainedModel:
