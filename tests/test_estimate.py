@@ -151,6 +151,7 @@ def test_a_run_that_is_shortened_says_so_and_goes_on_as_it_began(tiny_config, kn
     assert run.summary.steps == cut.steps
     assert caplog.text.count(f"shortened to fit 2 minutes: {cut.steps} of 60 steps") == 1
     assert run.config == config
+    assert run.translator().translate(["Guten Tag!"])
     assert cut.words in run.report.read_text(encoding="utf-8")
     tokens, all_tokens = ([row["target_tokens"] for row in one.figures() if "loss" in row] for one in (run, whole))
     assert tokens == all_tokens[: cut.steps]  # the same pairs, in the same order

@@ -27,7 +27,7 @@ from translora.models.lora import merged_copy
 from translora.runs.card import model_card
 from translora.runs.folder import Run, adapter_folder
 from translora.scoring.metrics import evaluate
-from translora.translation.configuration import model_config
+from translora.translation.configuration import as_trained, model_config
 from translora.translation.decode import decode
 from translora.translation.exported import MARKER, ExportedModel, Marker, read_marker
 
@@ -96,10 +96,7 @@ def _config(request: Request) -> Config:
     """The run's configuration, or the default one, in float32 on the CPU."""
     config = model_config(request.model)
     return dataclasses.replace(
-        config,
-        method="none",
-        init="pretrained",
-        quantise="off",
+        as_trained(config),
         source=request.source or config.source,
         target=request.target or config.target,
         device="cpu",

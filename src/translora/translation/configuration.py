@@ -27,16 +27,18 @@ def translating_config(
     config = model_config(name)
     decoding = dataclasses.replace(config.decoding, max_tokens=max_tokens or config.decoding.max_tokens)
     return dataclasses.replace(
-        config,
-        method="none",
-        init="pretrained",
-        quantise="off",
+        as_trained(config),
         source=source or config.source,
         target=target or config.target,
         device=device or config.device,
         dtype=dtype or config.dtype,
         decoding=decoding,
     )
+
+
+def as_trained(config: Config) -> Config:
+    """`config` for the model that a run left: without what steers training alone, and with the base in full."""
+    return dataclasses.replace(config, method="none", init="pretrained", quantise="off", minutes=0.0)
 
 
 def model_config(name: str | Path) -> Config:
