@@ -11,7 +11,7 @@ from translora.data.tokens import encode
 from translora.errors import ConfigError
 from translora.pipeline import tokenised
 from translora.training.protection import marks_protector, protect_pairs
-from translora.translation.protect import Protector
+from translora.translation.protect import PIECES, Protector
 from vocabularies import byte_level, corpus_lines
 
 PAIRS = [
@@ -27,6 +27,28 @@ def test_both_sides_have_the_same_marks_or_stay():
     made = protect_pairs(Corpus.of(PAIRS), Protector())
     assert list(made.corpus) == [Pair("<ph0> von <ph1>: <ph0>", "<ph0>: <ph1> of <ph0>", "f", 1), *PAIRS[1:]]
     assert (made.protected, made.left) == (1, 3)
+
+
+def test_a_share_of_the_pairs_without_placeholders_gets_marks_at_places_that_mean_the_same():
+    plain = [Pair("Seite 3 von Berlin", "Page 3 of Berlin", "f", 2), Pair("Guten Tag", "Good day", "f", 3)] * 200
+    corpus = Corpus.of([PAIRS[0], *plain])
+    made = protect_pairs(corpus, Protector(), 0.5, seed=1)
+    assert list(made.corpus) == list(protect_pairs(corpus, Protector(), 0.5, seed=1).corpus)
+    assert next(iter(made.corpus)).source == "<ph0> von <ph1>: <ph0>" and made.protected == 1
+    changed = [(old, new) for old, new in zip(plain, list(made.corpus)[1:], strict=True) if new != old]
+    assert len(changed) == made.added and 150 < made.added < 250
+    found = set()
+    for old, new in changed:
+        sides = [Protector().found(text) for text in new[:2]]
+        assert sides[0] and sorted(sides[0]) == sorted(sides[1])
+        found |= set(sides[0])
+        kept = [PIECES.pattern.sub("", text).split() for text in new[:2]]
+        for words, text in zip(kept, old[:2], strict=True):
+            assert words == [word for word in text.split() if word in words]
+            assert set(text.split()) - set(words) <= {"3", "Berlin"}
+    assert len(found) == PIECES.count
+    sources = {new.source for _, new in changed}
+    assert {"Seite <ph0> von <ph1>", "Seite 3 von <ph0>Berlin<ph1>", "<ph0>Guten Tag<ph1>", "<ph0> Guten Tag"} <= sources
 
 
 def test_a_vocabulary_without_pieces_is_refused():

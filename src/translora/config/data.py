@@ -109,6 +109,9 @@ class DataConfig:
     placeholders: Literal["keep", "protect"] = "keep"
     """`protect` puts the model's own pieces in place of placeholders and tags that both sides of a pair hold, so that
     it learns to place them, and scores with protection; `keep` leaves texts as they are."""
+    placeholders_share: Share = 0.0
+    """With `placeholders: protect`, the share of the training pairs without any that get some: in place of numbers and
+    names that both sides hold, as tags around these, or at the edges of the text."""
     fuzzy: Literal["off", "memory"] = "off"
     """`memory` puts after the source of half of the pairs that have a fuzzy match among the other training pairs its
     translation, so that the model learns to use matches of `translate --memory` (Bulte and Tezcan 2019); needs the

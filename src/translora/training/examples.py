@@ -27,11 +27,11 @@ def training_examples(
     With `glossary` the translations of terms, or with `data.fuzzy` those of fuzzy matches, are in the sources of some,
     but not in those of the reverse.
     """
-    made = _marked(translator, corpus, config)
+    made = _marked(translator, corpus, config, config.data.placeholders_share)
     if config.data.placeholders == "protect":
         console.notice(
             f"data: placeholders of {made.protected:,} training pairs are marks; {made.left:,} pairs whose sides hold "
-            f"other ones stay as they are"
+            f"other ones stay as they are" + (f"; {made.added:,} without any got some" if made.added else "")
         )
     corpus = made.corpus
     made_of = (
@@ -56,8 +56,9 @@ def _matched(corpus: Corpus, config: Config) -> Corpus:
     return made.corpus
 
 
-def _marked(translator: LoadedModel, corpus: Corpus, config: Config) -> ProtectedPairs:
+def _marked(translator: LoadedModel, corpus: Corpus, config: Config, share: float = 0.0) -> ProtectedPairs:
     """The pairs with marks for their placeholders, where the recipe asks for them."""
     if config.data.placeholders != "protect":
         return ProtectedPairs(corpus, 0, 0)
-    return protect_pairs(corpus, marks_protector(translator.tokenizer, config.model, bool(config.data.glossary)))
+    protector = marks_protector(translator.tokenizer, config.model, bool(config.data.glossary))
+    return protect_pairs(corpus, protector, share, config.data.seed or config.seed)
