@@ -34,13 +34,16 @@ def test_a_share_of_the_pairs_without_placeholders_gets_marks_at_places_that_mea
     corpus = Corpus.of([PAIRS[0], *plain])
     made = protect_pairs(corpus, Protector(), 0.5, seed=1)
     assert list(made.corpus) == list(protect_pairs(corpus, Protector(), 0.5, seed=1).corpus)
-    assert next(iter(made.corpus)).source == "<ph0> von <ph1>: <ph0>" and made.protected == 1
+    assert next(iter(made.corpus)).source == "<ph0> von <ph1>: <ph0>"
+    assert made.protected == 1
     changed = [(old, new) for old, new in zip(plain, list(made.corpus)[1:], strict=True) if new != old]
-    assert len(changed) == made.added and 150 < made.added < 250
+    assert len(changed) == made.added
+    assert 150 < made.added < 250
     found = set()
     for old, new in changed:
         sides = [Protector().found(text) for text in new[:2]]
-        assert sides[0] and sorted(sides[0]) == sorted(sides[1])
+        assert sides[0]
+        assert sorted(sides[0]) == sorted(sides[1])
         found |= set(sides[0])
         kept = [PIECES.pattern.sub("", text).split() for text in new[:2]]
         for words, text in zip(kept, old[:2], strict=True):
@@ -48,7 +51,12 @@ def test_a_share_of_the_pairs_without_placeholders_gets_marks_at_places_that_mea
             assert set(text.split()) - set(words) <= {"3", "Berlin"}
     assert len(found) == PIECES.count
     sources = {new.source for _, new in changed}
-    assert {"Seite <ph0> von <ph1>", "Seite 3 von <ph0>Berlin<ph1>", "<ph0>Guten Tag<ph1>", "<ph0> Guten Tag"} <= sources
+    assert {
+        "Seite <ph0> von <ph1>",
+        "Seite 3 von <ph0>Berlin<ph1>",
+        "<ph0>Guten Tag<ph1>",
+        "<ph0> Guten Tag",
+    } <= sources
 
 
 def test_a_vocabulary_without_pieces_is_refused():

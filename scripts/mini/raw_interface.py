@@ -39,8 +39,10 @@ def main() -> None:
         ("test.tsv", [*test, *validation[:chose_checkpoint]]),
     ):
         write_lines(arguments.output / name, ["\t".join(pair) for pair in pairs])
-        marked = sum(bool(found(source)) and sorted(found(source)) == sorted(found(target)) for source, target in pairs)
-        print(f"{len(pairs):>9,} pairs in {arguments.output / name}, {marked:,} with the same placeholders on both sides")
+        marked = sum(bool(found(old)) and sorted(found(old)) == sorted(found(new)) for old, new in pairs)
+        print(
+            f"{len(pairs):>9,} pairs in {arguments.output / name}, {marked:,} have the same placeholders on each side"
+        )
 
 
 if __name__ == "__main__":

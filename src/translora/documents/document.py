@@ -27,7 +27,7 @@ class Options:
     """Whether translations are marked as done; else they are marked as in need of a review, where a format can."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Segment:
     """One text of a document. Inline markup is in it as tags: `<g id="1">...</g>` and `<x id="2"/>`."""
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from translora.documents.document import AUTHOR, Commenter, Edit, Encoded, Options, Segment, Slot, Spliced, decoded
+from translora.documents.document import AUTHOR, Edit, Encoded, Options, Segment, Slot, Spliced, decoded
 from translora.errors import DataError
 
 _REMARK = f"# {AUTHOR}:"
 _CHARSET = re.compile(rb"charset=([\w.:-]+)", re.IGNORECASE)
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _KEYWORD = re.compile(r'(msgctxt|msgid_plural|msgid|msgstr)(?:\[(\d+)\])?[ \t]*(?=")')
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"[ \t\r]*$')
 _ESCAPE = re.compile(r'\\(?:([abfnrtv"\\])|x([0-9A-Fa-f]{1,2})|([0-7]{1,3})|(.))', re.DOTALL)
@@ -19,7 +20,7 @@ _WRITTEN = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r", "\a
 _WRITTEN |= {"\v": "\\v"}
 
 
-@dataclass
+@dataclass(slots=True)
 class _Field:
     """A keyword with its string: where the string is, and what it says."""
 
@@ -29,7 +30,7 @@ class _Field:
     text: str
 
 
-@dataclass
+@dataclass(slots=True)
 class _Entry:
     """A message: its fields in order, and where its flags are."""
 
@@ -85,34 +86,47 @@ def read(data: bytes, name: str, options: Options) -> Spliced:
     """Read a catalogue; raises `DataError` for a line that is none of PO."""
     source = _decoded(data, name)
     end_of_line = "\r\n" if "\r\n" in source.text else "\n"
-    slots: list[Slot] = []
-    for entry in _entries(source, name):
-        slots += _slots(entry, source.text, end_of_line, options)
-    return Spliced(name, source, slots)
+    style = _Style(source.text, end_of_line, options.reviewed)
+    return Spliced(name, source, [slot for entry in _entries(source, name) for slot in _slots(entry, style)])
 
 
-def _slots(entry: _Entry, text: str, end_of_line: str, options: Options) -> Iterable[Slot]:
+@dataclass(frozen=True, slots=True)
+class _Style:
+    """What all entries of a catalogue are written with."""
+
+    text: str
+    """The catalogue as it was."""
+    end_of_line: str
+    reviewed: bool
+    """Whether translations are marked as done."""
+
+
+def _slots(entry: _Entry, style: _Style) -> Iterable[Slot]:
     source, plural = entry.text("msgid"), entry.text("msgid_plural")
     if not source:
         return
     forms = [one for one in entry.fields if one.name.startswith("msgstr")]
-    fuzzy = entry.is_fuzzy(text)
+    fuzzy = entry.is_fuzzy(style.text)
     note = " ".join(["fuzzy"] * fuzzy + ["plural"] * (plural is not None))
     groups = [(source, forms)] if plural is None else [(source, forms[:1]), (plural, forms[1:])]
     if plural is not None and len(forms) == 1:
         groups = [(plural, forms)]
-    commenter = _commenter(entry, end_of_line)
+    commenter = _Commenter(entry, style.end_of_line)
     for wording, places in groups:
         if places:
             done = all(one.text for one in places)
-            segment = Segment(wording, entry.line, done, note)
-            yield Slot(segment, _writer(entry, places, text, end_of_line, options), commenter)
+            yield Slot(Segment(wording, entry.line, done, note), _Writer(entry, tuple(places), style), commenter)
 
 
-def _commenter(entry: _Entry, end_of_line: str) -> Commenter:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Commenter:
     """Comments of a translator, `# translora: ...`, before the other comments of the entry."""
 
-    def edits(comments: Sequence[str]) -> list[Edit]:
+    entry: _Entry
+    end_of_line: str
+
+    def __call__(self, comments: Sequence[str]) -> list[Edit]:
+        entry, end_of_line = self.entry, self.end_of_line
         lines = [f"{_REMARK} {comment}" for comment in comments]
         old = [Edit(*place, ()) for place in entry.remarks]
         if entry.first < len(end_of_line):
@@ -120,28 +134,30 @@ def _commenter(entry: _Entry, end_of_line: str) -> Commenter:
         at = entry.first - len(end_of_line)  # a flag may be inserted at the line itself, and comes after
         return [*old, Edit(at, at, ("".join(end_of_line + line for line in lines),))]
 
-    return edits
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Writer:
+    """The edits of a translation: its strings, and the mark of its entry."""
+
+    entry: _Entry
+    places: tuple[_Field, ...]
+    style: _Style
+
+    def __call__(self, translation: str) -> list[Edit]:
+        written = _written(translation, self.style.end_of_line)
+        return [*_flag_edit(self.entry, self.style), *(Edit(p.start, p.end, (written,)) for p in self.places)]
 
 
-def _writer(
-    entry: _Entry, places: list[_Field], text: str, end_of_line: str, options: Options
-) -> Callable[[str], list[Edit]]:
-    def edits(translation: str) -> list[Edit]:
-        written = _written(translation, end_of_line)
-        return [*_flag_edit(entry, text, end_of_line, options), *(Edit(p.start, p.end, (written,)) for p in places)]
-
-    return edits
-
-
-def _flag_edit(entry: _Entry, text: str, end_of_line: str, options: Options) -> list[Edit]:
+def _flag_edit(entry: _Entry, style: _Style) -> list[Edit]:
     """The edit that marks an entry fuzzy, or takes the mark away where its translation counts as reviewed."""
+    end_of_line, reviewed = style.end_of_line, style.reviewed
     if entry.flags is None:
-        return [] if options.reviewed else [Edit(entry.start, entry.start, (f"#, fuzzy{end_of_line}",))]
+        return [] if reviewed else [Edit(entry.start, entry.start, (f"#, fuzzy{end_of_line}",))]
     start, end = entry.flags
-    flags = [flag.strip() for flag in text[start:end].strip()[2:].split(",") if flag.strip()]
-    if ("fuzzy" in flags) is not options.reviewed:
+    flags = [flag.strip() for flag in style.text[start:end].strip()[2:].split(",") if flag.strip()]
+    if ("fuzzy" in flags) is not reviewed:
         return []
-    if not options.reviewed:
+    if not reviewed:
         return [Edit(start + 2, start + 2, (" fuzzy,",))]
     rest = [flag for flag in flags if flag != "fuzzy"]
     return [Edit(start, end, (f"#, {', '.join(rest)}{end_of_line}" if rest else "",))]
@@ -151,7 +167,8 @@ def _entries(source: Encoded, name: str) -> Iterable[_Entry]:
     """The messages of a catalogue that are in use."""
     reading = _Reading(name)
     at = 0
-    for number, line in enumerate(re.findall(r"[^\n]*\n|[^\n]+", source.text), 1):
+    for number, found in enumerate(_LINE.finditer(source.text), 1):
+        line = found[0]
         done = reading.line(line, at, number)
         if done:
             yield done
@@ -242,6 +259,6 @@ def _unescaped(found: re.Match[str]) -> str:
 
 def _written(text: str, end_of_line: str) -> str:
     """`text` as PO strings: one, or after an empty one a line of the file for each line of the text."""
-    lines = re.findall(r"[^\n]*\n|[^\n]+", text) or [""]
+    lines = _LINE.findall(text) or [""]
     strings = [f'"{"".join(_WRITTEN.get(character, character) for character in line)}"' for line in lines]
     return end_of_line.join(['""', *strings] if len(strings) > 1 else strings)

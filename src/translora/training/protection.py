@@ -75,8 +75,8 @@ def added_marks(pair: Pair, marks: Marks, draw: random.Random) -> Pair:
     """A pair that holds no placeholders with marks on both sides, at places that mean the same.
 
     Up to three numbers and names that each side has once become marks, or stand between two as a word in tags does. A
-    pair without them gets a mark before or behind the text, or one at each end. Half of the pairs count their marks from
-    another one than the first, so that each is met.
+    pair without them gets a mark before or behind the text, or one at each end. Half of the pairs count their marks
+    from another one than the first, so that each is met.
     """
     first = draw.randrange(marks.count) if draw.random() < 0.5 else 0
     numbers = (marks[(first + i) % marks.count] for i in count())

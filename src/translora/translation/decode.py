@@ -47,7 +47,7 @@ Placeholders = Literal["", "copied", "model", "retry", "repair"]
 """How the placeholders of a text came through; see `Translation.placeholders`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Translation:
     """One translated text."""
 

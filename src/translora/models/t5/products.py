@@ -6,6 +6,7 @@ advance, which makes such products 1.3 to 5 times as fast.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
@@ -140,6 +141,14 @@ def normed(x: torch.Tensor, epsilon: float) -> torch.Tensor:
     return x * inverse.div_(x.shape[-1]).add_(epsilon).rsqrt_()
 
 
+_KEPT_KERNELS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128", "LRU_CACHE_CAPACITY": "64"}
+"""How many kernels oneDNN and torch's layer above it keep, one per number of rows and shape of matrix.
+
+Both read it from the environment when they make the first kernel. By default each keeps 1,024, which is hundreds of
+megabytes after some thousand lines; the next steps of a search need those of the last few steps alone.
+"""
+
+
 class _Matrix:
     """A weight (out, in), packed by oneDNN on a CPU that computes its dtype."""
 
@@ -174,6 +183,8 @@ def _packed(weight: torch.Tensor) -> torch.Tensor | None:
     known = weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and computes_bfloat16(weight.device))
     if weight.device.type != "cpu" or not known or not torch.backends.mkldnn.is_available():
         return None
+    for name, capacity in _KEPT_KERNELS.items():
+        os.environ.setdefault(name, capacity)
     try:
         packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
         torch.ops.mkldnn._linear_pointwise(weight.new_zeros(1, weight.shape[1]), packed, None, "none", [], "")
