@@ -194,3 +194,12 @@ def test_auto_without_terms_is_refused(tiny_config):
     data = dataclasses.replace(tiny_config.data, glossary="auto")
     with pytest.raises(translora.errors.DataError, match="no term occurs often enough in the 1 training pairs"):
         training_glossary(dataclasses.replace(tiny_config, data=data), Corpus.of([Pair("a", "b")]))
+
+
+def test_the_terms_of_a_text_are_looked_up_once_for_all_its_translations(glossary):
+    asked = []
+    terms = Terminology(glossary, None, lambda text: asked.append(text) or ())
+    text = "Das Essen war gut."
+    terms.sent([text])
+    assert [terms.uses(text, f"The meal {i}.")[0].honoured for i in range(8)] == [1] * 8
+    assert asked == [text]

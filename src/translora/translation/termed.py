@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from translora.config import DecodingConfig
 from translora.translation.decode import Translation
 from translora.translation.kept import Engine
 from translora.translation.protect import Span
-from translora.translation.terms import Glossary, TermMarks, TermUse
+from translora.translation.terms import Glossary, Match, TermMarks, TermUse
 
 _BEAMS = 8
 """Of the search for a translation that honours more terms."""
+_MOST_KEPT = 4096
+"""Texts whose terms are remembered while their translations are compared."""
 
 
 class Terminology:
@@ -27,6 +30,8 @@ class Terminology:
     ) -> None:
         """`marks` are those that the model was trained with, if it was; in the spans `hidden` of a text is no term."""
         self._glossary, self._marks, self._hidden = glossary, marks, hidden
+        self._matches = lru_cache(_MOST_KEPT)(self._found)
+        self._kept = lru_cache(_MOST_KEPT)(self._strings)
 
     def engine(self, engine: Engine) -> Engine:
         """`engine`, following the glossary."""
@@ -77,13 +82,21 @@ class Terminology:
         terms = self._glossary.terms
         return tuple(TermUse(terms[number], times, kept[number]) for number, times in Counter(wanted).items())
 
+    def _found(self, text: str) -> tuple[Match, ...]:
+        """The terms of a text, looked up once for all its translations."""
+        return tuple(self._glossary.found(text, self._hidden(text)))
+
+    def _strings(self, text: str) -> Counter[str]:
+        """The placeholders of a text, counted."""
+        return Counter(text[start:end] for start, end in self._hidden(text))
+
     def _wanted(self, text: str) -> list[int]:
-        return [match.term for match in self._glossary.found(text, self._hidden(text))]
+        return [match.term for match in self._matches(text)]
 
     def _annotated(self, text: str) -> str:
         if self._marks is None or self._marks.in_text(text):
             return text
-        matches = self._glossary.found(text, self._hidden(text))
+        matches = self._matches(text)
         return self._marks.annotated(text, [(one.end, self._glossary.terms[one.term].target[0]) for one in matches])
 
     def _clean(self, one: Translation) -> Translation:
@@ -101,11 +114,7 @@ class Terminology:
 
     def _keeps(self, text: str, translation: str) -> bool:
         """Whether a translation has the placeholders of its text."""
-        return _strings(text, self._hidden(text)) == _strings(translation, self._hidden(translation))
-
-
-def _strings(text: str, spans: Sequence[Span]) -> Counter[str]:
-    return Counter(text[start:end] for start, end in spans)
+        return self._kept(text) == self._strings(translation)
 
 
 def with_uses(lines: Sequence[str], found: Sequence[Translation], terms: Terminology | None) -> list[Translation]:
