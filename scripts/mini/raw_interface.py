@@ -4,7 +4,8 @@
 
 `build_base.py` says how to get the packages. The folder gets `train.tsv`, the strings that the base was trained on;
 `test.tsv`, those that it was not trained on, a fifth of which chose its checkpoint; and `validation.tsv`, others that
-it never met. `benchmarks/placeholders.py` measures on the test strings. No training pair is nearly one of the others.
+it never met. `marked-train.tsv` and `marked-validation.tsv` have those with the same placeholders on both sides.
+`benchmarks/placeholders.py` measures on the test strings. No training pair is nearly one of the others.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from translora.translation.protect import Protector
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--packages", type=Path, required=True, help="the folder of the Debian packages and the wheel")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the folder of the three files")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the folder of the files")
     arguments = parser.parse_args()
     help_pairs = [Pair(*pair) for part in ("validation", "test") for pair in pairs_of("mini", part)]
     with tempfile.TemporaryDirectory() as folder:
@@ -33,16 +34,17 @@ def main() -> None:
     chose_checkpoint = VALIDATION // 2
     arguments.output.mkdir(parents=True, exist_ok=True)
     found = Protector().found
-    for name, pairs in (
-        ("train.tsv", train),
-        ("validation.tsv", validation[chose_checkpoint:]),
-        ("test.tsv", [*test, *validation[:chose_checkpoint]]),
-    ):
+    files = {
+        "train.tsv": train,
+        "validation.tsv": validation[chose_checkpoint:],
+        "test.tsv": [*test, *validation[:chose_checkpoint]],
+    }
+    for name, pairs in files.items():
+        marked = [(old, new) for old, new in pairs if found(old) and sorted(found(old)) == sorted(found(new))]
         write_lines(arguments.output / name, ["\t".join(pair) for pair in pairs])
-        marked = sum(bool(found(old)) and sorted(found(old)) == sorted(found(new)) for old, new in pairs)
-        print(
-            f"{len(pairs):>9,} pairs in {arguments.output / name}, {marked:,} have the same placeholders on each side"
-        )
+        if name != "test.tsv":
+            write_lines(arguments.output / f"marked-{name}", ["\t".join(pair) for pair in marked])
+        print(f"{len(pairs):>9,} pairs in {arguments.output / name}, {len(marked):,} of them marked")
 
 
 if __name__ == "__main__":
