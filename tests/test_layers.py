@@ -53,7 +53,7 @@ ORDER = [
     "pipeline",
     "export.parity", "export.merged", "export.ctranslate2", "export.job",
     "comparison.folder", "comparison.variants", "comparison.jobs", "comparison.results", "comparison.runner",
-    "comparison.process",
+    "comparison.advice", "comparison.process",
     "serve.refusals", "serve.limits", "serve.keys", "serve.parameters", "serve.texts", "serve.codes", "serve.detection",
     "serve.described", "serve.files", "serve.glossaries", "serve.scheduler", "serve.engines", "serve.metrics",
     "serve.models", "serve.batcher", "serve.service", "serve.stream", "serve.events",

@@ -19,6 +19,10 @@ def add(commands: Commands[Parser]) -> None:
     parser.add_argument("recipe", help="a YAML file, or the name of a packaged recipe")
     parser.add_argument("--seeds", type=int, default=0, help="train the chosen rates with so many seeds")
     parser.add_argument("--overwrite", action="store_true", help="delete an earlier comparison in the folder first")
+    parser.add_argument(
+        "--advise", action="store_true", help="from short runs alone, tell what LoRA would reach of full"
+    )
+    parser.add_argument("--steps", type=int, default=60, help="of the short runs of --advise (default: %(default)s)")
 
 
 def run(arguments: argparse.Namespace, flags: list[str]) -> None:
@@ -27,10 +31,22 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
     import shlex
 
     from translora.config.load import load_comparison
+    from translora.errors import ConfigError
 
     config, comparison = load_comparison(arguments.recipe, flags)
     if arguments.seeds:
         comparison = dataclasses.replace(comparison, seeds=arguments.seeds)
+
+    if arguments.advise:
+        from translora.comparison.advice import advise
+
+        if arguments.seeds:
+            raise ConfigError("--seeds: --advise trains the recipe's seed alone: leave it out")
+        command = shlex.join(
+            ["translora", "compare", arguments.recipe, "--advise", f"--steps={arguments.steps}", *flags]
+        )
+        advise(config, comparison, arguments.steps, command, overwrite=arguments.overwrite)
+        return
 
     from translora.comparison.runner import compare
 

@@ -4,11 +4,13 @@ untouched/                    the model as it came
 VARIANT/rate-RATE/seed-SEED/  a training
 VARIANT/equal-time/           the first seed again, for as long as the others took
 compare.json, report.html     the result
+advice/VARIANT/rate-RATE/     a short training of `--advise`
+advice.json                   its result
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,8 +23,11 @@ from translora.runs.lifecycle import delete_run, is_run
 
 RESULT_FILE = "compare.json"
 REPORT_FILE = "report.html"
+ADVICE = "advice"
+ADVICE_FILE = "advice.json"
 _MARKER = "translora-comparison.json"
 _RUNS = ("untouched", "*/rate-*/seed-*", "*/equal-time")
+_SHORT_RUNS = (f"{ADVICE}/*/rate-*",)
 
 
 def check_folder(folder: Path) -> None:
@@ -42,17 +47,27 @@ def mark(folder: Path) -> None:
 def delete_comparison(folder: Path) -> None:
     """Delete the runs and the result in `folder`, and nothing that translora did not write; name the rest.
 
-    The marker stays. Raises `ConfigError` where there is none, and `StorageError` where a file cannot be deleted.
+    The marker and an advice stay. Raises `ConfigError` where there is no marker, and `StorageError` where a file cannot
+    be deleted.
     """
+    _delete(folder, (RESULT_FILE, REPORT_FILE), _RUNS)
+    for path in sorted(folder.iterdir()):
+        if path.name not in (LOCK, _MARKER, ADVICE, ADVICE_FILE):
+            console.notice(f"{path}: kept, for translora did not write all of it")
+
+
+def delete_advice(folder: Path) -> None:
+    """Delete the short runs of an advice and its result; raises as `delete_comparison` does."""
+    _delete(folder, (ADVICE_FILE,), _SHORT_RUNS)
+
+
+def _delete(folder: Path, files: Sequence[str], runs: Sequence[str]) -> None:
     check_folder(folder)
     with storage_errors(folder):
-        for name in (RESULT_FILE, REPORT_FILE):
+        for name in files:
             (folder / name).unlink(missing_ok=True)
-    for run in _runs(folder):
+    for run in _runs(folder, runs):
         delete(run)
-    for path in sorted(folder.iterdir()):
-        if path.name not in (LOCK, _MARKER):
-            console.notice(f"{path}: kept, for translora did not write all of it")
 
 
 def delete(run: Run) -> None:
@@ -68,9 +83,9 @@ def delete(run: Run) -> None:
             path.rmdir()
 
 
-def _runs(folder: Path) -> Iterator[Run]:
+def _runs(folder: Path, patterns: Sequence[str]) -> Iterator[Run]:
     """The runs in their places; links are not followed."""
-    for pattern in _RUNS:
+    for pattern in patterns:
         for path in sorted(folder.glob(pattern)):
             if is_run(path) and not any(part.is_symlink() for part in _up_to(folder, path)):
                 yield Run(path)

@@ -130,12 +130,12 @@ def _folder(folder: Path, variant: Variant, rate: float, seed: int) -> Path:
 
 def _train(label: str, config: Config) -> None:
     """Train without scoring, unless that is done; a run of another recipe makes way."""
-    run = _make_way(label, config)
+    run = make_way(label, config)
     if not run.finished and not run.trained:
         _in_process(f"{label}: train", config, "train")
 
 
-def _make_way(label: str, config: Config) -> Run:
+def make_way(label: str, config: Config) -> Run:
     """The run folder for `config`; a run in it that began with another recipe of the variant is deleted.
 
     The length of a run of equal time follows from the other runs: it changes where they do.
