@@ -1,8 +1,11 @@
 """Lower never imports higher: the order of all modules, inside packages too, and what an import loads."""
 
 import ast
+import importlib
+import pkgutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -45,9 +48,9 @@ ORDER = [
     "documents.html_pages", "documents.markdown", "documents.yaml_locale", "documents.office", "documents.opendocument",
     "documents.formats", "documents.fill", "documents.side", "documents.job",
     "training.estimate", "training.rollcall", "training.ranks", "training.plan", "training.optimizer",
-    "training.checkpoint", "training.tracking", "training.step", "training.initial", "training.loop",
-    "training.protection", "training.term_list", "training.terminology", "training.matches",
-    "training.examples", "training.validation",
+    "training.checkpoint", "training.tracking", "training.encoded", "training.step",
+    "training.initial", "training.loop", "training.protection", "training.term_list", "training.terminology",
+    "training.matches", "training.examples", "training.validation",
     "training.corruption", "training.canary", "training.memory", "training.probe", "training.duration",
     "report.plots", "report.page", "report.review", "report.changes", "report.terminal", "report.run",
     "report.comparison", "outcome",
@@ -114,14 +117,11 @@ def test_what_translates_loads_neither_training_nor_plots():
 
 def test_no_public_name_is_the_name_of_a_module():
     """Importing a submodule would hide it."""
-    code = (
-        "import importlib, pkgutil, types, translora\n"
-        "for module in pkgutil.walk_packages(translora.__path__, 'translora.'):\n"
-        "    if not module.name.endswith('__main__'): importlib.import_module(module.name)\n"
-        "for name in translora.__all__:\n"
-        "    assert not isinstance(getattr(translora, name), types.ModuleType), name\n"
-    )
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    for module in pkgutil.walk_packages(translora.__path__, "translora."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    for name in translora.__all__:
+        assert not isinstance(getattr(translora, name), types.ModuleType), name
 
 
 def test_the_package_is_typed():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -46,8 +46,9 @@ from translora.runs.lifecycle import at_work_in, begin_run, find_run, keep_other
 from translora.runs.summary import Shortened
 from translora.scoring.metrics import require_tokenizer
 from translora.training import canary
-from translora.training.checkpoint import Checkpoints, TrainingState, numbered_folders
+from translora.training.checkpoint import Checkpoints, TrainingState, steps_done
 from translora.training.duration import Prepared, cut_to, say_duration
+from translora.training.encoded import EncodedSources, encoder_states_in
 from translora.training.examples import tokenised, training_examples
 from translora.training.initial import begin_from_gradient, initial_bytes
 from translora.training.loop import fit
@@ -309,15 +310,24 @@ def train_model(
         try:
             if _begins_from_gradient(config):
                 ranks.on_first(lambda: _set_directions(stepper, plan, config, run))
-            return fit(stepper, plan, Checkpoints(run.checkpoints, training.save_every), validator, journal)
+            with _encoded(stepper, plan, run) as stepper.encoded:
+                return fit(stepper, plan, Checkpoints(run.checkpoints, training.save_every), validator, journal)
         except NotFiniteError as error:
             error.names = [splits.train[pair % len(splits.train)].origin for pair in error.pairs]
             raise
 
 
+def _encoded(stepper: Stepper, plan: Plan, run: Run) -> AbstractContextManager[EncodedSources | None]:
+    """The encoder's states of the examples for the rest of `run`, where they are to be kept."""
+    if stepper.training.cache_encoder == "off" or stepper.ranks.size > 1:
+        return nullcontext()
+    done = steps_done(run.checkpoints)
+    return encoder_states_in(run.folder, stepper.translator, stepper.examples, plan, done, stepper.budget)
+
+
 def _set_directions(stepper: Stepper, plan: Plan, config: Config, run: Run) -> None:
     """Begin the adapter from the gradient, unless the run goes on from a checkpoint."""
-    if not numbered_folders(run.checkpoints, "step"):
+    if not steps_done(run.checkpoints):
         console.notice(f"lora: A is set from the gradient of {config.lora.init_steps} steps")
         begin_from_gradient(stepper, plan, config.lora.init_steps)
 

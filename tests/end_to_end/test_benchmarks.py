@@ -53,6 +53,17 @@ def test_training_throughput_measures_every_side(tmp_path):
 
 
 @pytest.mark.slow
+def test_kept_encoder_states_are_measured_in_turns(tmp_path):
+    file = tmp_path / "figures.json"
+    quick = ["--shape", "tiny", "--rounds", "2", "--steps", "2", "--lengths", "corpus", "--json", str(file)]
+    assert "states kept" in run("encoder_cache.py", *quick)
+    figures = json.loads(file.read_text())
+    assert [len(figures["rounds"][side]) for side in ("computed", "kept")] == [2, 2]
+    assert figures["once"] > 0
+    assert figures["bytes"] == 4 * 32 * figures["source_tokens"]
+
+
+@pytest.mark.slow
 def test_cleaning_counts_pairs_and_memory(tmp_path):
     file = tmp_path / "figures.json"
     assert "also languages" in run("cleaning.py", "--pairs", "5000", "--json", str(file))

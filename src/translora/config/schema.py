@@ -138,6 +138,9 @@ class TrainingConfig:
     """Dropout inside the model itself; 0 by default: in a frozen base it costs time and adds noise."""
     freeze: tuple[Literal["embeddings", "encoder", "decoder"], ...] = ()
     """Parts of the model that stay as they are: `embeddings` (and the head), `encoder`, `decoder`."""
+    cache_encoder: Literal["auto", "off"] = "auto"
+    """`auto` computes the encoder's states of the training pairs once, into a file of the run folder, instead of in
+    each epoch, where the fast path trains nothing in the encoder (`freeze: [encoder]`) on one CPU; `off` never does."""
     canary: Literal["check", "skip"] = "check"
     """Whether to try a few pairs on the whole model before the run, so that a broken model is refused."""
     gradient_checkpointing: Switch = False

@@ -63,6 +63,8 @@ class Batch:
     """Real tokens of each source, shape (pairs,); kept off the device, so that nobody waits for it to ask."""
     target_lengths: Ints
     """Real tokens of each target, shape (pairs,)."""
+    encoded: torch.Tensor | None = None
+    """The encoder's states of the real source tokens, shape (tokens, width), where they were computed before."""
 
     @property
     def attention_mask(self) -> torch.Tensor:
@@ -77,7 +79,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        return replace(self, input_ids=self.input_ids.to(device), labels=self.labels.to(device))
+        encoded = None if self.encoded is None else self.encoded.to(device)
+        return replace(self, input_ids=self.input_ids.to(device), labels=self.labels.to(device), encoded=encoded)
 
 
 class TokenisedCorpus:

@@ -64,6 +64,10 @@ class TrainingState:
         self.pairs += pairs
         self.loss_sum += loss
         self.loss_tokens += tokens
+        self.add_seconds(seconds)
+
+    def add_seconds(self, seconds: float) -> None:
+        """Count time of training."""
         self.seconds += seconds
         self.loss_seconds += seconds
 
@@ -164,6 +168,11 @@ def numbered_folders(folder: Path, kind: str) -> list[Path]:
     """The folders of a kind, the newest first."""
     found = folder.iterdir() if folder.exists() else []
     return sorted((path for path in found if re.fullmatch(rf"{kind}-\d+", path.name)), reverse=True)
+
+
+def steps_done(folder: Path) -> int:
+    """The optimiser steps that the newest checkpoint in `folder` has; 0 where there is none."""
+    return max((int(path.name.split("-")[1]) for path in numbered_folders(folder, "step")), default=0)
 
 
 def _write_manifest(folder: Path) -> None:

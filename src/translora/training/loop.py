@@ -48,6 +48,8 @@ def fit(
     state = share_state(ranks, model, stepper.optimizer, found or TrainingState())
     most = stepper.budget.tokens
     stepper.budget.tokens = ranks.least(min(most, state.batch_tokens or most))
+    if stepper.encoded:
+        state.add_seconds(stepper.encoded.seconds)
     ranks.on_first(lambda: journal.rewind(state.step))
     loop = _Loop(stepper, plan, checkpoints, validate, journal, state)
     with stop_between_steps() as stop, meter("train", plan.total_steps, "pairs", state.step) as progress:

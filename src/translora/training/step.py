@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 
 from translora.config import TrainingConfig
 from translora.data.batching import Ints, even_batches, micro_batches
-from translora.data.tokens import TokenisedCorpus
+from translora.data.tokens import Batch, TokenisedCorpus
 from translora.errors import NotFiniteError
 from translora.io import console
 from translora.io.files import sha256
 from translora.models.budget import Budget
 from translora.models.load import LoadedModel, has_dropout
+from translora.training.encoded import EncodedSources
 from translora.training.ranks import ALONE, Ranks
 
 _SLOWER = "lower training.learning_rate, or raise training.warmup_steps"
@@ -35,6 +36,8 @@ class Stepper:
     budget: Budget
     ranks: Ranks = ALONE
     """Those who take each step together; their examples, weights and budgets are the same."""
+    encoded: EncodedSources | None = None
+    """The encoder's states of all examples, where they are kept."""
 
     def step(self, number: int, pairs: Ints) -> tuple[float, int]:
         """Take step `number` (from 0) on `pairs`; return the summed cross-entropy in nats and the target tokens.
@@ -77,10 +80,15 @@ class Stepper:
         parts = self.parts(pairs, most)
         for i in self.ranks.share([self._cost(part) for part in parts]):
             torch.manual_seed(micro_seed(self.seed, number, int(i)))
-            loss = self.translator.loss(self.examples.batch(parts[i]), self.training.label_smoothing)
+            loss = self.translator.loss(self._batch(parts[i]), self.training.label_smoothing)
             total += float(loss.cross_entropy)
             (loss.objective / tokens).backward()
         return total
+
+    def _batch(self, part: Ints) -> Batch:
+        """The batch of a micro-batch, with the encoder's states where they are kept."""
+        batch = self.examples.batch(part)
+        return batch if self.encoded is None else replace(batch, encoded=self.encoded.of(part))
 
     def parts(self, pairs: Ints, most: int) -> list[Ints]:
         """The micro-batches of a step over `pairs`, each of at most `most` padded tokens.
