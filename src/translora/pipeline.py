@@ -37,6 +37,7 @@ from translora.models.load import (
     quiet_transformers,
 )
 from translora.models.lora import ParameterCount, attach, count_parameters, freeze
+from translora.models.shards import is_sharded
 from translora.outcome import Ready, summary_of
 from translora.report.run import write_report
 from translora.report.terminal import show_memory, show_start
@@ -51,10 +52,11 @@ from translora.training.duration import Prepared, cut_to, say_duration
 from translora.training.examples import tokenised, training_examples
 from translora.training.initial import begin_from_gradient, initial_bytes
 from translora.training.loop import fit
-from translora.training.memory import check_memory
+from translora.training.memory import check_memory, check_sharded_memory, wants_shards
 from translora.training.optimizer import build_optimizer
 from translora.training.plan import Plan
 from translora.training.ranks import ALONE, Ranks, joined
+from translora.training.sharding import shard_over, to_be_sharded, whole_of
 from translora.training.step import Stepper, say_idle_ranks
 from translora.training.terminology import training_glossary
 from translora.training.tracking import Journal, TensorBoard, Tracker
@@ -166,7 +168,8 @@ def _train(job: _Job) -> None:
     config, run, ranks = job.config, job.run, job.ranks
     trackers = [*job.trackers, *([TensorBoard(run.tensorboard)] if config.training.tensorboard else [])]
     ranks.beat("the checks before training")
-    ready = ranks.together(lambda: _prepared(job))
+    sharded = ranks.any(ranks.together(lambda: wants_shards(config, ranks.size)))
+    ready = ranks.together(lambda: _prepared(job, sharded))
     base = base_hash(config)
     inputs = ready.inputs(base)
     ranks.require_same({**inputs, "dtype": str(ready.model.dtype), "device": ready.model.device.type})
@@ -174,6 +177,8 @@ def _train(job: _Job) -> None:
         config, splits = cut_to(cut, config, ready.splits)
         ready = replace(ready, splits=splits, shortened=cut)
     ranks.on_first(lambda: _begin(job, ready, inputs))
+    if sharded:
+        shard_over(ranks, ready.model, config)
     test = ready.splits.test
     if job.score and "before" in run.labels:
         _translate_test(ready.model, job, test, "before")
@@ -182,7 +187,8 @@ def _train(job: _Job) -> None:
         batch_tokens = ranks.least(ready.needs.batch_tokens)
         stepper = make_stepper(ready.model, ready.examples, config, batch_tokens, ranks)
         state = train_model(stepper, ready.splits, config, run, trackers)
-        ranks.on_first(lambda: _save_model(ready.model, run, base))
+        trained = whole_of(ranks, ready.model, lambda: _untrained(config)) if sharded else ready.model
+        ranks.on_first(lambda: _save_model(trained, run, base))
     if job.score:
         if "after" in run.labels:
             _translate_test(ready.model, job, test, "after")
@@ -212,12 +218,12 @@ def _finish(job: _Job, config: Config, ready: Ready, state: TrainingState) -> No
     _write_pages(job.run)
 
 
-def _prepared(job: _Job) -> Ready:
-    """Read the pairs, load the model, and check both before training."""
+def _prepared(job: _Job, sharded: bool) -> Ready:
+    """Read the pairs, load the model, and check both before training; one to be `sharded` is whole, on the CPU."""
     config = job.config
     check_languages(config)
     splits = read_splits(config, job.given)
-    model = load(config)
+    model = load(to_be_sharded(config) if sharded else config)
     parameters = make_trainable(model, config)
     show_start(model, parameters, splits, config)
     unknown = unknown_in_pairs(chain(splits.train, splits.validation, splits.test), model.tokenizer)
@@ -227,7 +233,10 @@ def _prepared(job: _Job) -> Ready:
     glossary = training_glossary(config, splits.train)
     examples = training_examples(model, splits.train, config, glossary)
     initial = initial_bytes(model.model) if _begins_from_gradient(config) else 0
-    needs = check_memory(model, examples, config.method, config.training, config.decoding, initial)
+    if sharded:
+        needs = check_sharded_memory(model, examples, config.training, job.ranks.size, choose_device(config.device))
+    else:
+        needs = check_memory(model, examples, config.method, config.training, config.decoding, initial)
     show_memory(needs, config)
     return Ready(model, splits, examples, parameters, unknown, needs, glossary)
 
@@ -281,6 +290,13 @@ def make_trainable(translator: LoadedModel, config: Config) -> ParameterCount:
     return count_parameters(translator.model)
 
 
+def _untrained(config: Config) -> LoadedModel:
+    """The model on the CPU, as it was before it was sharded."""
+    translator = load(to_be_sharded(config))
+    make_trainable(translator, config)
+    return translator
+
+
 def make_stepper(
     translator: LoadedModel, examples: TokenisedCorpus, config: Config, batch_tokens: int, ranks: Ranks = ALONE
 ) -> Stepper:
@@ -309,7 +325,8 @@ def train_model(
         try:
             if _begins_from_gradient(config):
                 ranks.on_first(lambda: _set_directions(stepper, plan, config, run))
-            return fit(stepper, plan, Checkpoints(run.checkpoints, training.save_every), validator, journal)
+            checkpoints = Checkpoints(run.checkpoints, training.save_every, ranks.first)
+            return fit(stepper, plan, checkpoints, validator, journal)
         except NotFiniteError as error:
             error.names = [splits.train[pair % len(splits.train)].origin for pair in error.pairs]
             raise
@@ -371,7 +388,7 @@ def _translate_test(translator: LoadedModel, job: _Job, test: Corpus, label: str
     words = f"test pairs, {label}"
     ranks.beat(f"the translation of {words}")
     translate = partial(_translated, translator, config, f"translate {words}")
-    found = translate_shared(ranks, test.sources, translate)
+    found = translate_shared(ranks, test.sources, translate, is_sharded(translator.model))
     say_cut(found, config.decoding, words, "--decoding.max_tokens")
     ranks.on_first(lambda: run.write_translations(label, [one.text for one in found], cut_lines(found)))
 
