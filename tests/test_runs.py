@@ -24,7 +24,7 @@ OTHER = {
     "training.optimizer": "adafactor", "training.schedule": "cosine", "training.freeze": ["encoder"],
     "training.save_every": 3, "lora.also_train": ["norms"], "training.canary": "skip", "init": "random",
     "dtype": "bfloat16", "fast": "off", "device": "cpu", "quantise": "nf4", "method": "full",
-    "data.placeholders": "protect", "data.fuzzy": "memory",
+    "data.placeholders": "protect", "data.fuzzy": "memory", "training.shard": "off",
 }  # fmt: skip
 
 

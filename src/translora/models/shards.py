@@ -24,11 +24,13 @@ def shard(model: torch.nn.Module, mesh: DeviceMesh) -> None:
     """Cut the weights of `model` into pieces, one for each process of `mesh`, on its device; nothing is sent.
 
     Each layer (transformers' `_no_split_modules`) is put together alone; what lies outside the layers, tied embeddings
-    and the head among it, together. Gradients are summed over the processes, not averaged.
+    and the head among it, together. Gradients are summed over the processes, not averaged. An adapter
+    is small, and may be of another dtype than its base: it stays whole, and its gradients are the caller's to sum.
     """
+    kept = {p for p in model.parameters() if p.requires_grad} if hasattr(model, "get_base_model") else set()
     for layer in _layers(model):
-        fully_shard(layer, mesh=mesh)
-    fully_shard(model, mesh=mesh)
+        fully_shard(layer, mesh=mesh, ignored_params=kept)
+    fully_shard(model, mesh=mesh, ignored_params=kept)
     for module in model.modules():
         if isinstance(module, FSDPModule):
             module.set_gradient_divide_factor(1.0)
@@ -63,6 +65,11 @@ def is_sharded(model: torch.nn.Module) -> bool:
 def without_gradients(model: torch.nn.Module) -> AbstractContextManager[object]:
     """Compute without gradients; for weights in pieces not in inference mode, whose tensors a later step cannot use."""
     return torch.no_grad() if is_sharded(model) else torch.inference_mode()
+
+
+def in_pieces(tensor: torch.Tensor) -> bool:
+    """Whether `tensor` is one of those that are cut."""
+    return isinstance(tensor, DTensor)
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from translora.io import console
 from translora.io.files import sha256
 from translora.models.budget import Budget, is_out_of_memory
 from translora.models.load import LoadedModel, has_dropout
-from translora.models.shards import is_sharded, whole
+from translora.models.shards import in_pieces, is_sharded, whole
 from translora.training.ranks import ALONE, Ranks, shared_out
 
 _SLOWER = "lower training.learning_rate, or raise training.warmup_steps"
@@ -69,7 +69,7 @@ class Stepper:
             if is_out_of_memory(error):  # the others are inside the step, and cannot do it again
                 raise OutOfMemoryError(f"out of memory in step {number + 1}: {_FEWER}") from error
             raise
-        return self.ranks.add_up(loss, [])
+        return self.ranks.add_up(loss, [p for p in trained if not in_pieces(p)])
 
     def _advice_on_loss(self) -> str:
         for name, weight in self.translator.model.named_parameters():
