@@ -145,6 +145,9 @@ class TrainingConfig:
     """Whether to try a few pairs on the whole model before the run, so that a broken model is refused."""
     gradient_checkpointing: Switch = False
     """Compute activations twice to save memory."""
+    shard: Literal["auto", "on", "off"] = "auto"
+    """Cut the weights into pieces over the processes that torchrun starts (FSDP2), and train by the model's own forward
+    pass; `auto` does so where weights, gradients and the optimiser's state take over half of a device's memory."""
     evaluate_every: Count = 0
     """Steps between validations; 0 validates at the end of each epoch."""
     save_every: Literal["auto"] | Count = "auto"
@@ -252,6 +255,15 @@ class Config:
                 f"init random goes with method full, not {self.method}: random weights are saved only where all are "
                 f"trained: set method: full, or init: pretrained"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_shard(self) -> Config:
+        if self.training.shard == "on":
+            if self.quantise != "off" or self.training.optimizer != "adamw":
+                raise ValueError("training.shard on: goes with training.optimizer: adamw and quantise: off")
+            if self.method == "lora" and self.lora.init == "gradient":
+                raise ValueError("training.shard on: lora.init gradient needs whole weights: use lora.init: zero")
         return self
 
     @model_validator(mode="after")

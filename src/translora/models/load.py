@@ -138,6 +138,13 @@ def load(config: Config, adapter: Path | None = None) -> LoadedModel:
     return translator
 
 
+def parameter_count(config: Config) -> int:
+    """The parameters of the model that `config` names, by its shape alone; raises `ModelError` as `load` does."""
+    with _errors_named(config.model), quiet_transformers(), torch.device("meta"):
+        shape = AutoConfig.from_pretrained(model_folder(config.model, config.revision), trust_remote_code=False)
+        return sum(p.numel() for p in AutoModelForSeq2SeqLM.from_config(shape).parameters())
+
+
 def check_rows(translator: LoadedModel) -> None:
     """Raise `ModelError` where the tokenizer has tokens that the embedding has no row for."""
     rows = translator.model.get_input_embeddings().weight.shape[0]

@@ -70,6 +70,7 @@ SAFE_TO_CHANGE = (
     "training.save_every",
     "training.tensorboard",
     "training.gradient_checkpointing",
+    "training.shard",
     "training.cache_encoder",
     "training.canary",
     "decoding.batch_tokens",

@@ -11,6 +11,7 @@ from translora.config import RateFactorsConfig, TrainingConfig
 from translora.io import console
 from translora.models.kinds import kind_of
 from translora.models.quantise import require_library
+from translora.models.shards import whole
 
 _SMALLEST_SCALE = 1e-3
 _B_MATRICES = (".lora_B.", ".lora_embedding_B.")
@@ -98,5 +99,5 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float, scale_parameter: boo
         scale = group["factor"]
         if scale_parameter:
             (tensor,) = group["params"]
-            scale *= max(_SMALLEST_SCALE, float(tensor.detach().float().pow(2).mean().sqrt()))
+            scale *= max(_SMALLEST_SCALE, float(whole(tensor.detach()).float().pow(2).mean().sqrt()))
         group["lr"] = rate * scale
