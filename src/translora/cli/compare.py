@@ -18,6 +18,13 @@ def add(commands: Commands[Parser]) -> None:
     parser = add_command(commands, "compare", run, "train several ways on equal terms and compare them", CompareHelp)
     parser.add_argument("recipe", help="a YAML file, or the name of a packaged recipe")
     parser.add_argument("--seeds", type=int, default=0, help="train the chosen rates with so many seeds")
+    parser.add_argument(
+        "--parallel",
+        type=int,
+        default=1,
+        metavar="N",
+        help="do N runs at a time, one on each GPU or with a part of the CPU's threads",
+    )
     parser.add_argument("--overwrite", action="store_true", help="delete an earlier comparison in the folder first")
     parser.add_argument(
         "--advise", action="store_true", help="from short runs alone, tell what LoRA would reach of full"
@@ -52,4 +59,4 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
 
     seeds = [f"--seeds={arguments.seeds}"] if arguments.seeds else []
     command = shlex.join(["translora", "compare", arguments.recipe, *seeds, *flags])
-    compare(config, comparison, command, overwrite=arguments.overwrite)
+    compare(config, comparison, command, overwrite=arguments.overwrite, parallel=arguments.parallel)
