@@ -11,7 +11,7 @@ from translora.errors import InterruptedRunError
 from translora.io.console import Meter, meter
 from translora.io.interrupt import StopRequest, stop_between_steps
 from translora.models.hardware import peak_memory_bytes
-from translora.training.checkpoint import Checkpoints, Snapshot, TrainingState, put_weights, share
+from translora.training.checkpoint import Checkpoints, Snapshot, TrainingState, put_weights, share, trained_weights
 from translora.training.optimizer import rate_at, set_rate
 from translora.training.plan import Plan
 from translora.training.ranks import Ranks
@@ -46,6 +46,8 @@ def fit(
     model, ranks = stepper.translator.model, stepper.ranks
     found = ranks.on_first(lambda: checkpoints.read(model))
     state = share(ranks, found or Snapshot()).put(model, stepper.optimizer)
+    if ranks.size > 1 and not state.step:  # rank 0 alone may have begun the adapter from the gradient
+        put_weights(model, ranks.broadcast_tensors(trained_weights(model)))
     most = stepper.budget.tokens
     stepper.budget.tokens = ranks.least(min(most, state.batch_tokens or most))
     if stepper.encoded:
