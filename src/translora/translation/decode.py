@@ -35,7 +35,7 @@ _MOST_ROWS = 128
 """Lines times beams that a thread has under way at a time on a CPU: more fill no more of it."""
 _GROWTH = 2.0
 """A cache that grows is there twice for a moment."""
-_HEAP_GROWTH = 2.5
+_HEAP_GROWTH = 1.6
 """The same on a CPU, where a cache that changes its size leaves holes in the heap: a run of the demo grew so much."""
 _SPARE_COLUMNS = 1.5
 """How many columns a cache may have for each token of its longest translation: it grows by half."""
