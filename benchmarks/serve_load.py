@@ -5,7 +5,8 @@
     python benchmarks/serve_load.py --adapter runs/demo/adapter --sides translora --overload   ten times the clients
 
 With --overload the queue is as long as the number of clients, and a request waits a second for a place in it; then ten
-times as many clients ask, four times over, and then as many as before. Refusals by 429 are counted, and must say `Retry-After`.
+times as many clients ask, four times over, and then as many as before. Refusals by 429 that say `Retry-After` are
+counted apart; without it they are errors.
 
 Each client sends one line of the embedded test set at a time, for one of eight adapters at random; the plain servers
 have one adapter, merged. "one client" is translora with a single client, and "translate" is the rate of the Python
