@@ -150,22 +150,24 @@ class Decoder:
     def step(self, cache: Cache) -> torch.Tensor:
         """Compute the column of the last tokens; returns the states for the head, shape (lines * beams, width)."""
         rows = cache.lines * cache.beams
-        which = cache.row_groups() if self.adapters else None
-        x: torch.Tensor = self._embedding(cache.tokens[:, :, cache.column].reshape(rows).clamp(min=0), which)
+        groups = cache.row_groups() if self.adapters else None
+        x: torch.Tensor = self._embedding(cache.tokens[:, :, cache.column].reshape(rows).clamp(min=0), groups)
+        ordered, restored = (groups.ordered, groups.restored) if groups else (_same, _same)
+        x, which = ordered(x), groups.in_order if groups else None
         spans, biases = cache.spans(), None
         source_mask = cache.source_mask.expand(-1, self.shape.heads, -1, -1)
         for number, layer in enumerate(self._layers):
             if biases is None or layer.attend.has_relative_attention_bias:
                 biases = [self._own_bias(layer, cache, *span) for span in spans]
-            q, k, v = (self._by_head(part, cache) for part in layer.qkv(x, which=which).chunk(3, 1))
+            q, k, v = (self._by_head(part, cache) for part in restored(layer.qkv(x, which=which)).chunk(3, 1))
             keys, values = cache.keys[number], cache.values[number]
             keys[:, :, cache.column], values[:, :, cache.column] = k, v
-            x = layer.out(_merged(_attend_spans(q, keys, values, spans, biases)), x, which)
-            q = self._by_head(layer.source_q(x, which=which), cache)
+            x = layer.out(ordered(_merged(_attend_spans(q, keys, values, spans, biases))), x, which)
+            q = self._by_head(restored(layer.source_q(x, which=which)), cache)
             mixed = _attend(q, cache.source_keys[number], cache.source_values[number], source_mask)
-            x = layer.source_out(_merged(mixed), x, which)
+            x = layer.source_out(ordered(_merged(mixed)), x, which)
             x = layer.feed_forward(x, which)
-        return x
+        return restored(x)
 
     @torch.no_grad()
     def logits(self, states: torch.Tensor, which: Groups | None = None) -> torch.Tensor:
@@ -181,6 +183,10 @@ class Decoder:
         mask = cache.mask[:, :, window] if places is None else cache.mask[places, :, window]
         ages = layer.age_bias(mask.shape[2]).to(mask.dtype)
         return (mask[:, None] + ages[None, :, None, :, None]).flatten(3)
+
+
+def _same(x: torch.Tensor) -> torch.Tensor:
+    return x
 
 
 def _attend_spans(

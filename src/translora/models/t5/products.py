@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -277,6 +278,24 @@ class Groups:
         ends = counts.cumsum(0).tolist()
         starts = [0, *ends[:-1]]
         self._segments = list(zip(numbers.tolist(), starts, ends, strict=True))
+
+    @cached_property
+    def in_order(self) -> Groups:
+        """The groups of the ordered rows, which are contiguous."""
+        return self if self.contiguous else Groups(self.which.index_select(0, self.order))
+
+    @cached_property
+    def rank(self) -> torch.Tensor:
+        """The number that each row has in `order`."""
+        return self.order.argsort()
+
+    def ordered(self, x: torch.Tensor) -> torch.Tensor:
+        """The rows of `x` (rows, ...) in the order of their adapters."""
+        return x if self.contiguous else x.index_select(0, self.order)
+
+    def restored(self, x: torch.Tensor) -> torch.Tensor:
+        """`x` (rows, ...), which is in the order of the adapters, in the order of the rows."""
+        return x if self.contiguous else x.index_select(0, self.rank)
 
     def segments(self) -> list[tuple[int, int, int]]:
         """The adapter, first row and end of each run of the ordered rows; rows without an adapter are omitted."""
