@@ -12,7 +12,7 @@ from typing import Any
 from translora.comparison import results
 from translora.comparison.folder import REPORT_FILE, RESULT_FILE, check_folder, delete_comparison, mark
 from translora.comparison.jobs import Outcome, check_runs, run_equal_time, run_untouched, run_variant
-from translora.comparison.variants import Variant, read_variants
+from translora.comparison.variants import Variant, read_variants, warn_of_edge
 from translora.comparison.workers import Workers, places
 from translora.config import CompareConfig, Config
 from translora.config.load import load_comparison
@@ -101,18 +101,12 @@ def _outcomes(
     outcomes = [outcome for outcome in made if isinstance(outcome, Outcome)]  # which record their errors themselves
     done = [(variant, outcome) for variant, outcome in zip(variants, outcomes, strict=True) if outcome.runs]
     for outcome in outcomes:
-        _warn_of_edge(outcome)
+        warn_of_edge(outcome.name, outcome.rates, outcome.rate)
     if comparison.equal_time != "off" and len(done) > 1:
         seconds = [outcome.runs[0].summary.train_seconds for _, outcome in done]
         limit = min(seconds) if comparison.equal_time == "shortest" else max(seconds)
         workers.each([partial(run_equal_time, *one, folder, limit, untouched, workers) for one in done])
     return [*([untouched] if untouched else []), *outcomes]
-
-
-def _warn_of_edge(outcome: Outcome) -> None:
-    """A best rate at the end of the grid says that the grid is too small."""
-    if len(outcome.rates) > 1 and outcome.rate in (min(outcome.rates), max(outcome.rates)):
-        console.notice(f"{outcome.name}: the best rate, {outcome.rate:g}, is at the end of those tried: try more")
 
 
 def show(result: dict[str, Any]) -> None:
