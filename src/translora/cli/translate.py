@@ -164,7 +164,11 @@ def _loaded(arguments: argparse.Namespace, options: TextOptions) -> tuple[Transl
         glossary = read_glossary(Path(arguments.glossary), config.source, config.target)
         options = replace(options, glossary=glossary)
     translator = Translator.from_pretrained(
-        arguments.model, source=arguments.source, target=arguments.target, max_tokens=arguments.max_tokens
+        arguments.model,
+        source=arguments.source,
+        target=arguments.target,
+        max_tokens=arguments.max_tokens,
+        shortlist=arguments.shortlist,
     )
     languages = translator.config.source, translator.config.target
     if arguments.memory:

@@ -179,6 +179,10 @@ class DecodingConfig:
     """Sequences of this many tokens occur at most once in a translation; 0 allows all."""
     repetition_penalty: Rate = 1.0
     """Tokens that a translation has already become less likely by this factor (Keskar et al. 2019); 1 is none."""
+    shortlist: Literal["off", "targets"] = "off"
+    """`targets` computes logits only for the tokens of the training targets, besides special, byte and placeholder
+    tokens and single Latin characters (candidate lists, Jean et al. 2015, arXiv:1412.2007). It is faster, no other
+    token can be written, and scores are normalised over these tokens. `off` takes the whole vocabulary."""
 
     @property
     def search(self) -> str:
