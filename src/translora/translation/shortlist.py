@@ -52,7 +52,7 @@ def require_shortlist(translator: LoadedModel, decoding: DecodingConfig, place: 
     if translator.shortlist is None:
         raise ConfigError(
             f"decoding.shortlist: {place or translator.name} has no {SHORTLIST}, which training writes beside the "
-            f"weights: {REMEDY}, or train the run again with --overwrite"
+            f"weights: {REMEDY}, or train first (an old run again, with --overwrite)"
         )
     return translator.shortlist
 
