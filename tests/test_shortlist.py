@@ -149,6 +149,7 @@ def test_a_run_writes_its_list_and_translates_with_it(run, translator, corpus_fi
     pairs = [set(ids) for ids in encode(targets, tokenizer, target=True)]
     assert sum(ids <= listed for ids in pairs) >= len(targets) - 20  # validation and test are not training targets
     assert {*tokenizer.convert_tokens_to_ids([*control_tokens(tokenizer), "▁", "7", "q", "ö", "<0x41>"])} <= listed
+    assert "beam 2, tokens of the training targets alone" in (run.adapter / "README.md").read_text()
     sources = run.translated("source")
     texts = translator.translate(sources, protect="off")
     assert texts == run.translated("after") != run.translated("before")

@@ -186,8 +186,9 @@ class DecodingConfig:
 
     @property
     def search(self) -> str:
-        """How translations are searched for, in words: `greedy`, or `beam 4`."""
-        return "greedy" if self.beams == 1 else f"beam {self.beams}"
+        """How translations are searched for, in words: `greedy`, or `beam 4`, and with which tokens."""
+        words = "greedy" if self.beams == 1 else f"beam {self.beams}"
+        return words if self.shortlist == "off" else f"{words}, tokens of the training targets alone"
 
 
 @section()
