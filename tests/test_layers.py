@@ -29,6 +29,7 @@ ORDER = [
     "data.cleaning.hashes", "data.cleaning.leakage", "data.cleaning.identify", "data.cleaning.rules",
     "data.cleaning.corpus",
     "data.tokens", "data.placeholders", "data.characters", "data.check", "data.splits",
+    "scale.shards", "scale.corpora", "scale.cluster",
     "models.files", "models.hub", "models.tokenizer", "models.shortlist", "models.families", "models.kinds",
     "models.hardware", "models.weights", "models.quantise", "models.shards",
     "models.t5.layout", "models.t5.layers", "models.t5.attention", "models.t5.forward", "models.t5.packed",
