@@ -15,7 +15,7 @@ import translora
 SOURCE = Path(translora.__file__).parent
 ORDER = [
     "errors",
-    "languages",
+    "languages", "tags",
     "io.files", "io.network", "io.interrupt", "io.console", "io.launcher",
     "config.section", "config.data", "config.schema", "config", "config.help", "config.reading", "config.load",
     "mini",
