@@ -11,7 +11,7 @@ from translora.data.cleaning.corpus import CleanJob, dropped_file
 from translora.data.cleaning.hashes import HashSet, repeated
 from translora.data.pairs import Pair
 from translora.data.readers.sources import read
-from translora.errors import ConfigError, DataError, StorageError
+from translora.errors import DataError, StorageError
 from translora.io.files import cache_folder
 from translora.scale.corpora import check_in_shards, clean_in_shards
 from translora.scale.shards import result_of
@@ -100,3 +100,60 @@ def test_clean_writes_the_same(corpus, tmp_path, rules, ending):
         )
     assert files[0] == files[1] == files[2]
     assert not list(tmp_path.glob("*.shards"))
+
+
+def test_an_interrupted_start_is_taken_up_and_damaged_results_are_done_again(corpus, tmp_path, caplog):
+    caplog.set_level("INFO", "translora")
+    job = CleanJob(corpus, "de", "en", THOROUGH, tmp_path / "out.tsv")
+    with pytest.raises(KeyboardInterrupt):
+        clean_in_shards(job, Loop(fails_at=2), 100)
+    shards = sorted((tmp_path / "out.tsv.shards").glob("*.arrow"))
+    assert len(shards) >= 3
+    assert not job.output.exists()
+    shards[0].write_bytes(shards[0].read_bytes()[:-7])
+    engine = Loop()
+    clean_in_shards(job, engine, 100)
+    assert f"{shards[0]}: damaged" in caplog.text
+    assert sorted(engine.done) == sorted({*range(8)} - {int(path.stem) for path in shards[1:]})
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["out.dropped.tsv", "out.tsv"]
+    alone = CleanJob(corpus, "de", "en", THOROUGH, tmp_path / "alone.tsv")
+    alone.run()
+    assert job.output.read_bytes() == alone.output.read_bytes()
+
+
+def test_results_of_other_rules_or_rows_are_not_taken_up(corpus, tmp_path):
+    output = tmp_path / "out.tsv"
+    with pytest.raises(KeyboardInterrupt):
+        clean_in_shards(CleanJob(corpus, "de", "en", THOROUGH, output), Loop(fails_at=2), 100)
+    engine = Loop()
+    clean_in_shards(CleanJob(corpus, "de", "en", RULES[1], output), engine, 100)
+    assert sorted(engine.done) == [*range(8)]
+
+
+def test_mistakes_are_those_of_one_process(corpus, tmp_path):
+    job = CleanJob(corpus, "de", "en", CleaningConfig(), tmp_path / "out.tsv")
+    with pytest.raises(DataError, match=r"corpus.tsv:31: not UTF-8"):
+        clean_in_shards(job, Loop(), 10)
+    (tmp_path / "cut.csv").write_text('gut,good\nja,yes\n"offen,x\n')
+    cut = SourceConfig(path=str(tmp_path / "cut.csv"))
+    alone = check_corpus(cut, "de", "en", THOROUGH)
+    assert as_dict([check_in_shards(cut, ("de", "en"), THOROUGH, Extra(), Loop(), 1)]) == as_dict([alone])
+    with pytest.raises(DataError, match="not CSV"):
+        clean_in_shards(CleanJob(cut, "de", "en", THOROUGH, tmp_path / "out.tsv"), Loop(), 1)
+    (tmp_path / "other.tsv.shards").write_text("mine")
+    with pytest.raises(StorageError, match=r"other.tsv.shards: cannot be written"):
+        clean_in_shards(CleanJob(corpus, "de", "en", THOROUGH, tmp_path / "other.tsv"), Loop())
+
+
+@pytest.mark.parametrize("bucket", [7, 1 << 22])
+def test_repeated_tells_what_a_set_tells(monkeypatch, bucket):
+    monkeypatch.setattr("translora.data.cleaning.hashes._BUCKET", bucket)
+    draw = random.Random(3)
+    values = [draw.choice([0, 256, draw.randrange(40), draw.randrange(1 << 64)]) for _ in range(300)]
+    known = HashSet()
+    told = [not known.add(value) for value in values]
+    parts = [np.array(part, dtype=np.uint64) for part in (values[:100], [], values[100:101], values[101:])]
+    found = repeated(parts)
+    assert [len(part) for part in found] == [len(part) for part in parts]
+    assert np.concatenate(found).tolist() == told
+    assert repeated([]) == []

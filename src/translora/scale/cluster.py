@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import secrets
 import shutil
 import signal
 import socket
@@ -17,14 +18,15 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from translora import __version__
 from translora.errors import ClusterError, ConfigError, TransloraError
 from translora.io import console
-from translora.scale.shards import Function, Shard, Work, result_of
+from translora.scale.shards import Shard, Work
+from translora.scale.worker import versions
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -35,6 +37,11 @@ _ENVIRONMENT = {
 """No reports of use, no overriding of GPUs, the environment as it is, and workers that do not yield to this process."""
 _ANSWER_SECONDS = 10.0
 """How long a cluster may take to answer."""
+_SETTINGS = b"\4"
+"""The type of the frame with which HTTP/2 begins on either side; Ray speaks gRPC over it."""
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0" + _SETTINGS + bytes(5)
+_LEAVE_SECONDS = 5.0
+"""How long the folder of a Ray that was started here may need to be free of its processes."""
 _POLL_SECONDS = 1.0
 """How often a cluster is asked for room for more workers."""
 _PATIENCE_SECONDS = 30.0
@@ -43,8 +50,6 @@ _STORE_BYTES = 512 << 20
 """The memory for rows and results on their way, of a Ray that is started here."""
 _TRIES = 4
 """Workers that one shard may cost."""
-_LIBRARIES = ("torch", "transformers", "pyarrow")
-"""Libraries that must have the same version everywhere."""
 
 
 class RayEngine:
@@ -79,6 +84,7 @@ class RayEngine:
             _require_answer(self._address)
         else:
             self._folder = tempfile.mkdtemp(prefix="translora-ray-")
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())  # else Ray writes one into the home folder
             place = {
                 "address": "local",
                 "include_dashboard": False,
@@ -87,7 +93,7 @@ class RayEngine:
             }
         try:
             ray.init(**place, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+        except Exception as error:  # of Ray, of its calls over the network, of its files
             self._leave()
             where = f"--address {self._address}" if self._address else "--engine ray"
             raise ClusterError(f"{where}: {_first_line(error)}") from error
@@ -98,8 +104,10 @@ class RayEngine:
         self._leave()
 
     def _leave(self) -> None:
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        deadline = time.monotonic() + _LEAVE_SECONDS
+        while self._folder and os.path.exists(self._folder) and time.monotonic() < deadline:
+            shutil.rmtree(self._folder, ignore_errors=True)  # Ray's processes may write a last line into it
+            time.sleep(_LEAVE_SECONDS / 50)
 
     def each(self, work: Work, shards: Iterator[Shard]) -> Iterator[tuple[Shard, bytes]]:
         """Each of `shards` with its result, as they come.
@@ -107,15 +115,15 @@ class RayEngine:
         Raises the `TransloraError` that the work raises, and `ClusterError` for a worker that lacks translora or has
         another version, and where a shard ends one worker after the other.
         """
-        pool = _Pool(self._ray, work, self._gpu)
+        self._pool = _Pool(self._ray, work, self._gpu)
         try:
-            yield from pool.each(shards)
+            yield from self._pool.each(shards)
         finally:
-            pool.close()
+            self._pool.close()
 
 
 def _require_answer(address: str) -> None:
-    """Raise `ClusterError` where nobody listens at an address of the form HOST:PORT."""
+    """Raise `ClusterError` where no server of Ray answers at HOST:PORT; Ray itself would try for minutes."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
@@ -124,7 +132,11 @@ def _require_answer(address: str) -> None:
             f"--address {address}: give HOST:PORT of the cluster's head node, or auto on one of its nodes"
         )
     try:
-        socket.create_connection((host, int(port)), _ANSWER_SECONDS).close()
+        with socket.create_connection((host, int(port)), _ANSWER_SECONDS) as connection:
+            connection.sendall(_HELLO)
+            answer = connection.recv(9)
+        if answer[3:4] != _SETTINGS and not os.environ.get("RAY_USE_TLS"):
+            raise OSError("something else listens there")
     except (OSError, OverflowError) as error:
         raise ClusterError(
             f"--address {address}: no cluster of Ray answers ({error}): start one with ray start --head, or check the "
@@ -150,6 +162,16 @@ def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
+@dataclass(eq=False)
+class _Worker:
+    """An actor of Ray."""
+
+    actor: Any
+    host: str = ""
+    node: str = ""
+    """Ray's name of the machine; both are known once the worker has begun."""
+
+
 class _Pool:
     """The workers of one piece of work: those that start, those that wait, and those that have a shard."""
 
@@ -158,9 +180,9 @@ class _Pool:
         self._needs = {"CPU": 1.0, **({"GPU": 1.0} if gpu and ray.cluster_resources().get("GPU") else {})}
         self._class = _worker_class(ray, self._needs)
         self._make = ray.put(pickle.dumps(work.make))
-        self._starting: dict[Any, Any] = {}
-        self._idle: list[Any] = []
-        self._busy: dict[Any, tuple[Any, Shard]] = {}
+        self._starting: dict[Any, _Worker] = {}
+        self._idle: list[_Worker] = []
+        self._busy: dict[Any, tuple[_Worker, Shard]] = {}
         self._waiting: deque[Shard] = deque()
         self._losses: Counter[int] = Counter()
         self._alone_since = time.monotonic()
@@ -172,7 +194,7 @@ class _Pool:
                 self._waiting.extend(islice(shards, 1))
             if self._waiting and self._idle:
                 worker, shard = self._idle.pop(), self._waiting.popleft()
-                self._busy[worker.run.remote(*shard)] = worker, shard
+                self._busy[worker.actor.run.remote(*shard)] = worker, shard
                 continue
             if not self._waiting and not self._busy:
                 return
@@ -192,19 +214,18 @@ class _Pool:
         return max(1, min(int(there.get(name, 0) // amount) for name, amount in self._needs.items()))
 
     def _start(self) -> None:
-        worker = self._class.remote()
-        libraries = {name: _version_of(name) for name in _LIBRARIES}
-        self._starting[worker.begin.remote(__version__, libraries, self._make)] = worker
+        worker = _Worker(self._class.remote())
+        self._starting[worker.actor.begin.remote(__version__, versions(), self._make)] = worker
 
     def _started(self, answer: Any) -> None:
         worker = self._starting.pop(answer)
         try:
-            fault = self._get(answer)
+            worker.host, worker.node, fault = self._get(answer)
         except self._ray.exceptions.RayError as error:
             self._count_loss(-1, error)
             return
         if fault:
-            raise ClusterError(f"--engine ray: {fault}")
+            raise ClusterError(f"--engine ray: {worker.host} {fault}")
         self._idle.append(worker)
 
     def _finished(self, answer: Any) -> tuple[Shard, bytes] | None:
@@ -215,7 +236,7 @@ class _Pool:
         except self._ray.exceptions.RayError as error:
             self._end(worker)
             self._count_loss(shard.number, error)
-            console.notice(f"{self._label}: a worker was lost: shard {shard.number} is done again")
+            console.notice(f"{self._label}: the worker on {worker.host} was lost: shard {shard.number} is done again")
             self._waiting.appendleft(shard)
             return None
         self._idle.append(worker)
@@ -247,9 +268,9 @@ class _Pool:
             self._alone_since = now
             console.notice(f"{self._label}: waiting for a free {' and a '.join(reversed(self._needs))} of the cluster")
 
-    def _end(self, worker: Any) -> None:
+    def _end(self, worker: _Worker) -> None:
         with suppress(self._ray.exceptions.RayError, ValueError):
-            self._ray.kill(worker)
+            self._ray.kill(worker.actor)
 
     def close(self) -> None:
         """End all workers."""
@@ -261,22 +282,24 @@ def _worker_class(ray: Any, needs: dict[str, float]) -> Any:
     """The class of the workers, defined here so that it travels by value; it uses no name of this module."""
 
     class Worker:
-        def begin(self, own: str, libraries: dict[str, str], make: bytes) -> str:
-            """Make the function; returns the reason why this machine cannot do the work, if there is one."""
+        def begin(self, own: str, libraries: dict[str, str], make: bytes) -> tuple[str, str, str]:
+            """Make the function; returns the names of this machine, and why it cannot do the work, if it cannot."""
             import socket
 
-            host = socket.gethostname()
+            import ray
+
+            here = socket.gethostname(), ray.get_runtime_context().get_node_id()
             try:
                 import translora
             except ImportError as error:
-                return f"{host} cannot import translora ({error}): install translora {own} on every machine"
+                return *here, f"cannot import translora ({error}): install translora {own} on every machine"
             if translora.__version__ != own:
-                return f"{host} has translora {translora.__version__}, not {own}: install the same on every machine"
-            from translora.scale.cluster import begin, do
+                return *here, f"has translora {translora.__version__}, not {own}: install the same on every machine"
+            from translora.scale.worker import begin, do
 
             self._do = do
             self._function = begin(libraries, make)
-            return f"{host} {self._function}" if isinstance(self._function, str) else ""
+            return *here, self._function if isinstance(self._function, str) else ""
 
         def run(self, number: int, key: str, rows: bytes) -> bytes:
             """The result of a shard."""
@@ -284,26 +307,3 @@ def _worker_class(ray: Any, needs: dict[str, float]) -> Any:
 
     options = {"num_cpus": needs["CPU"], "num_gpus": needs.get("GPU", 0), "scheduling_strategy": "SPREAD"}
     return ray.remote(**options)(Worker)
-
-
-def begin(libraries: dict[str, str], make: bytes) -> Any:
-    """In a worker: the `Function` of its work, or a text, the reason why there is none."""
-    for name, wanted in libraries.items():
-        if _version_of(name) != wanted:
-            return f"has {name} {_version_of(name)}, not {wanted}: install the same on every machine"
-    with console.quiet():
-        function: Function = pickle.loads(make)()
-        return function
-
-
-def do(function: Function, number: int, key: str, rows: bytes) -> bytes:
-    """In a worker: the result of a shard."""
-    with console.quiet():
-        return result_of(function, Shard(number, key, rows))
-
-
-def _version_of(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "none"

@@ -27,6 +27,7 @@ def repeated(parts: Sequence[Hashes]) -> list[Mask]:
     """Which hashes came before, in their own part or in an earlier one: what `HashSet.add` would tell of each."""
     starts = np.cumsum([0, *map(len, parts)])
     found = np.zeros(starts[-1], dtype=np.bool_)
+    parts = [np.where(part == 0, np.uint64(_PARTS), part) for part in parts]  # as in a set
     buckets = int(starts[-1]) // _BUCKET + 1
     for bucket in range(buckets):
         chosen = [np.flatnonzero(part % np.uint64(buckets) == bucket) for part in parts]
