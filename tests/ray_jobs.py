@@ -1,13 +1,14 @@
-"""A cluster of Ray on this machine, and jobs on it, each in a process of its own: Ray starts threads and processes.
+"""Jobs on a cluster of Ray, each in a process of its own, since Ray starts threads and processes.
 
-python ray_jobs.py cluster                       prints its address; obeys lines of `kill NODE` until its input ends
-python ray_jobs.py JOB ADDRESS INPUT OUTPUT      waits after two shards, tells the node, goes on at a line of input
+    python ray_jobs.py JOB ADDRESS INPUT OUTPUT
+
+It waits after two shards, says on which node, and goes on at a line of input; with `none` for an address it does the
+job by itself.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,11 +37,8 @@ class Pausing(RayEngine):
 
 
 def main() -> None:
-    kind, *arguments = sys.argv[1:]
-    if kind == "cluster":
-        run_cluster()
-        return
-    address, corpus, output = arguments[0], arguments[1], Path(arguments[2])
+    kind, address, corpus, name = sys.argv[1:]
+    output = Path(name)
     if address == "none":
         JOBS[kind](corpus, output, None)
         return
@@ -68,27 +66,6 @@ def clean(corpus: str, output: Path, engine: RayEngine | None) -> None:
 
 
 JOBS = {"check": check, "clean": clean}
-
-
-def run_cluster() -> None:
-    """A head without CPUs, on which drivers run, and two machines of one CPU each."""
-    from ray.cluster_utils import Cluster
-
-    Path(os.environ["RAY_TMPDIR"], "ray").mkdir()
-    common = {"object_store_memory": 80 << 20, "include_dashboard": False}
-    soon = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": soon, **common})
-    for _ in range(2):
-        cluster.add_node(num_cpus=1, **common)
-    print(cluster.address, flush=True)
-    for line in sys.stdin:
-        word, _, name = line.strip().partition(" ")
-        if word == "kill":
-            (node,) = (one for one in cluster.worker_nodes if one.node_id == name)
-            cluster.remove_node(node, allow_graceful=False)
-            cluster.add_node(num_cpus=1, **common)
-        print("done", flush=True)
-    cluster.shutdown()
 
 
 if __name__ == "__main__":
