@@ -86,7 +86,7 @@ def files_of(folder):
 
 @needs_ray
 @pytest.mark.slow
-@pytest.mark.parametrize("job", ["check", "clean"])
+@pytest.mark.parametrize("job", ["check", "clean", "translate"])
 def test_a_lost_machine_changes_nothing_nor_does_a_killed_start(cluster, corpus, tmp_path, job):
     address, machines = cluster
     alone, there = tmp_path / "alone", tmp_path / "there"
