@@ -21,6 +21,7 @@ from translora.data.readers.wmt import text_segments
 from translora.errors import ModelError
 from translora.io.files import atomic_file
 from translora.scale.shards import Engine, Function, Work, key_of, map_shards, read_shard, shard_folder
+from translora.translation.configuration import Shortlisting
 from translora.translation.memory import Memory
 from translora.translation.notes import Notes
 from translora.translation.result import Translation
