@@ -207,6 +207,8 @@ def _translora_int8(job: Job, options: Any) -> Callable[[Rows], Rows]:
         _ForcedEngine(engine) if job.forced else engine, tokenizer, tuple(tokens), job.loaded.prompt, options.converted
     )
     decoding = DecodingConfig(beams=job.beams, max_tokens=_LIMIT)
+    if job.forced:  # no line is done again because it is longer than its source allows
+        decoding = dataclasses.replace(decoding, max_ratio=_FORCED)
 
     def translate(rows: Rows) -> Rows:
         found = {number: one.ids for number, one in model.outputs(rows, decoding)}

@@ -25,7 +25,7 @@ OTHER = {
     "training.save_every": 3, "lora.also_train": ["norms"], "training.canary": "skip", "init": "random",
     "training.cache_encoder": "off",
     "dtype": "bfloat16", "fast": "off", "device": "cpu", "quantise": "nf4", "method": "full",
-    "data.placeholders": "protect", "data.fuzzy": "memory", "training.shard": "off",
+    "data.placeholders": "protect", "data.fuzzy": "memory", "training.shard": "off", "decoding.shortlist": "targets",
 }  # fmt: skip
 
 

@@ -57,13 +57,14 @@ from translora.training.optimizer import build_optimizer
 from translora.training.plan import Plan
 from translora.training.ranks import ALONE, Ranks, joined
 from translora.training.sharding import shard_over, to_be_sharded, whole_of
+from translora.training.shortlist import with_own_shortlist
 from translora.training.step import Stepper, say_idle_ranks
 from translora.training.terminology import training_glossary
 from translora.training.tracking import Journal, TensorBoard, Tracker
 from translora.training.validation import Validator, translate_merged, translate_shared
-from translora.translation.decode import Translation, cut_lines, say_cut
 from translora.translation.glossary import write_terms
 from translora.translation.kept import Guard
+from translora.translation.result import Translation, cut_lines, say_cut
 
 
 def train(
@@ -179,7 +180,7 @@ def _train(job: _Job) -> None:
         stepper = make_stepper(ready.model, ready.examples, config, batch_tokens, ranks)
         state = train_model(stepper, ready.splits, config, run, trackers)
         trained = whole_of(ranks, ready.model, config, make_trainable) if sharded else ready.model
-        ranks.on_first(lambda: _save_model(trained, run, base))
+        ranks.on_first(lambda: _save_model(trained, run, inputs))
     if job.score:
         if "after" in run.labels:
             _translate_test(ready.model, job, test, "after")
@@ -223,6 +224,7 @@ def _prepared(job: _Job, sharded: bool) -> Ready:
     _run_canary(model, splits, config)
     glossary = training_glossary(config, splits.train)
     examples = training_examples(model, splits.train, config, glossary)
+    model = with_own_shortlist(model, examples, config)
     initial = initial_bytes(model.model) if _begins_from_gradient(config) else 0
     if sharded:
         needs = check_sharded_memory(model, examples, config.training, job.ranks.size, choose_device(config.device))
@@ -332,9 +334,9 @@ def _set_directions(stepper: Stepper, plan: Plan, config: Config, run: Run) -> N
         begin_from_gradient(stepper, plan, config.lora.init_steps)
 
 
-def _save_model(translator: LoadedModel, run: Run, base: str) -> None:
-    """Write the adapter or the model, with its card."""
-    model = translator.model
+def _save_model(translator: LoadedModel, run: Run, inputs: dict[str, str]) -> None:
+    """Write the adapter or the model, with its shortlist and its card; `inputs` are hashes of what it was made from."""
+    model, base = translator.model, inputs["base model"]
     place = run.adapter if isinstance(model, PeftModel) else run.model
     with atomic_folder(place) as folder:
         if isinstance(model, PeftModel):
@@ -344,6 +346,8 @@ def _save_model(translator: LoadedModel, run: Run, base: str) -> None:
                 model.save_pretrained(folder)
         if not isinstance(model, PeftModel) or text_tokens(translator.tokenizer):  # not the base's own
             translator.tokenizer.save_pretrained(folder)
+        if translator.shortlist:
+            translator.shortlist.write(folder, translator.tokenizer, inputs)
         write_text(folder / "README.md", model_card(run.config, isinstance(model, PeftModel), run))
         keep_others(run, place, folder)
 

@@ -77,6 +77,16 @@ def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
     add_languages(parser)
     parser.add_argument("--beams", type=int, default=0, help="beam size (default: the run's, else 1, greedy)")
     parser.add_argument("--max-tokens", type=int, default=0, help="longest translation (default: the run's, else 256)")
+    add_shortlist(parser, "the run's, else off")
+
+
+def add_shortlist(parser: argparse.ArgumentParser, default: str) -> None:
+    """Which tokens a translation may hold."""
+    parser.add_argument(
+        "--shortlist",
+        choices=["off", "targets"],
+        help=f"targets is faster and writes only tokens of the run's training targets (default: {default})",
+    )
 
 
 def add_languages(parser: argparse.ArgumentParser) -> None:

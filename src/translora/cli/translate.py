@@ -168,7 +168,11 @@ def _loaded(arguments: argparse.Namespace, options: TextOptions) -> tuple[Transl
         glossary = read_glossary(Path(arguments.glossary), config.source, config.target)
         options = replace(options, glossary=glossary)
     translator = Translator.from_pretrained(
-        arguments.model, source=arguments.source, target=arguments.target, max_tokens=arguments.max_tokens
+        arguments.model,
+        source=arguments.source,
+        target=arguments.target,
+        max_tokens=arguments.max_tokens,
+        shortlist=arguments.shortlist,
     )
     languages = translator.config.source, translator.config.target
     if arguments.memory:
@@ -267,7 +271,7 @@ def _lines_in_shards(
     translator, options, review = loaded
     from translora.scale.lines import LineJob, ModelName, translate_file_in_shards
 
-    model = ModelName(arguments.model, arguments.source, arguments.target, arguments.max_tokens)
+    model = ModelName(arguments.model, arguments.source, arguments.target, arguments.max_tokens, arguments.shortlist)
     job = LineJob(model, translator, options, scores=review is not None)
     with ray_engine(arguments, gpu=True) as engine:
         assert engine

@@ -53,7 +53,8 @@ class LoraConfig:
     dropout: Share = 0.0
     """Dropout on the adapter's input."""
     b_rate: Rate = 1.0
-    """The learning rate of B as a multiple of A's; above 1 is LoRA+ (Hayou et al. 2024, arXiv:2402.12354)."""
+    """The learning rate of the factor that begins as zero (B, of an embedding A) as a multiple of the other's; above 1
+    is LoRA+ (Hayou et al. 2024, arXiv:2402.12354)."""
     rslora: Switch = False
     """Scale by alpha / sqrt(rank) instead, so that high ranks learn as fast (Kalajdzievski 2023, arXiv:2312.03732)."""
     dora: Switch = False
@@ -179,6 +180,10 @@ class DecodingConfig:
     """Sequences of this many tokens occur at most once in a translation; 0 allows all."""
     repetition_penalty: Rate = 1.0
     """Tokens that a translation has already become less likely by this factor (Keskar et al. 2019); 1 is none."""
+    shortlist: Literal["off", "targets"] = "off"
+    """`targets` computes logits only for the tokens of the training targets, besides special, byte and placeholder
+    tokens and single Latin characters (candidate lists, Jean et al. 2015, arXiv:1412.2007). It is faster, no other
+    token can be written, and scores are normalised over these tokens. `off` takes the whole vocabulary."""
 
     @property
     def search(self) -> str:

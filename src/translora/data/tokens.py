@@ -119,6 +119,10 @@ class TokenisedCorpus:
         """The target token ids of one pair, end token included."""
         return [int(i) for i in self._target[index]]
 
+    def distinct_targets(self) -> Ints:
+        """The token ids that occur in the targets, ascending."""
+        return self._target.distinct()
+
     def batch(self, indices: Ints) -> Batch:
         """The pairs at `indices`, padded to the longest of them."""
         source, target = self._source.padded(indices, self._pad_id), self._target.padded(indices, IGNORED)
@@ -153,6 +157,15 @@ class _Rows:
         start, end = self._offsets[chunk][place : place + 2]
         row: Ints = self._values[chunk][start:end]
         return row
+
+    def distinct(self) -> Ints:
+        """The values that occur, ascending."""
+        seen = np.zeros(1, dtype=bool)
+        for values in self._values:
+            if len(values):
+                seen = np.pad(seen, (0, max(0, int(values.max()) + 1 - len(seen))))
+                seen[values] = True
+        return np.flatnonzero(seen).astype(np.int64)
 
     def padded(self, indices: Ints, fill: int) -> torch.Tensor:
         rows = np.full((len(indices), int(self.lengths[indices].max())), fill, dtype=np.int64)

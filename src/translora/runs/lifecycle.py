@@ -33,6 +33,7 @@ _WRITTEN = (
     "adapter/adapter_*",
     "adapter/README.md",
     "adapter/translora.json",
+    "adapter/shortlist.json",
     "adapter/tokenizer*",
     "adapter/special_tokens_map.json",
     "adapter/added_tokens.json",

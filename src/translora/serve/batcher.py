@@ -25,7 +25,7 @@ from translora.serve.engines import Options, Work
 from translora.serve.models import Pair, Served
 from translora.serve.refusals import RefusalError
 from translora.serve.scheduler import Scheduler, Turn
-from translora.translation.decode import Translation
+from translora.translation.result import Translation
 from translora.translation.running import Ticket
 
 _READERS = 16

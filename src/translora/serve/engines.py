@@ -27,7 +27,8 @@ from translora.models.t5.decode import Decoder, UnknownLayerError
 from translora.models.tokenizer import has_tokenizer, load_tokenizer
 from translora.serve.scheduler import Group
 from translora.translation import kept
-from translora.translation.decode import Part, Translation, first_budget, make_decoder, translations
+from translora.translation.decode import Part, first_budget, make_decoder, translations
+from translora.translation.result import Translation
 from translora.translation.running import PartTicket, RunningSearch, Ticket
 from translora.translation.termed import with_uses
 from translora.translation.terms import Glossary

@@ -40,4 +40,5 @@ def whole_of(
     whole = load(to_be_sharded(config))
     make_trainable(whole, config)
     put_weights(whole.model, weights)
+    whole.shortlist = translator.shortlist
     return whole

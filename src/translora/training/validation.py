@@ -22,8 +22,9 @@ from translora.models.t5.decode import Decoder
 from translora.scoring.metrics import bleu
 from translora.training.loop import Validation
 from translora.training.ranks import ALONE, Ranks
-from translora.translation.decode import Translation, decode, make_decoder
+from translora.translation.decode import decode, make_decoder
 from translora.translation.kept import Guard, engine_of
+from translora.translation.result import Translation
 
 
 def ready_to_translate(translator: LoadedModel) -> tuple[LoadedModel, Decoder | None]:

@@ -10,9 +10,9 @@ from transformers import PreTrainedTokenizerBase
 from translora.config import DecodingConfig
 from translora.data.characters import ADVICE, shown, unknown_in_sources
 from translora.io import console
-from translora.translation.decode import Translation, cut_numbers, first_of, say_cuts
 from translora.translation.kept import Reading
 from translora.translation.numbers import lost_numbers
+from translora.translation.result import Translation, cut_numbers, first_of, say_cuts
 
 _KINDS = ("unknown", "split", "many", "repaired", "numbers")
 """What is noted by the numbers of lines; limits that translations reached are apart."""

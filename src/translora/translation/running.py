@@ -19,6 +19,7 @@ from translora.models.t5.decode import Decoder
 from translora.translation.decode import Part, Task, encoded, kept_of, places, rules_of
 from translora.translation.generate import Generated
 from translora.translation.search import Hypothesis, Line, Search, begin
+from translora.translation.shortlist import require_shortlist
 
 
 @dataclass(eq=False)
@@ -61,9 +62,12 @@ class PartTicket(Ticket):
 
     @classmethod
     def of(cls, part: Part, scores: bool) -> PartTicket:
-        """The ticket of `part`; limits may differ within a search, all else that steers it may not."""
-        tasks = encoded(part)
-        key = replace(part.decoding, max_tokens=1, max_ratio=1.0), scores
+        """The ticket of `part`; limits may differ within a search, all else that steers it may not.
+
+        Raises `ConfigError` where `part` asks for a shortlist that its model lacks.
+        """
+        tasks, listed = encoded(part), require_shortlist(part.translator, part.decoding)
+        key = replace(part.decoding, max_tokens=1, max_ratio=1.0), scores, listed
         return cls(key, len(tasks), part=part, tasks=tasks, scores=scores)
 
     def tokens(self, found: Sequence[Sequence[Generated]]) -> tuple[int, int]:

@@ -19,9 +19,9 @@ from translora.errors import ConfigError, DataError
 from translora.io import console
 from translora.io.console import meter
 from translora.io.files import only_writer, read_json, storage_errors, write_json
-from translora.translation.decode import Translation
 from translora.translation.memory import Memory
 from translora.translation.notes import Notes
+from translora.translation.result import Translation
 from translora.translation.review import Place, Review
 from translora.translation.tally import TermTally
 from translora.translation.termed import with_uses
@@ -49,6 +49,8 @@ class Asked:
     fuzzy: str = "auto"
     glossary: str = ""
     again: bool = False
+    shortlist: str = ""
+    """The hash of the tokens that the translations may hold; empty for the whole vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ def digest_of(path: Path) -> tuple[str, int]:
 
 def asked_of(translator: Translator, options: TextOptions, input_sha256: str, lines: int) -> Asked:
     """What an input with this hash and so many lines is translated with."""
-    config = translator.config
+    config, listed = translator.config, translator.shortlist
     return Asked(
         model=translator.identity,
         source=config.source,
@@ -203,6 +205,7 @@ def asked_of(translator: Translator, options: TextOptions, input_sha256: str, li
         memory=options.memory.content_hash if options.memory else "",
         fuzzy=options.fuzzy,
         glossary=options.glossary.content_hash() if options.glossary else "",
+        shortlist=listed.sha256 if listed else "",
     )
 
 
