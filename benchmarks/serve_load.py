@@ -2,7 +2,11 @@
 
     python benchmarks/serve_load.py --adapter runs/demo/adapter                 64 clients, 60 seconds a side
     python benchmarks/serve_load.py --adapter runs/demo/adapter --seconds 20 --json figures.json
-    python benchmarks/serve_load.py --adapter runs/demo/adapter --sides translora --overload   the memory afterwards
+    python benchmarks/serve_load.py --adapter runs/demo/adapter --sides translora --overload   ten times the clients
+
+With --overload the queue is as long as the number of clients, and a request waits a second for a place in it; then ten
+times as many clients ask, four times over, and then as many as before. Refusals by 429 that say `Retry-After` are
+counted apart; without it they are errors.
 
 Each client sends one line of the embedded test set at a time, for one of eight adapters at random; the plain servers
 have one adapter, merged. "one client" is translora with a single client, and "translate" is the rate of the Python
@@ -47,6 +51,8 @@ SIDES = {
 }
 _WAIT = 180.0
 """Seconds for a server to load."""
+_RETRY = 0.2
+"""A client that is refused asks again after so many seconds, sooner than it was told."""
 
 
 def main() -> None:
@@ -94,9 +100,12 @@ def _side(side: str, options: Any, lines: list[str]) -> dict[str, Any]:
         print(f"{side}: {found['lines_per_second']:.1f} lines/s", file=sys.stderr)
         if options.overload and side == "translora":
             found["then"] = []
-            for times in (10, 10, 1):
+            for times in (10, 10, 10, 10, 1):
                 again = asyncio.run(_load(url, times * clients, options, lines, names))
-                found["then"].append({**again, "memory_bytes": server.memory_info().rss, "clients": times * clients})
+                metrics = httpx.get(f"{url}/metrics").text
+                waiting = re.search(r"^translora_queue_lines (\S+)", metrics, re.MULTILINE)
+                again |= {"queue_lines": float(waiting[1]) if waiting else -1.0, "clients": times * clients}
+                found["then"].append({**again, "memory_bytes": server.memory_info().rss})
     return found
 
 
@@ -110,6 +119,8 @@ def _server(side: str, options: Any, names: list[str]) -> Iterator[tuple[str, su
         if side in ("translora", "one_client"):
             served = [f"{name}={options.adapter}" for name in names]
             command = [sys.executable, "-m", "translora", "serve", *served, "--no-access-log", f"--port={port}"]
+            if options.overload:
+                command += [f"--max-queue-lines={options.clients}", "--queue-seconds=1"]
         else:
             script = str(Path(__file__).with_name("serve_side.py"))
             command = [sys.executable, script, side, str(options.adapter), str(port), folder]
@@ -139,16 +150,20 @@ async def _load(url: str, clients: int, options: Any, lines: list[str], names: l
     """The figures of `clients` that ask one line after the other."""
     took: list[float] = []
     health: list[float] = []
-    errors = 0
+    errors = refused = 0
     end = time.perf_counter() + options.seconds
 
     async def ask(number: int) -> None:
-        nonlocal errors
+        nonlocal errors, refused
         draw, client = random.Random(number), await _Client.connected(url)
         while time.perf_counter() < end:
             asked = {"texts": [draw.choice(lines)], "adapter": draw.choice(names), "beams": options.beams}
             started = time.perf_counter()
-            status = await client.status("POST", "/v1/translate", json.dumps(asked).encode())
+            status, retry_after = await client.status("POST", "/v1/translate", json.dumps(asked).encode())
+            if status == 429 and retry_after:
+                refused += 1
+                await asyncio.sleep(_RETRY)
+                continue
             took.append(time.perf_counter() - started)
             errors += status != 200
         client.close()
@@ -167,7 +182,7 @@ async def _load(url: str, clients: int, options: Any, lines: list[str], names: l
     seconds = time.perf_counter() - started
     p50, p95, p99 = (float(np.percentile(took, share)) for share in (50, 95, 99))
     return {
-        "lines_per_second": len(took) / seconds, "requests": len(took), "errors": errors,
+        "lines_per_second": len(took) / seconds, "requests": len(took), "errors": errors, "refused": refused,
         "p50_seconds": p50, "p95_seconds": p95, "p99_seconds": p99, "health_most_seconds": max(health),
     }  # fmt: skip
 
@@ -184,14 +199,14 @@ class _Client:
         address = urlsplit(url)
         return cls(*await asyncio.open_connection(address.hostname, address.port))
 
-    async def status(self, method: str, path: str, body: bytes = b"") -> int:
-        """The status of an answer, which is read to its end."""
+    async def status(self, method: str, path: str, body: bytes = b"") -> tuple[int, bool]:
+        """The status of an answer, which is read to its end, and whether it says `Retry-After`."""
         head = f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
         self._writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         answer = await self._reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"content-length: (\d+)", answer.lower())
         await self._reader.readexactly(int(length[1]) if length else 0)
-        return int(answer.split(b" ", 2)[1])
+        return int(answer.split(b" ", 2)[1]), b"\r\nretry-after:" in answer.lower()
 
     def close(self) -> None:
         """End the connection."""
@@ -213,8 +228,9 @@ def _show(figures: dict[str, Any], options: Any) -> None:
             row = f"{one['lines_per_second']:.1f}", *times, _gib(one), cpu, str(one["errors"])
             table.add_row(words, *row)
             for then in one.get("then", ()):
-                rate, rest = f"{then['lines_per_second']:.1f}", (_gib(then), "", str(then["errors"]))
-                table.add_row(f"... then {then['clients']} clients", rate, *[""] * 4, *rest)
+                rate, health = f"{then['lines_per_second']:.1f}", f"{1000 * then['health_most_seconds']:.0f} ms"
+                words = f"... then {then['clients']} clients, {then['refused']} times 429"
+                table.add_row(words, rate, "", "", "", health, _gib(then), "", str(then["errors"]))
     offline = figures["translate"]
     cpu = f"{1000 * offline['cpu_seconds_per_line']:.1f} ms"
     table.add_row("translate, all lines in one call", f"{offline['lines_per_second']:.1f}", *[""] * 5, cpu)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pyarrow.feather import read_table
 from transformers import GenerationConfig
-from workload import SHAPES, flan_t5, make_workload, matrix_rate, translation_flops
+from workload import SHAPES, flan_t5, matrix_rate, translation_flops
 
 from translora.config import Config, DecodingConfig, SourceConfig
 from translora.data.readers.sources import read
@@ -67,9 +68,10 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--beams", type=int, required=True)
     parser.add_argument("--lines", type=int, required=True)
+    parser.add_argument("--data", default="", help="the file of `make_workload`, for a model of random weights")
     parser.add_argument("--converted", default="", help="the folder of the model in CTranslate2's format")
     options = parser.parse_args()
-    job = make_job(options.model, options.beams, options.lines)
+    job = make_job(options.model, options.beams, options.lines, options.data)
     translate = _PREPARE[options.side](job, options)
     warm = sorted(range(len(job.rows)), key=lambda i: len(job.rows[i]))[-8:]
     translate([job.rows[i] for i in warm])
@@ -92,13 +94,17 @@ def main() -> None:
     print(json.dumps(figures))
 
 
-def make_job(model: str, beams: int, count: int) -> Job:
-    """The lines as token ids and the model; `flan-t5-SHAPE` is a shape with random weights, else a name to load."""
-    shape = model.removeprefix("flan-t5-")
-    if model.startswith("flan-t5-") and shape in SHAPES:
+def is_shape(model: str) -> bool:
+    """Whether `model` is `flan-t5-SHAPE`, a shape with random weights, and no name to load."""
+    return model.startswith("flan-t5-") and model.removeprefix("flan-t5-") in SHAPES
+
+
+def make_job(model: str, beams: int, count: int, data: str = "") -> Job:
+    """The lines as token ids and the model; those of a shape with random weights come from the file `data`."""
+    if is_shape(model):
         loaded = load(Config(model="mini"))
-        loaded = dataclasses.replace(loaded, model=flan_t5(shape, dropout=0.0).eval())
-        rows = make_workload("news").column(_SOURCE_COLUMN).to_pylist()[:count]
+        loaded = dataclasses.replace(loaded, model=flan_t5(model.removeprefix("flan-t5-"), dropout=0.0).eval())
+        rows = read_table(data).column(_SOURCE_COLUMN).to_pylist()[:count] if data else []
         return Job(loaded, rows, beams, forced=True)
     loaded = Translator.from_pretrained(model).loaded
     test = read(SourceConfig(path="mini", split="test"), "de", "en")
@@ -179,14 +185,30 @@ def _translora(job: Job, options: Any) -> Callable[[Rows], Rows]:
     return translate
 
 
+class _ForcedEngine:
+    """CTranslate2's engine, but each translation has `_FORCED` tokens; the end token is not among them."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self.device = engine.device
+
+    def translate_batch(self, tokens: list[list[str]], **options: Any) -> Any:
+        forced = {"min_decoding_length": _FORCED, "max_decoding_length": _FORCED}
+        return self._engine.translate_batch(tokens, **{**options, **forced})
+
+
 def _translora_int8(job: Job, options: Any) -> Callable[[Rows], Rows]:
     import ctranslate2
 
     engine = ctranslate2.Translator(options.converted, compute_type="int8", intra_threads=torch.get_num_threads())
     tokenizer: Any = job.loaded.tokenizer
     tokens = json.loads((Path(options.converted) / "shared_vocabulary.json").read_text(encoding="utf-8"))
-    model = ExportedModel(engine, tokenizer, tuple(tokens), job.loaded.prompt, options.converted)
+    model = ExportedModel(
+        _ForcedEngine(engine) if job.forced else engine, tokenizer, tuple(tokens), job.loaded.prompt, options.converted
+    )
     decoding = DecodingConfig(beams=job.beams, max_tokens=_LIMIT)
+    if job.forced:  # no line is done again because it is longer than its source allows
+        decoding = dataclasses.replace(decoding, max_ratio=_FORCED)
 
     def translate(rows: Rows) -> Rows:
         found = {number: one.ids for number, one in model.outputs(rows, decoding)}

@@ -24,9 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pyarrow.feather import write_feather
 from rich.console import Console
 from rich.table import Table
-from translate_side import SIDES, make_job
+from translate_side import SIDES, is_shape, make_job
+from workload import make_workload
 
 from translora.models.load import quiet_transformers
 
@@ -44,12 +46,15 @@ def main() -> None:
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--json", type=Path, help="append the runs to the list in this file")
     options = parser.parse_args()
-    sides = [side for side in options.sides if _is_there(side, options.model)]
+    sides = [side for side in options.sides if _is_there(side)]
     with tempfile.TemporaryDirectory() as folder:
         converted = f"{folder}/converted"
         if any(side in _ENGINE_SIDES for side in sides):
             convert(options.model, folder, converted)
-        runs = [_run(options, sides, beams, converted) for beams in options.beams]
+        data = f"{folder}/data.feather" if is_shape(options.model) else ""
+        if data:
+            write_feather(make_workload("news").slice(0, options.lines), data)
+        runs = [_run(options, sides, beams, [f"--converted={converted}", f"--data={data}"]) for beams in options.beams]
     for run in runs:
         _show(run)
     if options.json:
@@ -57,12 +62,9 @@ def main() -> None:
         options.json.write_text(json.dumps([*before, *runs], indent=2) + "\n", encoding="utf-8")
 
 
-def _is_there(side: str, model: str) -> bool:
+def _is_there(side: str) -> bool:
     if side in _ENGINE_SIDES and importlib.util.find_spec("ctranslate2") is None:
         print(f"{side}: left out, the library ctranslate2 is not installed", file=sys.stderr)
-        return False
-    if side == "translora_int8" and model.startswith("flan-t5-"):
-        print(f"{side}: left out, an export ends where its model does, and random weights never do", file=sys.stderr)
         return False
     return True
 
@@ -78,11 +80,11 @@ def convert(model: str, folder: str, converted: str) -> None:
         TransformersConverter(f"{folder}/model").convert(converted)
 
 
-def _run(options: Any, sides: list[str], beams: int, converted: str) -> dict[str, Any]:
+def _run(options: Any, sides: list[str], beams: int, files: list[str]) -> dict[str, Any]:
     done: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
     for number in range(options.rounds):
         for side in sides:
-            done[side].append(_side(side, options, beams, converted))
+            done[side].append(_side(side, options, beams, files))
             speed = done[side][-1]["lines_per_second"]
             print(f"beams {beams}, round {number + 1}: {side} {speed:.2f} lines/s", file=sys.stderr)
     figures = {}
@@ -98,9 +100,9 @@ def _run(options: Any, sides: list[str], beams: int, converted: str) -> dict[str
     return {"sides": figures, "model": options.model, "beams": beams, "lines": options.lines, "machine": machine}
 
 
-def _side(side: str, options: Any, beams: int, converted: str) -> dict[str, Any]:
+def _side(side: str, options: Any, beams: int, files: list[str]) -> dict[str, Any]:
     command = [sys.executable, str(Path(__file__).with_name("translate_side.py")), side]
-    command += [f"--model={options.model}", f"--beams={beams}", f"--lines={options.lines}", f"--converted={converted}"]
+    command += [f"--model={options.model}", f"--beams={beams}", f"--lines={options.lines}", *files]
     threads = str(options.threads or os.cpu_count())
     quiet = {"GOMP_SPINCOUNT": "1000", "TOKENIZERS_PARALLELISM": "false"}  # as the command line of translora sets it
     environment = {**os.environ, **quiet, "OMP_NUM_THREADS": threads}

@@ -72,8 +72,13 @@ def test_what_it_cannot_compare(recipe, capfd):
         advise(config, CompareConfig(variants={"one": {}}), 3)
     with pytest.raises(ConfigError, match=r"--steps: must be at least 1, not 0"):
         advise(config, comparison, 0)
-    assert call("compare", str(recipe), "--advise", "--seeds", "3") == 2
-    assert "--seeds: --advise trains the recipe's seed alone" in capfd.readouterr().err
+    for flags, message in (
+        (["--advise", "--seeds", "3"], "leave out --seeds and --parallel"),
+        (["--advise", "--parallel", "2"], "leave out --seeds and --parallel"),
+        (["--steps", "3"], "--steps: is of --advise: add that, or set --training.max_steps"),
+    ):
+        assert call("compare", str(recipe), *flags) == 2
+        assert message in capfd.readouterr().err
 
 
 def test_a_side_that_fails_is_named(recipe):

@@ -15,9 +15,11 @@ from translora.comparison import results, runner
 from translora.comparison.folder import delete_comparison, mark
 from translora.comparison.jobs import SAME_TIME, Outcome, run_equal_time
 from translora.comparison.variants import read_variants
+from translora.comparison.workers import Workers
 from translora.config import CompareConfig, Config
 from translora.config.load import load_comparison
 from translora.errors import ConfigError, DataError
+from translora.io.interrupt import StopRequest
 from translora.report.comparison import write_comparison
 from translora.runs.folder import Run
 from translora.scoring.metrics import METRICS
@@ -306,7 +308,7 @@ def test_a_run_of_equal_time_is_done_again_where_its_length_changed(
     lora, _ = read_variants(*load_comparison(tmp_path / "recipe.yaml"))
     untouched, outcome, seconds = outcomes[0], outcomes[1], outcomes[1].runs[0].summary.train_seconds
     for share, steps in ((0.5, 3), (0.5, 3), (0.67, 4)):
-        run_equal_time(lora, outcome, tmp_path, share * seconds, untouched)
+        run_equal_time(lora, outcome, tmp_path, share * seconds, untouched, Workers([{}], StopRequest()))
         assert outcome.equal_time.summary.steps == steps
         said = capsys.readouterr().err
         assert ("the run there is of another recipe (training.max_steps: 3 before, 4 now)" in said) == (steps == 4)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from translora.translation.decode import Translation
 from translora.translation.interface import Strings, accelerator, messages, skeleton, with_accelerator
 from translora.translation.quality import Rater
+from translora.translation.result import Translation
 from translora.translation.translator import Translator
 
 

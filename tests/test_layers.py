@@ -1,8 +1,11 @@
 """Lower never imports higher: the order of all modules, inside packages too, and what an import loads."""
 
 import ast
+import importlib
+import pkgutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -17,43 +20,46 @@ ORDER = [
     "config.section", "config.data", "config.schema", "config", "config.help", "config.reading", "config.load",
     "mini",
     "documents.document", "documents.inline", "documents.markup", "documents.po", "documents.xliff",
-    "data.pairs", "data.batching", "data.readers.lines", "data.readers.remarks", "data.form", "data.readers.rows",
-    "data.readers.slices", "data.readers.delimited", "data.readers.jsonl", "data.readers.parquet",
+    "data.store", "data.pairs", "data.batching", "data.readers.lines", "data.readers.remarks", "data.form",
+    "data.readers.rows", "data.readers.slices", "data.readers.delimited", "data.readers.jsonl", "data.readers.parquet",
     "data.readers.markup", "data.readers.codes", "data.readers.tmx", "data.readers.po", "data.readers.xliff",
     "data.readers.wmt", "data.readers.text", "data.readers.hub",
     "data.readers.files", "data.readers.embedded", "data.readers.sources",
     "data.given",
-    "data.cleaning.leakage", "data.cleaning.identify", "data.cleaning.rules", "data.cleaning.corpus",
+    "data.cleaning.hashes", "data.cleaning.leakage", "data.cleaning.identify", "data.cleaning.rules",
+    "data.cleaning.corpus",
     "data.tokens", "data.placeholders", "data.characters", "data.check", "data.splits",
-    "models.files", "models.hub", "models.tokenizer", "models.families", "models.kinds", "models.hardware",
-    "models.weights", "models.quantise",
-    "models.t5.layout", "models.t5.layers", "models.t5.attention", "models.t5.forward", "models.t5.products",
-    "models.t5.cache", "models.t5.decode",
+    "scale.shards", "scale.worker", "scale.cluster", "scale.corpora",
+    "models.files", "models.hub", "models.tokenizer", "models.shortlist", "models.families", "models.kinds",
+    "models.hardware", "models.weights", "models.quantise", "models.shards",
+    "models.t5.layout", "models.t5.layers", "models.t5.attention", "models.t5.forward", "models.t5.packed",
+    "models.t5.products",
+    "models.t5.cache", "models.t5.head", "models.t5.decode",
     "models.loss", "models.load", "models.tied", "models.lora", "models.adapter", "models.budget",
     "scoring.metrics", "scoring.significance", "scoring.comet",
     "runs.summary", "runs.folder", "runs.lifecycle", "runs.card",
     "translation.protect", "translation.terms", "translation.glossary", "translation.numbers", "translation.choices",
     "translation.search", "translation.workers", "translation.generate",
-    "translation.decode", "translation.running",
+    "translation.shortlist", "translation.result", "translation.decode", "translation.running",
     "translation.segments", "translation.interface", "translation.kept", "translation.termed", "translation.tally",
     "translation.exported", "translation.configuration", "translation.sharing",
     "translation.quality", "translation.similar", "translation.memory", "translation.review", "translation.notes",
-    "translation.translator", "translation.stream", "translation.evaluation",
+    "translation.translator", "translation.stream", "translation.evaluation", "scale.lines",
     "documents.archive", "documents.values", "documents.json_locale",
     "documents.subtitles", "documents.paragraphs", "documents.tmx", "documents.android",
     "documents.html_pages", "documents.markdown", "documents.yaml_locale", "documents.office", "documents.opendocument",
     "documents.formats", "documents.fill", "documents.side", "documents.job",
     "training.estimate", "training.rollcall", "training.ranks", "training.plan", "training.optimizer",
-    "training.checkpoint", "training.tracking", "training.step", "training.initial", "training.loop",
-    "training.protection", "training.term_list", "training.terminology", "training.matches",
-    "training.examples", "training.validation",
+    "training.checkpoint", "training.tracking", "training.encoded", "training.step",
+    "training.initial", "training.loop", "training.protection", "training.term_list", "training.terminology",
+    "training.matches", "training.sharding", "training.examples", "training.shortlist", "training.validation",
     "training.corruption", "training.canary", "training.memory", "training.probe", "training.duration",
     "report.plots", "report.page", "report.review", "report.changes", "report.terminal", "report.run",
     "report.comparison", "outcome",
     "pipeline",
     "export.parity", "export.merged", "export.ctranslate2", "export.job",
-    "comparison.folder", "comparison.variants", "comparison.jobs", "comparison.results", "comparison.runner",
-    "comparison.advice", "comparison.process",
+    "comparison.folder", "comparison.variants", "comparison.workers", "comparison.jobs", "comparison.results",
+    "comparison.runner", "comparison.advice", "comparison.process",
     "serve.refusals", "serve.limits", "serve.keys", "serve.parameters", "serve.texts", "serve.codes", "serve.detection",
     "serve.described", "serve.files", "serve.glossaries", "serve.scheduler", "serve.engines", "serve.metrics",
     "serve.models", "serve.batcher", "serve.service", "serve.stream", "serve.events",
@@ -113,14 +119,11 @@ def test_what_translates_loads_neither_training_nor_plots():
 
 def test_no_public_name_is_the_name_of_a_module():
     """Importing a submodule would hide it."""
-    code = (
-        "import importlib, pkgutil, types, translora\n"
-        "for module in pkgutil.walk_packages(translora.__path__, 'translora.'):\n"
-        "    if not module.name.endswith('__main__'): importlib.import_module(module.name)\n"
-        "for name in translora.__all__:\n"
-        "    assert not isinstance(getattr(translora, name), types.ModuleType), name\n"
-    )
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    for module in pkgutil.walk_packages(translora.__path__, "translora."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    for name in translora.__all__:
+        assert not isinstance(getattr(translora, name), types.ModuleType), name
 
 
 def test_the_package_is_typed():

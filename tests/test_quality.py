@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from translora.data.pairs import Corpus, Pair
-from translora.translation.decode import Translation
 from translora.translation.numbers import lost_numbers
 from translora.translation.quality import FLAGS, Rater, Rating, comment_of, repeats
+from translora.translation.result import Translation
 from translora.translation.review import Place, Review
 
 NUMBERS = [

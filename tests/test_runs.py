@@ -23,8 +23,9 @@ OTHER = {
     "data.cleaning.language": "drop", "lora.init": "pissa", "lora.targets": "q", "training.batch_tokens": 123,
     "training.optimizer": "adafactor", "training.schedule": "cosine", "training.freeze": ["encoder"],
     "training.save_every": 3, "lora.also_train": ["norms"], "training.canary": "skip", "init": "random",
+    "training.cache_encoder": "off",
     "dtype": "bfloat16", "fast": "off", "device": "cpu", "quantise": "nf4", "method": "full",
-    "data.placeholders": "protect", "data.fuzzy": "memory",
+    "data.placeholders": "protect", "data.fuzzy": "memory", "training.shard": "off", "decoding.shortlist": "targets",
 }  # fmt: skip
 
 

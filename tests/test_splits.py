@@ -1,9 +1,11 @@
 import dataclasses
+import random
 import re
 
 import pytest
 
 from translora.config import Config, DataConfig, SourceConfig
+from translora.data import pairs, store
 from translora.data.cleaning.leakage import normalised
 from translora.data.readers.sources import read_corpus
 from translora.data.splits import read_splits
@@ -24,6 +26,24 @@ def test_splits_are_cut_by_seed_and_kept_apart(corpus_file):
     assert again.test.sources == first.test.sources
     other = read_splits(dataclasses.replace(config(corpus_file, validation_size=30, test_size=40), seed=2))
     assert other.test.sources != first.test.sources
+
+
+def test_splits_on_the_disk_are_those_in_memory_and_of_a_plain_shuffle(tmp_path, monkeypatch):
+    (tmp_path / "a.tsv").write_text("".join(f"Satz {i * i}\tsentence {i * i}\n" for i in range(400)))
+    wanted = config(tmp_path / "a.tsv", validation_size=30, test_size=40, join_share=0.3)
+    whole = read_splits(wanted)
+    monkeypatch.setattr(store, "IN_MEMORY", 0)
+    monkeypatch.setattr(pairs, "_CHUNK", 50)
+    spilled = read_splits(wanted)
+    assert spilled.train.table.column("source").num_chunks > 2
+    assert spilled.hashes() == whole.hashes()
+    assert [list(part) for part in (spilled.train, spilled.test)] == [list(part) for part in (whole.train, whole.test)]
+    order = list(range(400))
+    random.Random(wanted.seed).shuffle(order)
+    lines = [pair.line - 1 for pair in whole.train if pair.file != "joined"]
+    assert [pair.line - 1 for pair in whole.validation] == sorted(order[:30])
+    assert [pair.line - 1 for pair in whole.test] == sorted(order[30:70])
+    assert lines == sorted(order[70:])
 
 
 def test_overlap_is_reported_with_its_place(tmp_path):

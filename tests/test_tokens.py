@@ -1,9 +1,12 @@
+import shutil
 import tracemalloc
 
+import numpy as np
 import pytest
 from transformers import AutoTokenizer, T5Tokenizer
 
 from translora import mini
+from translora.data import tokens
 from translora.data.pairs import Corpus, Pair
 from translora.data.tokens import IGNORED, encode, tokenise
 from translora.io.files import cache_folder
@@ -69,6 +72,26 @@ def test_a_pair_takes_no_more_than_its_ids(tokenizer):
 
     (few, least), (many, most) = peak(6_000), peak(12_000)
     assert (most - least) / (many - few) < 150
+
+
+def test_tokens_of_several_batches_are_those_of_one(tokenizer, monkeypatch):
+    corpus = Corpus.of(Pair(f"Seite {i} " * (i % 9), f"Page {i}" * (i % 4)) for i in range(100))
+    whole = tokenise(corpus, tokenizer, "<2en> ", 12)
+    assert whole.table.column("source").num_chunks == 1
+    monkeypatch.setattr(tokens, "_ROWS", 7)
+    shutil.rmtree(cache_folder() / "tokens")
+    parts = tokenise(corpus, tokenizer, "<2en> ", 12)
+    assert parts.table.column("source").num_chunks == 15
+    assert parts.table.combine_chunks() == whole.table.combine_chunks()
+    assert parts.truncated_sources == whole.truncated_sources > 0
+    assert parts.truncated_targets == whole.truncated_targets
+    for one, other in ((parts, whole), (parts + whole, whole + parts)):
+        assert (one.source_lengths == other.source_lengths).all()
+        chosen = np.array([99, 0, 6, 7, 55, len(one) - 1])
+        mine, theirs = one.batch(chosen), other.batch(chosen)
+        assert mine.input_ids.equal(theirs.input_ids)
+        assert mine.labels.equal(theirs.labels)
+        assert one.take(chosen).table.combine_chunks() == other.take(chosen).table.combine_chunks()
 
 
 def test_an_empty_corpus(tokenizer):

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from translora.runs.folder import Run
     from translora.runs.summary import Summary
     from translora.scoring.metrics import Score, Scores, evaluate
-    from translora.translation.decode import Translation
     from translora.translation.glossary import read_glossary
+    from translora.translation.result import Translation
     from translora.translation.terms import Glossary
     from translora.translation.translator import Translator
 
@@ -87,7 +87,7 @@ _HOME = {
     "Summary": "runs.summary",
     "TrainingConfig": "config",
     "TransloraError": "errors",
-    "Translation": "translation.decode",
+    "Translation": "translation.result",
     "Translator": "translation.translator",
     "compare": "comparison.runner",
     "evaluate": "scoring.metrics",

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import torch
 from peft import PeftModel
 
 from translora.config import Config, SourceConfig
@@ -27,7 +26,7 @@ from translora.io import console
 from translora.io.files import atomic_folder, one_line, write_json, write_lines, write_text
 from translora.models.adapter import save_adapter
 from translora.models.budget import Budget
-from translora.models.hardware import choose_device
+from translora.models.hardware import choose_device, own_randomness
 from translora.models.load import (
     LoadedModel,
     base_hash,
@@ -37,6 +36,7 @@ from translora.models.load import (
     quiet_transformers,
 )
 from translora.models.lora import ParameterCount, attach, count_parameters, freeze
+from translora.models.shards import is_sharded
 from translora.outcome import Ready, summary_of
 from translora.report.run import write_report
 from translora.report.terminal import show_memory, show_start
@@ -46,22 +46,25 @@ from translora.runs.lifecycle import at_work_in, begin_run, find_run, keep_other
 from translora.runs.summary import Shortened
 from translora.scoring.metrics import require_tokenizer
 from translora.training import canary
-from translora.training.checkpoint import Checkpoints, TrainingState, numbered_folders
+from translora.training.checkpoint import Checkpoints, TrainingState, steps_done
 from translora.training.duration import Prepared, cut_to, say_duration
+from translora.training.encoded import EncodedSources, encoder_states_in
 from translora.training.examples import tokenised, training_examples
 from translora.training.initial import begin_from_gradient, initial_bytes
 from translora.training.loop import fit
-from translora.training.memory import check_memory
+from translora.training.memory import check_memory, check_sharded_memory, wants_shards
 from translora.training.optimizer import build_optimizer
 from translora.training.plan import Plan
 from translora.training.ranks import ALONE, Ranks, joined
+from translora.training.sharding import shard_over, to_be_sharded, whole_of
+from translora.training.shortlist import with_own_shortlist
 from translora.training.step import Stepper, say_idle_ranks
 from translora.training.terminology import training_glossary
 from translora.training.tracking import Journal, TensorBoard, Tracker
 from translora.training.validation import Validator, translate_merged, translate_shared
-from translora.translation.decode import Translation, cut_lines, say_cut
 from translora.translation.glossary import write_terms
 from translora.translation.kept import Guard
+from translora.translation.result import Translation, cut_lines, say_cut
 
 
 def train(
@@ -103,7 +106,7 @@ def train(
             return run
         require_tokenizer(config.target)
         ranks.on_first(lambda: held.enter_context(at_work_in(run)))
-        with _own_randomness(config):
+        with own_randomness(choose_device(config.device)):
             _train(_Job(config, run, given, overwrite, score, trackers, estimate, ranks))
     return run
 
@@ -152,21 +155,13 @@ def _with_given(config: Config, given: Mapping[str, Any]) -> tuple[Config, dict[
     return replace(config, data=replace(config.data, **sources)), corpora
 
 
-@contextmanager
-def _own_randomness(config: Config) -> Iterator[None]:
-    """Restore the global random state of torch afterwards."""
-    device = choose_device(config.device)
-    devices = [torch.cuda.current_device() if device.index is None else device.index] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        yield
-
-
 def _train(job: _Job) -> None:
     """Do the unfinished parts of the job."""
     config, run, ranks = job.config, job.run, job.ranks
     trackers = [*job.trackers, *([TensorBoard(run.tensorboard)] if config.training.tensorboard else [])]
     ranks.beat("the checks before training")
-    ready = ranks.together(lambda: _prepared(job))
+    sharded = ranks.any(ranks.together(lambda: wants_shards(config, ranks.size)))
+    ready = ranks.together(lambda: _prepared(job, sharded))
     base = base_hash(config)
     inputs = ready.inputs(base)
     ranks.require_same({**inputs, "dtype": str(ready.model.dtype), "device": ready.model.device.type})
@@ -174,6 +169,8 @@ def _train(job: _Job) -> None:
         config, splits = cut_to(cut, config, ready.splits)
         ready = replace(ready, splits=splits, shortened=cut)
     ranks.on_first(lambda: _begin(job, ready, inputs))
+    if sharded:
+        shard_over(ranks, ready.model, config)
     test = ready.splits.test
     if job.score and "before" in run.labels:
         _translate_test(ready.model, job, test, "before")
@@ -182,7 +179,8 @@ def _train(job: _Job) -> None:
         batch_tokens = ranks.least(ready.needs.batch_tokens)
         stepper = make_stepper(ready.model, ready.examples, config, batch_tokens, ranks)
         state = train_model(stepper, ready.splits, config, run, trackers)
-        ranks.on_first(lambda: _save_model(ready.model, run, base))
+        trained = whole_of(ranks, ready.model, config, make_trainable) if sharded else ready.model
+        ranks.on_first(lambda: _save_model(trained, run, inputs))
     if job.score:
         if "after" in run.labels:
             _translate_test(ready.model, job, test, "after")
@@ -212,12 +210,12 @@ def _finish(job: _Job, config: Config, ready: Ready, state: TrainingState) -> No
     _write_pages(job.run)
 
 
-def _prepared(job: _Job) -> Ready:
-    """Read the pairs, load the model, and check both before training."""
+def _prepared(job: _Job, sharded: bool) -> Ready:
+    """Read the pairs, load the model, and check both before training; one to be `sharded` is whole, on the CPU."""
     config = job.config
     check_languages(config)
     splits = read_splits(config, job.given)
-    model = load(config)
+    model = load(to_be_sharded(config) if sharded else config)
     parameters = make_trainable(model, config)
     show_start(model, parameters, splits, config)
     unknown = unknown_in_pairs(chain(splits.train, splits.validation, splits.test), model.tokenizer)
@@ -226,8 +224,12 @@ def _prepared(job: _Job) -> Ready:
     _run_canary(model, splits, config)
     glossary = training_glossary(config, splits.train)
     examples = training_examples(model, splits.train, config, glossary)
+    model = with_own_shortlist(model, examples, config)
     initial = initial_bytes(model.model) if _begins_from_gradient(config) else 0
-    needs = check_memory(model, examples, config.method, config.training, config.decoding, initial)
+    if sharded:
+        needs = check_sharded_memory(model, examples, config.training, job.ranks.size, choose_device(config.device))
+    else:
+        needs = check_memory(model, examples, config.method, config.training, config.decoding, initial)
     show_memory(needs, config)
     return Ready(model, splits, examples, parameters, unknown, needs, glossary)
 
@@ -309,22 +311,32 @@ def train_model(
         try:
             if _begins_from_gradient(config):
                 ranks.on_first(lambda: _set_directions(stepper, plan, config, run))
-            return fit(stepper, plan, Checkpoints(run.checkpoints, training.save_every), validator, journal)
+            checkpoints = Checkpoints(run.checkpoints, training.save_every, ranks.first)
+            with _encoded(stepper, plan, run) as stepper.encoded:
+                return fit(stepper, plan, checkpoints, validator, journal)
         except NotFiniteError as error:
             error.names = [splits.train[pair % len(splits.train)].origin for pair in error.pairs]
             raise
 
 
+def _encoded(stepper: Stepper, plan: Plan, run: Run) -> AbstractContextManager[EncodedSources | None]:
+    """The encoder's states of the examples for the rest of `run`, where they are to be kept."""
+    if stepper.training.cache_encoder == "off" or stepper.ranks.size > 1:
+        return nullcontext()
+    done = steps_done(run.checkpoints)
+    return encoder_states_in(run.folder, stepper.translator, stepper.examples, plan, done, stepper.budget)
+
+
 def _set_directions(stepper: Stepper, plan: Plan, config: Config, run: Run) -> None:
     """Begin the adapter from the gradient, unless the run goes on from a checkpoint."""
-    if not numbered_folders(run.checkpoints, "step"):
+    if not steps_done(run.checkpoints):
         console.notice(f"lora: A is set from the gradient of {config.lora.init_steps} steps")
         begin_from_gradient(stepper, plan, config.lora.init_steps)
 
 
-def _save_model(translator: LoadedModel, run: Run, base: str) -> None:
-    """Write the adapter or the model, with its card."""
-    model = translator.model
+def _save_model(translator: LoadedModel, run: Run, inputs: dict[str, str]) -> None:
+    """Write the adapter or the model, with its shortlist and its card; `inputs` are hashes of what it was made from."""
+    model, base = translator.model, inputs["base model"]
     place = run.adapter if isinstance(model, PeftModel) else run.model
     with atomic_folder(place) as folder:
         if isinstance(model, PeftModel):
@@ -334,6 +346,8 @@ def _save_model(translator: LoadedModel, run: Run, base: str) -> None:
                 model.save_pretrained(folder)
         if not isinstance(model, PeftModel) or text_tokens(translator.tokenizer):  # not the base's own
             translator.tokenizer.save_pretrained(folder)
+        if translator.shortlist:
+            translator.shortlist.write(folder, translator.tokenizer, inputs)
         write_text(folder / "README.md", model_card(run.config, isinstance(model, PeftModel), run))
         keep_others(run, place, folder)
 
@@ -371,7 +385,7 @@ def _translate_test(translator: LoadedModel, job: _Job, test: Corpus, label: str
     words = f"test pairs, {label}"
     ranks.beat(f"the translation of {words}")
     translate = partial(_translated, translator, config, f"translate {words}")
-    found = translate_shared(ranks, test.sources, translate)
+    found = translate_shared(ranks, test.sources, translate, is_sharded(translator.model))
     say_cut(found, config.decoding, words, "--decoding.max_tokens")
     ranks.on_first(lambda: run.write_translations(label, [one.text for one in found], cut_lines(found)))
 

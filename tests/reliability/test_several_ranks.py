@@ -146,6 +146,28 @@ def test_two_ranks_then_one_then_two_are_one_run(ranks, lora, alone, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["lora", "full"])
+def test_sharded_weights_change_nothing_that_is_learnt(name, ranks, lora, full, alone, tmp_path):
+    """With dropout and uneven micro-batches; tied in full. Stopped by one rank, and gone on with by one process."""
+    folder, reference = tmp_path / "run", alone / name
+    config = full
+    if name == "lora":
+        adapter = dataclasses.replace(lora.lora, init="zero")
+        config = dataclasses.replace(lora, lora=adapter, fast="off")  # the fast path draws its dropout otherwise
+        reference = tmp_path / "alone"
+        assert run(partial(whole, reference, config), tmp_path / "log") == 0
+    sharded = changed(config, shard="on")
+    codes, logs = ranks.run(2, [partial(whole, folder, sharded), partial(whole, folder, sharded, terminate=(STEP, 2))])
+    assert codes == [143, 143], logs
+    assert "ranks: the weights are cut into 2 pieces (FSDP2)" in logs[0]
+    assert "stopped after step 2 of" in logs[0]
+    assert run(partial(whole, folder, config, terminate=(STEP, 2))) == 143
+    codes, logs = ranks.run(2, partial(whole, folder, sharded))
+    assert codes == [0, 0], logs
+    assert_same_run(folder, reference)
+
+
+@pytest.mark.slow
 def test_one_rank_without_memory_halves_the_budget_of_all(ranks, full, alone, tmp_path):
     folder = tmp_path / "run"
     codes, logs = ranks.run(2, [partial(whole, folder, full), partial(whole, folder, full, lacks=40)])

@@ -201,10 +201,11 @@ def test_metrics(server):
     before = figures(server)
     with ThreadPoolExecutor(2) as pool, server.busy():
         other = pool.submit(server.texts, LINES[:2], adapter="a5")
-        asked = pool.submit(server.texts, LINES, adapter="a4")
+        asked = pool.submit(server.post, "/v1/translate", json={"texts": LINES, "adapter": "a4"})
         server.wait_for(len(LINES) + 2)
         assert figures(server)["translora_queue_lines"] == len(LINES) + 2
-    texts, _ = asked.result(), other.result()
+    cut = sum(one["cut"] for one in asked.result().json()["translations"])
+    other.result()
     server.get("/nothing/a/b")
     found = figures(server)
     grown = {name: value - before.get(name, 0) for name, value in found.items()}
@@ -218,9 +219,13 @@ def test_metrics(server):
     wanted = {
         "lines_total": len(LINES), "characters_total": sum(map(len, LINES)),
         "source_tokens_total": sum(len(tokenizer(prompt + line)["input_ids"]) for line in LINES),
-        "target_tokens_total": sum(len(tokenizer(text)["input_ids"]) for text in texts),
     }  # fmt: skip
-    assert {name: grown[f'translora_{name}{{model="a4"}}'] for name in wanted} == wanted
+    own = {name: grown[f'translora_{name}{{model="a4"}}'] for name in (*wanted, "target_tokens_total")}
+    written = own.pop("target_tokens_total")
+    assert own == wanted
+    assert grown['translora_model_batch_lines_sum{model="a4"}'] == written + cut  # a step finds that a line is cut
+    both = [grown[f'translora_model_batch_lines_sum{{model="{name}"}}'] for name in ("a4", "a5")]
+    assert grown["translora_batch_lines_sum"] == sum(both)
     assert grown["translora_queue_seconds_count"] == 2
     assert not any("/nothing" in name for name in found)
 

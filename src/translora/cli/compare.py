@@ -6,6 +6,8 @@ import argparse
 
 from translora.cli.arguments import Commands, FieldsHelp, Parser, add_command
 
+_STEPS = 60
+
 
 class CompareHelp(FieldsHelp):
     """Help that lists the fields of the section `compare` too."""
@@ -18,15 +20,22 @@ def add(commands: Commands[Parser]) -> None:
     parser = add_command(commands, "compare", run, "train several ways on equal terms and compare them", CompareHelp)
     parser.add_argument("recipe", help="a YAML file, or the name of a packaged recipe")
     parser.add_argument("--seeds", type=int, default=0, help="train the chosen rates with so many seeds")
+    parser.add_argument(
+        "--parallel",
+        type=int,
+        default=1,
+        metavar="N",
+        help="do N runs at a time, one on each GPU or with a part of the CPU's threads",
+    )
     parser.add_argument("--overwrite", action="store_true", help="delete an earlier comparison in the folder first")
     parser.add_argument(
         "--advise", action="store_true", help="from short runs alone, tell what LoRA would reach of full"
     )
-    parser.add_argument("--steps", type=int, default=60, help="of the short runs of --advise (default: %(default)s)")
+    parser.add_argument("--steps", type=int, metavar="N", help=f"of the short runs of --advise (default: {_STEPS})")
 
 
 def run(arguments: argparse.Namespace, flags: list[str]) -> None:
-    """Compare as the recipe and the flags say."""
+    """Compare, or advise, as the recipe and the flags say."""
     import dataclasses
     import shlex
 
@@ -34,22 +43,24 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
     from translora.errors import ConfigError
 
     config, comparison = load_comparison(arguments.recipe, flags)
-    if arguments.seeds:
-        comparison = dataclasses.replace(comparison, seeds=arguments.seeds)
-
+    command = ["translora", "compare", arguments.recipe]
     if arguments.advise:
+        if arguments.seeds or arguments.parallel != 1:
+            raise ConfigError("--advise: trains one seed, one run after the other: leave out --seeds and --parallel")
+
         from translora.comparison.advice import advise
 
-        if arguments.seeds:
-            raise ConfigError("--seeds: --advise trains the recipe's seed alone: leave it out")
-        command = shlex.join(
-            ["translora", "compare", arguments.recipe, "--advise", f"--steps={arguments.steps}", *flags]
-        )
-        advise(config, comparison, arguments.steps, command, overwrite=arguments.overwrite)
+        steps = _STEPS if arguments.steps is None else arguments.steps
+        shown = shlex.join([*command, "--advise", f"--steps={steps}", *flags])
+        advise(config, comparison, steps, shown, overwrite=arguments.overwrite)
         return
+    if arguments.steps is not None:
+        raise ConfigError("--steps: is of --advise: add that, or set --training.max_steps")
 
     from translora.comparison.runner import compare
 
+    if arguments.seeds:
+        comparison = dataclasses.replace(comparison, seeds=arguments.seeds)
     seeds = [f"--seeds={arguments.seeds}"] if arguments.seeds else []
-    command = shlex.join(["translora", "compare", arguments.recipe, *seeds, *flags])
-    compare(config, comparison, command, overwrite=arguments.overwrite)
+    shown = shlex.join([*command, *seeds, *flags])
+    compare(config, comparison, shown, overwrite=arguments.overwrite, parallel=arguments.parallel)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from importlib.util import find_spec
 
-from translora.cli.arguments import Commands, Parser, add_command
+from translora.cli.arguments import Commands, Parser, add_command, add_shortlist
 
 _NEEDED = {"fastapi": "fastapi", "uvicorn": "uvicorn", "python_multipart": "python-multipart",
            "prometheus_client": "prometheus-client"}  # fmt: skip
@@ -24,6 +24,7 @@ def add(commands: Commands[Parser]) -> None:
     parser.add_argument("--target", default="", help="target language of models that do not state theirs")
     parser.add_argument("--device", default="", help="auto, cpu or cuda (default: the run's)")
     parser.add_argument("--beams", type=int, default=0, help="beam size (default: each run's)")
+    add_shortlist(parser, "each run's")
     parser.add_argument("--api-keys", default="", metavar="FILE", help="who may use it: SHA-256 and rates of each key")
     parser.add_argument("--adapters-root", default="", metavar="DIR", help="adapters below it can be added by clients")
     parser.add_argument(
@@ -82,7 +83,7 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
     address = Address(arguments.host, arguments.port, arguments.trusted_proxies)
     listening = bind(address)
     try:
-        models = Models(Loading(arguments.source, arguments.target, arguments.device))
+        models = Models(Loading(arguments.source, arguments.target, arguments.device, shortlist=arguments.shortlist))
         models.load_all(arguments.models)
         serve(models, settings, listening, address, Running(not arguments.no_access_log, arguments.drain_seconds))
     finally:

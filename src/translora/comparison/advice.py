@@ -11,7 +11,7 @@ from typing import Any
 
 from translora.comparison.folder import ADVICE, ADVICE_FILE, check_folder, delete_advice, mark
 from translora.comparison.jobs import make_way
-from translora.comparison.variants import Variant, read_variants
+from translora.comparison.variants import Variant, read_variants, warn_of_edge
 from translora.config import CompareConfig, Config
 from translora.data.splits import read_splits
 from translora.errors import ConfigError, InterruptedRunError, TrainingError, TransloraError
@@ -63,8 +63,8 @@ def advise(
     with the whole schedule of the rate in its few steps; runs of an earlier call are not done again. `recipe` is the
     command that the result names; `overwrite` deletes an earlier advice first.
 
-    The share of a variant is its fall of the validation loss over that of the best full fine-tuning. docs/when-lora.md
-    says how far it was from the share of BLEU that whole runs gained.
+    The share of a variant is its fall of the validation loss over that of the best full fine-tuning. It is
+    that of the short run: docs/when-lora.md says what it does not tell.
 
     Raises `ConfigError` before anything is trained, `InterruptedRunError` after Ctrl-C or SIGTERM, and `TrainingError`
     where no adapter or no full fine-tuning could be trained.
@@ -119,7 +119,8 @@ def _probes(variants: Sequence[Variant], folder: Path, steps: int, ladder: bool)
         if ladder and adapters:
             variant = dataclasses.replace(variant, rates=(adapters[0].rate,))
         found.append(_probe(variant, folder, steps))
-        _warn_of_edge(found[-1])
+        if found[-1].losses:
+            warn_of_edge(variant.name, variant.rates, found[-1].rate)
     return found
 
 
@@ -164,13 +165,6 @@ def _last_loss(run: Run) -> float:
 def _trained(config: Config) -> int:
     with console.quiet():
         return make_trainable(load(config), config).trainable
-
-
-def _warn_of_edge(probe: _Probe) -> None:
-    """A best rate at the end of the grid says that the grid is too small."""
-    rates = probe.variant.rates
-    if len(rates) > 1 and probe.losses and probe.rate in (min(rates), max(rates)):
-        console.notice(f"{probe.variant.name}: the best rate, {probe.rate:g}, is at the end of those tried: try more")
 
 
 def _built(probes: Sequence[_Probe], before: float, steps: int, recipe: str) -> dict[str, Any]:

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 from translora.comparison.folder import delete
 from translora.comparison.variants import UNTOUCHED, Variant
+from translora.comparison.workers import Workers
 from translora.config import Config, LoraConfig, TrainingConfig
-from translora.config.load import changed_fields, save_config
-from translora.errors import InterruptedRunError, TrainingError
+from translora.config.load import changed_fields
+from translora.errors import TrainingError
 from translora.io import console
-from translora.io.interrupt import stop_between_steps
 from translora.runs.folder import Run
 from translora.runs.lifecycle import SAFE_TO_CHANGE, find_run
 
 SAME_TIME = 0.03
 """Times that differ by less are the same: the run is not done again."""
-_POLL_SECONDS = 0.2
 
 
 @dataclass
@@ -58,7 +52,7 @@ def check_runs(variants: Sequence[Variant], config: Config, folder: Path, seeds:
                 find_run(variant.run_config(_folder(folder, variant, rate, seed), rate, seed), overwrite=True)
 
 
-def run_untouched(config: Config, folder: Path) -> Outcome:
+def run_untouched(config: Config, folder: Path, workers: Workers) -> Outcome:
     """Translate the test pairs with the model as it came.
 
     Raises the errors of a run, for without it no variant would do better.
@@ -66,7 +60,7 @@ def run_untouched(config: Config, folder: Path) -> Outcome:
     untouched = _untouched_config(config, folder)
     run = find_run(untouched)
     if not run.finished:
-        _in_process(f"{UNTOUCHED}: translate", untouched, "score")
+        workers.run(f"{UNTOUCHED}: translate", untouched, "score")
     return Outcome(UNTOUCHED, "none", [run])
 
 
@@ -75,35 +69,56 @@ def _untouched_config(config: Config, folder: Path) -> Config:
     return variant.run_config(folder / UNTOUCHED, config.training.learning_rate, config.seed)
 
 
-def run_variant(variant: Variant, folder: Path, seeds: int, untouched: Outcome | None) -> Outcome:
+def run_variant(variant: Variant, folder: Path, seeds: int, untouched: Outcome | None, workers: Workers) -> Outcome:
     """Try the rates with the first seed, then train the best with every seed, and score these runs.
 
     A run that fails is recorded in the outcome; an interruption is raised as `InterruptedRunError`.
     """
     outcome = Outcome(variant.name, variant.config.method)
     first = variant.config.seed
-    for rate in variant.rates:
-        config = variant.run_config(_folder(folder, variant, rate, first), rate, first)
-        try:
-            _train(f"{variant.name}, rate {rate:g}, seed {first}", config)
-            outcome.rates[rate] = max(Run(Path(config.output)).validation_bleu())
-        except TrainingError as error:
-            outcome.rates[rate], outcome.error = None, str(error)
+    found = workers.each([partial(_best_score, variant, folder, rate, workers) for rate in variant.rates])
+    for rate, score in zip(variant.rates, found, strict=True):
+        if isinstance(score, TrainingError):
+            outcome.rates[rate], outcome.error = None, str(score)
+        else:
+            outcome.rates[rate] = score
     tried = {rate: score for rate, score in outcome.rates.items() if score is not None}
     if not tried:
         return outcome
     outcome.rate, outcome.error = max(tried, key=lambda rate: tried[rate]), ""
-    try:
-        for seed in range(first, first + seeds):
-            config = variant.run_config(_folder(folder, variant, outcome.rate, seed), outcome.rate, seed)
-            _train(f"{variant.name}, rate {outcome.rate:g}, seed {seed}", config)
-            outcome.runs.append(_score(f"{variant.name}, seed {seed}", config, untouched))
-    except TrainingError as error:
-        outcome.error, outcome.runs = str(error), []
+    runs = workers.each(
+        [
+            partial(_scored, variant, folder, (outcome.rate, seed), untouched, workers)
+            for seed in range(first, first + seeds)
+        ]
+    )
+    errors = [run for run in runs if isinstance(run, TrainingError)]
+    outcome.error = str(errors[0]) if errors else ""
+    outcome.runs = [] if errors else [run for run in runs if isinstance(run, Run)]
     return outcome
 
 
-def run_equal_time(variant: Variant, outcome: Outcome, folder: Path, seconds: float, untouched: Outcome | None) -> None:
+def _best_score(variant: Variant, folder: Path, rate: float, workers: Workers) -> float:
+    """The best validation BLEU of a run of the first seed."""
+    seed = variant.config.seed
+    config = variant.run_config(_folder(folder, variant, rate, seed), rate, seed)
+    _train(f"{variant.name}, rate {rate:g}, seed {seed}", config, workers)
+    return max(Run(Path(config.output)).validation_bleu())
+
+
+def _scored(
+    variant: Variant, folder: Path, rate_and_seed: tuple[float, int], untouched: Outcome | None, workers: Workers
+) -> Run:
+    """A run that is trained and scored."""
+    rate, seed = rate_and_seed
+    config = variant.run_config(_folder(folder, variant, rate, seed), rate, seed)
+    _train(f"{variant.name}, rate {rate:g}, seed {seed}", config, workers)
+    return _score(f"{variant.name}, seed {seed}", config, untouched, workers)
+
+
+def run_equal_time(
+    variant: Variant, outcome: Outcome, folder: Path, seconds: float, untouched: Outcome | None, workers: Workers
+) -> None:
     """Train the variant's first seed for `seconds`, as its own speed has them, and note the run in `outcome`."""
     assert outcome.rate is not None
     figures = outcome.runs[0].summary
@@ -118,8 +133,8 @@ def run_equal_time(variant: Variant, outcome: Outcome, folder: Path, seconds: fl
     )
     config = dataclasses.replace(config, training=training)
     try:
-        _train(f"{variant.name}, {seconds:.0f} s", config)
-        outcome.equal_time = _score(f"{variant.name}, {seconds:.0f} s", config, untouched)
+        _train(f"{variant.name}, {seconds:.0f} s", config, workers)
+        outcome.equal_time = _score(f"{variant.name}, {seconds:.0f} s", config, untouched, workers)
     except TrainingError as error:
         console.notice(f"{variant.name}: no run of equal time: {error}")
 
@@ -128,11 +143,11 @@ def _folder(folder: Path, variant: Variant, rate: float, seed: int) -> Path:
     return folder / variant.name / f"rate-{rate:g}" / f"seed-{seed}"
 
 
-def _train(label: str, config: Config) -> None:
+def _train(label: str, config: Config, workers: Workers) -> None:
     """Train without scoring, unless that is done; a run of another recipe makes way."""
     run = make_way(label, config)
     if not run.finished and not run.trained:
-        _in_process(f"{label}: train", config, "train")
+        workers.run(f"{label}: train", config, "train")
 
 
 def make_way(label: str, config: Config) -> Run:
@@ -151,49 +166,15 @@ def make_way(label: str, config: Config) -> Run:
     return run
 
 
-def _score(label: str, config: Config, untouched: Outcome | None) -> Run:
+def _score(label: str, config: Config, untouched: Outcome | None, workers: Workers) -> Run:
     """Translate and score the test pairs, unless that is done; the untouched model's translations are taken over."""
     run = find_run(config)
     if not run.finished:
         if untouched is not None and _same_base(untouched.runs[0].config, config):
             done = untouched.runs[0]
             run.write_translations("before", done.translated("before"), done.cut_lines("before"))
-        _in_process(f"{label}: translate", config, "score")
+        workers.run(f"{label}: translate", config, "score")
     return run
-
-
-def _in_process(label: str, config: Config, stage: Literal["train", "score"]) -> None:
-    """Run `stage` of `config` in a process of its own; its progress goes to standard error.
-
-    Raises `TrainingError` with the reason where it fails, and `InterruptedRunError` after Ctrl-C or SIGTERM, which are
-    passed on.
-    """
-    console.notice(label)
-    with tempfile.TemporaryDirectory() as name, stop_between_steps() as stop:
-        recipe, outcome = Path(name) / "recipe.yaml", Path(name) / "outcome.json"
-        save_config(config, recipe)
-        command = [sys.executable, "-m", "translora.comparison.process", str(recipe), str(outcome), stage]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
-        try:
-            while process.poll() is None:
-                if stop:
-                    process.terminate()
-                    process.wait()
-                time.sleep(_POLL_SECONDS)
-        finally:
-            process.kill()  # at a second Ctrl-C; a process that has ended stays so
-            process.wait()
-        if stop:
-            raise InterruptedRunError(f"stopped in {label}: the same command goes on from there", stop.signal_number)
-        result = json.loads(outcome.read_text()) if outcome.exists() else _without_outcome(process.returncode)
-    if result["exit_code"]:
-        raise TrainingError(result["message"])
-
-
-def _without_outcome(code: int) -> dict[str, Any]:
-    """The result of a process that ended without writing one."""
-    reason = f"was killed by signal {-code} (out of memory?)" if code < 0 else f"failed (exit code {code}, see above)"
-    return {"exit_code": 1, "message": f"its process {reason}"}
 
 
 def _same_base(one: Config, other: Config) -> bool:

@@ -1,6 +1,7 @@
 """One training run in a process of its own, so that peak memory is its own: `python -m translora.comparison.process`.
 
-Arguments: the recipe, the file for the outcome (JSON with `exit_code` and `message`), and `train` or `score`.
+Arguments: the recipe, the file for the outcome, and `train` or `score`. The outcome is JSON with `exit_code`, `message`
+and `again`: whether another attempt may succeed.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import time
 from pathlib import Path
 
 from translora.config.load import load_config
-from translora.errors import TransloraError
+from translora.errors import ConfigError, DataError, ModelError, NotFiniteError, TransloraError
 from translora.io.files import write_json
 from translora.pipeline import train
 
 _POLL_SECONDS = 1.0
+_LASTING = (ConfigError, DataError, ModelError, NotFiniteError)
+"""Errors that every attempt ends with."""
 
 
 def main() -> None:
@@ -26,11 +29,11 @@ def main() -> None:
     threading.Thread(target=_stop_with, args=(os.getppid(),), daemon=True).start()
     try:
         train(load_config(recipe), score=stage == "score")
-        result = {"exit_code": 0, "message": ""}
+        result = {"exit_code": 0, "message": "", "again": False}
     except TransloraError as error:
-        result = {"exit_code": error.exit_code, "message": str(error)}
+        result = {"exit_code": error.exit_code, "message": str(error), "again": not isinstance(error, _LASTING)}
     except KeyboardInterrupt:
-        result = {"exit_code": 128 + signal.SIGINT, "message": "interrupted"}
+        result = {"exit_code": 128 + signal.SIGINT, "message": "interrupted", "again": True}
     write_json(Path(outcome), result)
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from translora.comparison import results
 from translora.comparison.folder import REPORT_FILE, RESULT_FILE, check_folder, delete_comparison, mark
 from translora.comparison.jobs import Outcome, check_runs, run_equal_time, run_untouched, run_variant
-from translora.comparison.variants import Variant, read_variants
+from translora.comparison.variants import Variant, read_variants, warn_of_edge
+from translora.comparison.workers import Workers, places
 from translora.config import CompareConfig, Config
 from translora.config.load import load_comparison
 from translora.errors import ConfigError, TrainingError
 from translora.io import console
 from translora.io.files import only_process, write_json
+from translora.io.interrupt import stop_between_steps
 from translora.report.comparison import write_comparison
 from translora.runs.folder import Run
 from translora.scoring.metrics import METRICS, with_interval
@@ -25,14 +28,19 @@ _COSTS = ("", "rate", "trained", "of most", "on disk", "peak memory", "seconds",
 
 
 def compare(
-    config: Config | str | Path, comparison: CompareConfig | None = None, recipe: str = "", overwrite: bool = False
+    config: Config | str | Path,
+    comparison: CompareConfig | None = None,
+    recipe: str = "",
+    overwrite: bool = False,
+    parallel: int = 1,
 ) -> dict[str, Any]:
     """Train and score every variant, and return the content of `compare.json`.
 
     `config` may be the path or name of a recipe, whose section `compare` is taken unless `comparison` is given.
     Each run is a run folder below `config.output`. The runs of an earlier call are not done again, except those of a
     variant whose recipe has changed, and the runs of equal time whose length follows from them.
-    `recipe` is the command that the result names; `overwrite` deletes an earlier comparison first.
+    `recipe` is the command that the result names; `overwrite` deletes an earlier comparison first. `parallel` runs are
+    done at a time, each on a GPU of its own, or with its part of the CPU's threads.
 
     Raises `ConfigError` before anything is trained, `InterruptedRunError` after Ctrl-C or SIGTERM, and `TrainingError`
     at the end where a variant failed; the others are written and shown all the same.
@@ -45,12 +53,14 @@ def compare(
     variants = read_variants(config, comparison)
     folder = Path(config.output)
     check_folder(folder)
+    rooms = places(parallel, config, variants)
     with only_process(folder):
         if overwrite:
             delete_comparison(folder)
         check_runs(variants, config, folder, comparison.seeds)
         mark(folder)
-        outcomes = _outcomes(variants, config, comparison, folder)
+        with stop_between_steps() as stop:
+            outcomes = _outcomes(variants, config, comparison, folder, Workers(rooms, stop))
         result = results.build(outcomes, recipe)
         write_json(folder / RESULT_FILE, result)
         write_comparison(folder / REPORT_FILE, result, {o.name: o.runs[0] for o in outcomes if o.runs})
@@ -82,25 +92,21 @@ def side_by_side(runs: Sequence[Run], page: Path) -> Path:
     return page
 
 
-def _outcomes(variants: list[Variant], config: Config, comparison: CompareConfig, folder: Path) -> list[Outcome]:
-    """All runs, one after the other: the untouched model, each variant, then each for the same time."""
-    untouched = run_untouched(config, folder) if config.init == "pretrained" else None
-    outcomes = [run_variant(variant, folder, comparison.seeds, untouched) for variant in variants]
+def _outcomes(
+    variants: list[Variant], config: Config, comparison: CompareConfig, folder: Path, workers: Workers
+) -> list[Outcome]:
+    """All runs: the untouched model, then the variants, then each for the same time."""
+    untouched = run_untouched(config, folder, workers) if config.init == "pretrained" else None
+    made = workers.each([partial(run_variant, one, folder, comparison.seeds, untouched, workers) for one in variants])
+    outcomes = [outcome for outcome in made if isinstance(outcome, Outcome)]  # which record their errors themselves
     done = [(variant, outcome) for variant, outcome in zip(variants, outcomes, strict=True) if outcome.runs]
     for outcome in outcomes:
-        _warn_of_edge(outcome)
+        warn_of_edge(outcome.name, outcome.rates, outcome.rate)
     if comparison.equal_time != "off" and len(done) > 1:
         seconds = [outcome.runs[0].summary.train_seconds for _, outcome in done]
         limit = min(seconds) if comparison.equal_time == "shortest" else max(seconds)
-        for variant, outcome in done:
-            run_equal_time(variant, outcome, folder, limit, untouched)
+        workers.each([partial(run_equal_time, *one, folder, limit, untouched, workers) for one in done])
     return [*([untouched] if untouched else []), *outcomes]
-
-
-def _warn_of_edge(outcome: Outcome) -> None:
-    """A best rate at the end of the grid says that the grid is too small."""
-    if len(outcome.rates) > 1 and outcome.rate in (min(outcome.rates), max(outcome.rates)):
-        console.notice(f"{outcome.name}: the best rate, {outcome.rate:g}, is at the end of those tried: try more")
 
 
 def show(result: dict[str, Any]) -> None:

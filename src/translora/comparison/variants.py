@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from translora.config import CompareConfig, Config
 from translora.config.load import changed, leaves
 from translora.errors import ConfigError
+from translora.io import console
 
 UNTOUCHED = "untouched"
 _NAME = re.compile(r"\w[\w.+-]*")
@@ -48,6 +49,12 @@ def read_variants(config: Config, comparison: CompareConfig) -> list[Variant]:
             if one.config == other.config and one.rates == other.rates:
                 raise ConfigError(f"compare.variants.{one.name}: the same as {other.name}: give it a field of its own")
     return variants
+
+
+def warn_of_edge(name: str, rates: Collection[float], best: float | None) -> None:
+    """Say so where the best of several rates is at the end of them: the grid is too small."""
+    if len(rates) > 1 and best in (min(rates), max(rates)):
+        console.notice(f"{name}: the best rate, {best:g}, is at the end of those tried: try more")
 
 
 def _variant(name: str, fields: dict[str, Any], config: Config, rates: tuple[float, ...]) -> Variant:

@@ -53,7 +53,8 @@ class LoraConfig:
     dropout: Share = 0.0
     """Dropout on the adapter's input."""
     b_rate: Rate = 1.0
-    """The learning rate of B as a multiple of A's; above 1 is LoRA+ (Hayou et al. 2024, arXiv:2402.12354)."""
+    """The learning rate of the factor that begins as zero (B, of an embedding A) as a multiple of the other's; above 1
+    is LoRA+ (Hayou et al. 2024, arXiv:2402.12354)."""
     rslora: Switch = False
     """Scale by alpha / sqrt(rank) instead, so that high ranks learn as fast (Kalajdzievski 2023, arXiv:2312.03732)."""
     dora: Switch = False
@@ -138,10 +139,16 @@ class TrainingConfig:
     """Dropout inside the model itself; 0 by default: in a frozen base it costs time and adds noise."""
     freeze: tuple[Literal["embeddings", "encoder", "decoder"], ...] = ()
     """Parts of the model that stay as they are: `embeddings` (and the head), `encoder`, `decoder`."""
+    cache_encoder: Literal["auto", "off"] = "auto"
+    """`auto` computes the encoder's states of the training pairs once, into a file of the run folder, instead of in
+    each epoch, where the fast path trains nothing in the encoder (`freeze: [encoder]`) on one CPU; `off` never does."""
     canary: Literal["check", "skip"] = "check"
     """Whether to try a few pairs on the whole model before the run, so that a broken model is refused."""
     gradient_checkpointing: Switch = False
     """Compute activations twice to save memory."""
+    shard: Literal["auto", "on", "off"] = "auto"
+    """Cut the weights into pieces over the processes that torchrun starts (FSDP2), and train by the model's own forward
+    pass; `auto` does so where weights, gradients and the optimiser's state take over half of a device's memory."""
     evaluate_every: Count = 0
     """Steps between validations; 0 validates at the end of each epoch."""
     save_every: Literal["auto"] | Count = "auto"
@@ -173,11 +180,16 @@ class DecodingConfig:
     """Sequences of this many tokens occur at most once in a translation; 0 allows all."""
     repetition_penalty: Rate = 1.0
     """Tokens that a translation has already become less likely by this factor (Keskar et al. 2019); 1 is none."""
+    shortlist: Literal["off", "targets"] = "off"
+    """`targets` computes logits only for the tokens of the training targets, besides special, byte and placeholder
+    tokens and single Latin characters (candidate lists, Jean et al. 2015, arXiv:1412.2007). It is faster, no other
+    token can be written, and scores are normalised over these tokens. `off` takes the whole vocabulary."""
 
     @property
     def search(self) -> str:
-        """How translations are searched for, in words: `greedy`, or `beam 4`."""
-        return "greedy" if self.beams == 1 else f"beam {self.beams}"
+        """How translations are searched for, in words: `greedy`, or `beam 4`, and with which tokens."""
+        words = "greedy" if self.beams == 1 else f"beam {self.beams}"
+        return words if self.shortlist == "off" else f"{words}, tokens of the training targets alone"
 
 
 @section()
@@ -249,6 +261,15 @@ class Config:
                 f"init random goes with method full, not {self.method}: random weights are saved only where all are "
                 f"trained: set method: full, or init: pretrained"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_shard(self) -> Config:
+        if self.training.shard == "on":
+            if self.quantise != "off" or self.training.optimizer != "adamw":
+                raise ValueError("training.shard on: goes with training.optimizer: adamw and quantise: off")
+            if self.method == "lora" and self.lora.init == "gradient":
+                raise ValueError("training.shard on: lora.init gradient needs whole weights: use lora.init: zero")
         return self
 
     @model_validator(mode="after")

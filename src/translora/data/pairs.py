@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
+from translora.data.store import Store, take_rows
 from translora.errors import DataError
 
 
@@ -39,6 +40,8 @@ _SCHEMA = pa.schema(
         ("line", pa.int64()),
     ]
 )
+_STORED = _SCHEMA.set(2, pa.field("file", pa.int32()))
+"""The same with the numbers of the files in place of their names."""
 _CHUNK = 50_000
 _CHUNK_OUT = 5_000
 _SIDES: tuple[Literal["source", "target"], ...] = ("source", "target")
@@ -52,18 +55,22 @@ class Corpus:
 
     @classmethod
     def of(cls, pairs: Iterable[Pair]) -> Corpus:
-        """Collect pairs, a chunk at a time, so that only Arrow's compact form is held."""
-        chunks = []
+        """Collect pairs, a chunk at a time; many of them lie on the disk, not in memory.
+
+        Raises `StorageError` where the disk is full.
+        """
+        numbers: dict[str, int] = {}
         stream = iter(pairs)
-        while chunk := list(islice(stream, _CHUNK)):
-            columns = [list(column) for column in zip(*chunk, strict=True)]
-            arrays = [
-                pa.array(column, type=kind.type if i != 2 else pa.string())
-                for i, (column, kind) in enumerate(zip(columns, _SCHEMA, strict=True))
-            ]
-            arrays[2] = arrays[2].dictionary_encode()
-            chunks.append(pa.record_batch(arrays, schema=_SCHEMA))
-        return cls(pa.Table.from_batches(chunks, schema=_SCHEMA).unify_dictionaries())
+        with Store(_STORED) as store:
+            while chunk := list(islice(stream, _CHUNK)):
+                source, target, files, lines = zip(*chunk, strict=True)
+                codes = [numbers.setdefault(file, len(numbers)) for file in files]
+                store.add(pa.record_batch([source, target, codes, lines], schema=_STORED))
+            source, target, codes, lines = store.table().columns
+        names = pa.array(list(numbers), type=pa.string())
+        named = [pa.DictionaryArray.from_arrays(part, names) for part in codes.chunks]
+        file = pa.chunked_array(named, type=_SCHEMA.field("file").type)
+        return cls(pa.table([source, target, file, lines], schema=_SCHEMA))
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -98,7 +105,7 @@ class Corpus:
 
     def take(self, indices: Sequence[int]) -> Corpus:
         """The pairs at `indices`, in that order."""
-        return Corpus(self.table.take(pa.array(indices, type=pa.int64())))
+        return Corpus(take_rows(self.table, indices))
 
     def head(self, count: int) -> Corpus:
         """The first `count` pairs, or all where there are fewer."""
@@ -131,12 +138,15 @@ def joined(corpus: Corpus, share: float, most: int, seed: int) -> Corpus:
     (Kondo et al. 2021, "Sentence Concatenation Approach to Data Augmentation for NMT").
     """
     draw = random.Random(seed)
-    sources, targets = corpus.sources, corpus.targets
+    count = round(share * len(corpus))
 
     def examples() -> Iterator[Pair]:
-        for number in range(round(share * len(corpus))):
-            chosen = [draw.randrange(len(corpus)) for _ in range(draw.randint(2, most))]
-            source = " ".join(sources[i] for i in chosen)
-            yield Pair(source, " ".join(targets[i] for i in chosen), "joined", number + 1)
+        for first in range(1, count + 1, _CHUNK_OUT):
+            numbers = range(first, min(first + _CHUNK_OUT, count + 1))
+            chosen = [[draw.randrange(len(corpus)) for _ in range(draw.randint(2, most))] for _ in numbers]
+            taken = iter(corpus.take([index for indices in chosen for index in indices]))
+            for number, indices in zip(numbers, chosen, strict=True):
+                parts = list(islice(taken, len(indices)))
+                yield Pair(" ".join(p.source for p in parts), " ".join(p.target for p in parts), "joined", number)
 
     return Corpus.of(examples())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -80,12 +81,13 @@ def _cut(
             f"{data.train.path}: {len(train)} pairs are too few to cut {sizes[0]} for validation and {sizes[1]} for "
             f"test: lower data.validation_size and data.test_size, or name these splits"
         )
-    order = list(range(len(train)))
-    random.Random(data.seed or config.seed).shuffle(order)
-    drawn = [train.take(sorted(part)) for part in (order[: sizes[0]], order[sizes[0] : sum(sizes)])]
-    kept = train
+    drawn, kept = [Corpus.of([]), Corpus.of([])], train
     if sum(sizes):
-        rest = train.take(sorted(order[sum(sizes) :]))
+        order = array("q", range(len(train)))
+        random.Random(data.seed or config.seed).shuffle(order)
+        drawn = [train.take(sorted(part)) for part in (order[: sizes[0]], order[sizes[0] : sum(sizes)])]
+        out = set(order[: sum(sizes)])
+        rest = (pair for number, pair in enumerate(train) if number not in out)
         kept = Corpus.of(cleaner.apart_from([*drawn[0], *drawn[1]], rest))
     if not len(kept):
         raise DataError(f"{data.train.path}: every training pair occurs in validation or test: give other splits")

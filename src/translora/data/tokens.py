@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import re
 from array import array
+from bisect import bisect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import accumulate, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -20,16 +22,22 @@ import torch
 
 from translora.data.batching import Ints
 from translora.data.pairs import Corpus
+from translora.data.store import take_rows
 from translora.io.files import atomic_file, cache_folder, sha256
 from translora.languages import language_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+_SCHEMA = pa.schema({"source": pa.large_list(pa.int32()), "target": pa.large_list(pa.int32())})
+
 IGNORED = -100
 """The label of padding, which cross-entropy leaves out."""
 
 _CHUNK = 2_000
+_ROWS = 50_000
+"""Pairs that are tokenised before they are written."""
+_CUT = ("truncated_sources", "truncated_targets")
 _SENTINEL = re.compile(r"▁?(<extra_id_\d+>)")
 """A sentinel; mT5 has them as pieces, with the mark of a space before them."""
 _RESERVED = re.compile(r"▁?<extra_id_\d+>|</?s>|<(pad|unk|mask|bos|eos|cls|sep)>")
@@ -40,7 +48,7 @@ _LEADING_CODE = re.compile(r"^>>(?=.*<<)", re.DOTALL)
 """The beginning of a text that Marian's tokenizer takes for a language code, whatever it holds."""
 _controls: WeakKeyDictionary[Any, tuple[Any, list[str]]] = WeakKeyDictionary()
 """The control tokens of each tokenizer in use, found once: a vocabulary is large."""
-_ENCODING = "6"  # part of the cache's key: goes up when the rules of `encode` change
+_ENCODING = "7"  # part of the cache's key: goes up when the rules of `encode` or the form of the file change
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,8 @@ class Batch:
     """Real tokens of each source, shape (pairs,); kept off the device, so that nobody waits for it to ask."""
     target_lengths: Ints
     """Real tokens of each target, shape (pairs,)."""
+    encoded: torch.Tensor | None = None
+    """The encoder's states of the real source tokens, shape (tokens, width), where they were computed before."""
 
     @property
     def attention_mask(self) -> torch.Tensor:
@@ -69,7 +79,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        return replace(self, input_ids=self.input_ids.to(device), labels=self.labels.to(device))
+        encoded = None if self.encoded is None else self.encoded.to(device)
+        return replace(self, input_ids=self.input_ids.to(device), labels=self.labels.to(device), encoded=encoded)
 
 
 class TokenisedCorpus:
@@ -78,8 +89,7 @@ class TokenisedCorpus:
     def __init__(self, table: pa.Table, pad_id: int) -> None:
         self.table = table
         metadata = table.schema.metadata or {}
-        self.truncated_sources = int(metadata.get(b"truncated_sources", 0))
-        self.truncated_targets = int(metadata.get(b"truncated_targets", 0))
+        self.truncated_sources, self.truncated_targets = (int(metadata.get(name.encode(), 0)) for name in _CUT)
         self._pad_id = pad_id
         self._source = _Rows(table.column("source"))
         self._target = _Rows(table.column("target"))
@@ -95,7 +105,7 @@ class TokenisedCorpus:
 
     def take(self, indices: Ints) -> TokenisedCorpus:
         """The pairs at `indices`, in that order."""
-        return TokenisedCorpus(self.table.take(pa.array(indices, type=pa.int64())), self._pad_id)
+        return TokenisedCorpus(take_rows(self.table, indices), self._pad_id)
 
     def all_indices(self) -> Ints:
         """Every index, in order."""
@@ -108,6 +118,10 @@ class TokenisedCorpus:
     def target_ids(self, index: int) -> list[int]:
         """The target token ids of one pair, end token included."""
         return [int(i) for i in self._target[index]]
+
+    def distinct_targets(self) -> Ints:
+        """The token ids that occur in the targets, ascending."""
+        return self._target.distinct()
 
     def batch(self, indices: Ints) -> Batch:
         """The pairs at `indices`, padded to the longest of them."""
@@ -126,17 +140,32 @@ def _concatenated(first: pa.Table, second: pa.Table) -> pa.Table:
 
 
 class _Rows:
-    """A ragged column as one flat array and its offsets."""
+    """A ragged column: of each of its chunks the flat values and the offsets, where they lie."""
 
     def __init__(self, column: pa.ChunkedArray) -> None:
-        array = column.combine_chunks()
-        self._values = array.values.to_numpy(zero_copy_only=False)
-        self._offsets = array.offsets.to_numpy()
-        self.lengths: Ints = np.diff(self._offsets).astype(np.int64)
+        chunks = [chunk for chunk in column.chunks if len(chunk)]
+        self._values = [chunk.values.to_numpy(zero_copy_only=False) for chunk in chunks]
+        self._offsets = [chunk.offsets.to_numpy() for chunk in chunks]
+        self._starts = [0, *accumulate(map(len, chunks))]
+        self.lengths: Ints = np.zeros(self._starts[-1], dtype=np.int64)
+        for start, offsets in zip(self._starts, self._offsets, strict=False):
+            np.subtract(offsets[1:], offsets[:-1], out=self.lengths[start : start + len(offsets) - 1])
 
     def __getitem__(self, index: int) -> Ints:
-        row: Ints = self._values[self._offsets[index] : self._offsets[index + 1]]
+        chunk = bisect(self._starts, index) - 1
+        place = index - self._starts[chunk]
+        start, end = self._offsets[chunk][place : place + 2]
+        row: Ints = self._values[chunk][start:end]
         return row
+
+    def distinct(self) -> Ints:
+        """The values that occur, ascending."""
+        seen = np.zeros(1, dtype=bool)
+        for values in self._values:
+            if len(values):
+                seen = np.pad(seen, (0, max(0, int(values.max()) + 1 - len(seen))))
+                seen[values] = True
+        return np.flatnonzero(seen).astype(np.int64)
 
     def padded(self, indices: Ints, fill: int) -> torch.Tensor:
         rows = np.full((len(indices), int(self.lengths[indices].max())), fill, dtype=np.int64)
@@ -155,16 +184,23 @@ def tokenise(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, prompt: str, ma
     key = sha256(_ENCODING, corpus.content_hash(), tokenizer_hash(tokenizer), *languages, prompt, str(max_tokens))
     path = cache_folder() / "tokens" / f"{key}.arrow"
     if not path.exists():
-        table = _tokenised_table(corpus, tokenizer, prompt, max_tokens)
         with (
             atomic_file(path) as temporary,
             pa.OSFile(str(temporary), "wb") as sink,
-            pa.ipc.new_file(sink, table.schema) as writer,
+            pa.ipc.new_file(sink, _SCHEMA) as writer,
         ):
-            writer.write_table(table)
+            for batch, cut in _tokenised_batches(corpus, tokenizer, prompt, max_tokens):
+                writer.write_batch(batch, custom_metadata=dict(zip(_CUT, map(str, cut), strict=True)))
+    return TokenisedCorpus(_mapped(path), int(tokenizer.pad_token_id))
+
+
+def _mapped(path: Path) -> pa.Table:
+    """The table of a file, memory-mapped, with the counts of all its batches."""
     with pa.memory_map(str(path)) as source:
-        table = pa.ipc.open_file(source).read_all()
-    return TokenisedCorpus(table, int(tokenizer.pad_token_id))
+        reader = pa.ipc.open_file(source)
+        read = [reader.get_batch_with_custom_metadata(number) for number in range(reader.num_record_batches)]
+    counts = {name: str(sum(int(one.custom_metadata[name]) for one in read)) for name in _CUT}
+    return pa.Table.from_batches([one.batch for one in read], schema=_SCHEMA.with_metadata(counts))
 
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -176,11 +212,14 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     return sha256(type(tokenizer).__name__, rules, *pieces, repr(getattr(tokenizer, "target_encoder", "")))
 
 
-def _tokenised_table(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, prompt: str, max_tokens: int) -> pa.Table:
-    sources = _cut(encode(corpus.texts("source"), tokenizer, prompt), tokenizer, max_tokens)
-    targets = _cut(encode(corpus.texts("target"), tokenizer, target=True), tokenizer, max_tokens)
-    metadata = {"truncated_sources": str(sources[1]), "truncated_targets": str(targets[1])}
-    return pa.table({"source": sources[0], "target": targets[0]}, metadata=metadata)
+def _tokenised_batches(
+    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, prompt: str, max_tokens: int
+) -> Iterator[tuple[pa.RecordBatch, list[int]]]:
+    """The rows of the file, some at a time, each time with how many sources and targets of them were cut."""
+    sides = encode(corpus.texts("source"), tokenizer, prompt), encode(corpus.texts("target"), tokenizer, target=True)
+    for _ in range(0, len(corpus), _ROWS):
+        cut = [_cut(islice(side, _ROWS), tokenizer, max_tokens) for side in sides]
+        yield pa.record_batch([rows for rows, _ in cut], schema=_SCHEMA), [count for _, count in cut]
 
 
 def encode(
@@ -255,10 +294,7 @@ def _spaced(match: re.Match[str]) -> str:
 
 
 def _cut(encoded: Iterator[list[int]], tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> tuple[pa.Array, int]:
-    """The rows of `encoded`, cut to `max_tokens`, as one ragged array, and how many were cut.
-
-    An id takes four bytes and a row eight, whatever the number of rows.
-    """
+    """The rows of `encoded`, cut to `max_tokens`, as one ragged array, and how many were cut."""
     values, offsets = array("i"), array("q", [0])
     truncated = 0
     for ids in encoded:

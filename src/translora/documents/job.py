@@ -18,9 +18,9 @@ from translora.errors import ConfigError, DataError, TransloraError
 from translora.io import console
 from translora.io.console import meter
 from translora.io.files import atomic_file
-from translora.translation.decode import Translation
 from translora.translation.notes import Notes
 from translora.translation.quality import comment_of
+from translora.translation.result import Translation
 from translora.translation.review import Place, Review
 from translora.translation.stream import TextOptions, asked_of, translate_file
 from translora.translation.tally import TermTally

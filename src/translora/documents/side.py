@@ -17,7 +17,7 @@ from typing import BinaryIO
 from translora.errors import ConfigError, DataError
 from translora.io import console
 from translora.io.files import only_writer, storage_errors
-from translora.translation.decode import Translation
+from translora.translation.result import Translation
 from translora.translation.stream import Asked, require_same
 
 

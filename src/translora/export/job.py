@@ -5,8 +5,7 @@ An export that fails a check leaves no files.
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,12 +21,13 @@ from translora.io import console
 from translora.io.console import meter
 from translora.io.files import atomic_folder, is_empty, write_json, write_text
 from translora.models.adapter import load_adapter
-from translora.models.load import LoadedModel, base_hash, load
+from translora.models.load import LoadedModel, base_hash, load, model_folder
 from translora.models.lora import merged_copy
+from translora.models.shortlist import copy_shortlist
 from translora.runs.card import model_card
 from translora.runs.folder import Run, adapter_folder
 from translora.scoring.metrics import evaluate
-from translora.translation.configuration import as_trained, model_config
+from translora.translation.configuration import Shortlisting, as_trained, model_config
 from translora.translation.decode import decode
 from translora.translation.exported import MARKER, ExportedModel, Marker, read_marker
 
@@ -71,7 +71,8 @@ def export(request: Request) -> Path:
             said += _write_merged(loaded, folder, pairs, config)
         else:
             said += _write_converted(loaded, folder, pairs, config, request)
-        write_json(folder / MARKER, dataclasses.asdict(_marker(request, config, loaded)))
+        own = replace(config.decoding, shortlist=_shortlisting(request, config, folder))
+        write_json(folder / MARKER, asdict(_marker(request, replace(config, decoding=own), loaded)))
         write_text(folder / "README.md", _card(request, config, said))
     console.notice(f"{output}: written, {_size(output):.1f} MB, with its card")
     return output
@@ -93,14 +94,15 @@ def _check(request: Request, output: Path) -> None:
 
 
 def _config(request: Request) -> Config:
-    """The run's configuration, or the default one, in float32 on the CPU."""
+    """The run's configuration, or the default one, in float32 on the CPU, with the whole vocabulary."""
     config = model_config(request.model)
-    return dataclasses.replace(
+    return replace(
         as_trained(config),
         source=request.source or config.source,
         target=request.target or config.target,
         device="cpu",
         dtype="float32",
+        decoding=replace(config.decoding, shortlist="off"),
     )
 
 
@@ -108,7 +110,7 @@ def _pairs(request: Request, config: Config) -> Corpus:
     """The pairs to try the export on."""
     if request.data:
         split = request.data.split or default_split(request.data, "test")
-        return read_corpus(dataclasses.replace(request.data, split=split), config.source, config.target)
+        return read_corpus(replace(request.data, split=split), config.source, config.target)
     run = Run(Path(request.model))
     if run.config_file.exists():
         return read_splits(run.config).validation
@@ -175,7 +177,7 @@ def _write_converted(loaded: LoadedModel, folder: Path, pairs: Corpus, config: C
 
 def _compare_texts(loaded: LoadedModel, exported: ExportedModel, pairs: Corpus, config: Config) -> str:
     """Translate the same lines with both engines, by beam search."""
-    decoding = dataclasses.replace(config.decoding, beams=_BEAMS)
+    decoding = replace(config.decoding, beams=_BEAMS)
     lines = pairs.sources
     with meter("translate with both engines", 2 * len(lines), "sentences") as shown:
         ours = decode(loaded, lines, decoding, shown.advance, scores=True)
@@ -203,9 +205,20 @@ def _marker(request: Request, config: Config, loaded: LoadedModel) -> Marker:
         target=config.target,
         prompt=loaded.prompt,
         base=config.model,
-        decoding=dataclasses.asdict(config.decoding),
+        decoding=asdict(config.decoding),
         glossary=config.data.glossary,
     )
+
+
+def _shortlisting(request: Request, config: Config, folder: Path) -> Shortlisting:
+    """Give the shortlist of the run to the export in `folder`; returns the export's `decoding.shortlist`."""
+    wanted = model_config(request.model).decoding.shortlist
+    if request.format == "ctranslate2":
+        if wanted != "off":
+            console.notice("decoding.shortlist: CTranslate2 knows none: the export takes the whole vocabulary")
+        return "off"
+    copy_shortlist(adapter_folder(Path(request.model)) or model_folder(config.model, config.revision), folder)
+    return wanted
 
 
 def _card(request: Request, config: Config, said: list[str]) -> str:

@@ -12,7 +12,7 @@ from translora.data.pairs import Corpus
 from translora.data.tokens import tokenise
 from translora.errors import ModelError
 from translora.models.load import LoadedModel
-from translora.translation.decode import Translation
+from translora.translation.result import Translation
 
 LOGITS = 1e-5
 """The largest difference of logits, as a share of the largest logit."""

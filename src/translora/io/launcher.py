@@ -11,6 +11,9 @@ from translora.errors import ConfigError
 _NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """torchrun sets them all; other launchers of `torch.distributed` do too."""
 
+SIDE_BY_SIDE = "TRANSLORA_SIDE_BY_SIDE"
+"""Set for the runs of a comparison that share a CPU: how many they are."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -47,9 +50,15 @@ def place() -> Place:
     return Place(rank, size, *local, _number("TORCHELASTIC_RESTART_COUNT", 0))
 
 
+def side_by_side() -> int:
+    """How many runs of a comparison have parts of this machine's CPU and memory, this one among them."""
+    return max(1, _number(SIDE_BY_SIDE, 1))
+
+
 def _number(name: str, default: int) -> int:
     text = os.environ.get(name, "")
     try:
         return int(text) if text else default
     except ValueError as error:
-        raise ConfigError(f"{name} {text!r} in the environment is no number: start the ranks with torchrun") from error
+        cure = "unset it" if name == SIDE_BY_SIDE else "start the ranks with torchrun"
+        raise ConfigError(f"{name} {text!r} in the environment is no number: {cure}") from error

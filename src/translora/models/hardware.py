@@ -6,14 +6,14 @@ import ctypes
 import platform
 import re
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import torch
 
 from translora.errors import ConfigError
-from translora.io.launcher import place
+from translora.io.launcher import place, side_by_side
 
 _CGROUP = Path("/sys/fs/cgroup")
 _CGROUP_FILES = (
@@ -121,12 +121,14 @@ def used_memory_bytes(device: torch.device) -> int:
 def free_memory_bytes(device: torch.device) -> int:
     """The memory that this process could still take: on the GPU, or of the machine or its container.
 
-    Ranks that compute on the CPU of one machine have equal parts of it.
+    Ranks that compute on the CPU of one machine have equal parts of it, and so do runs side by side.
     """
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + cached
-    return min([int(psutil.virtual_memory().available), *_free_in_containers()]) // place().local_size
+    return min([int(psutil.virtual_memory().available), *_free_in_containers()]) // (
+        place().local_size * side_by_side()
+    )
 
 
 def _free_in_containers() -> Iterator[int]:
@@ -145,3 +147,11 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}{ranks}"
     return f"{platform.machine()} {device.type}, {torch.get_num_threads()} threads{ranks}"
+
+
+@contextmanager
+def own_randomness(device: torch.device) -> Iterator[None]:
+    """Restore the global random state of torch, on the CPU and on `device`, afterwards."""
+    devices = [torch.cuda.current_device() if device.index is None else device.index] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield

@@ -29,6 +29,7 @@ from translora.models import hub, quantise
 from translora.models.families import Family, family_of, model_language
 from translora.models.hardware import choose_device, choose_dtype, free_memory_bytes, keep_freed_memory
 from translora.models.loss import BatchLoss, LossPath, batch_loss
+from translora.models.shortlist import Shortlist
 from translora.models.t5.forward import is_t5, why_not
 from translora.models.tokenizer import has_tokenizer, load_tokenizer
 from translora.models.weights import safe_weights, weights_hash
@@ -61,6 +62,8 @@ class LoadedModel:
     """How the loss and its gradient are computed."""
     slow_because: str = "not asked for"
     """Why `path` is not fast; empty where it is."""
+    shortlist: Shortlist | None = None
+    """The tokens that its translations may hold, where `decoding.shortlist` asks for them."""
 
     @contextmanager
     def reversed(self, source: str, target: str) -> Iterator[str]:
@@ -136,6 +139,13 @@ def load(config: Config, adapter: Path | None = None) -> LoadedModel:
     if adapter is None:  # an adapter may bring more rows
         check_rows(translator)
     return translator
+
+
+def parameter_count(config: Config) -> int:
+    """The parameters of the model that `config` names, by its shape alone; raises `ModelError` as `load` does."""
+    with _errors_named(config.model), quiet_transformers(), torch.device("meta"):
+        shape = AutoConfig.from_pretrained(model_folder(config.model, config.revision), trust_remote_code=False)
+        return sum(p.numel() for p in AutoModelForSeq2SeqLM.from_config(shape).parameters())
 
 
 def check_rows(translator: LoadedModel) -> None:

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from translora.data.tokens import IGNORED, Batch
 from translora.models.hardware import autocast
-from translora.models.t5.forward import decoder_states
+from translora.models.t5.forward import decoder_states, encoder_states
 from translora.models.t5.layers import plain_layer
 from translora.models.t5.layout import Layout
 
@@ -50,12 +50,10 @@ def batch_loss(
     labels = batch.labels.flatten()[target.index]
     if path == "fast":
         source = Layout(batch.source_lengths, batch.input_ids.shape[1], device)
-        states = decoder_states(
-            model,
-            (batch.input_ids.flatten()[source.index], source),
-            (decoder_ids.flatten()[target.index], target),
-            dtype,
-        )
+        encoded = batch.encoded
+        if encoded is None:
+            encoded = encoder_states(model, (batch.input_ids.flatten()[source.index], source), dtype)
+        states = decoder_states(model, (encoded, source), (decoder_ids.flatten()[target.index], target), dtype)
         return head_loss(states, model.get_output_embeddings(), labels, label_smoothing)
     inputs = {
         "input_ids": batch.input_ids,
@@ -71,6 +69,12 @@ def batch_loss(
         states = base.model(**inputs).last_hidden_state.flatten(0, 1)[target.index]
     bias = getattr(base, "final_logits_bias", None)
     return head_loss(states, model.get_output_embeddings(), labels, label_smoothing, bias)
+
+
+def encode_batch(model: PreTrainedModel, batch: Batch, dtype: torch.dtype) -> torch.Tensor:
+    """The `encoded` of `batch`, by the fast path: shape (source tokens, width), in `dtype`."""
+    layout = Layout(batch.source_lengths, batch.input_ids.shape[1], batch.input_ids.device)
+    return encoder_states(model, (batch.input_ids.flatten()[layout.index], layout), dtype)
 
 
 def head_loss(

@@ -33,6 +33,7 @@ _WRITTEN = (
     "adapter/adapter_*",
     "adapter/README.md",
     "adapter/translora.json",
+    "adapter/shortlist.json",
     "adapter/tokenizer*",
     "adapter/special_tokens_map.json",
     "adapter/added_tokens.json",
@@ -70,6 +71,8 @@ SAFE_TO_CHANGE = (
     "training.save_every",
     "training.tensorboard",
     "training.gradient_checkpointing",
+    "training.shard",
+    "training.cache_encoder",
     "training.canary",
     "decoding.batch_tokens",
 )

@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,7 @@ from translora.serve.engines import Options, Work
 from translora.serve.models import Pair, Served
 from translora.serve.refusals import RefusalError
 from translora.serve.scheduler import Scheduler, Turn
-from translora.translation.decode import Translation
+from translora.translation.result import Translation
 from translora.translation.running import Ticket
 
 _READERS = 16
@@ -41,14 +41,14 @@ Result = TypeVar("Result")
 class Watcher(Protocol):
     """Is told what is done; `step` is called by the worker."""
 
-    def step(self, lines: int, seconds: float) -> None:
-        """A step of a search, or a batch, of so many lines took so long."""
+    def step(self, lines: Mapping[str, int], seconds: float) -> None:
+        """A step of a search, or a batch, of so many lines of each model took so long."""
 
     def waited(self, seconds: float) -> None:
         """A request left the queue after so long."""
 
-    def translated(self, model: str, work: Work, found: Sequence[Translation]) -> None:
-        """A model gave `found` for the lines of `work`."""
+    def translated(self, model: str, source_tokens: int, target_tokens: int) -> None:
+        """A model read and wrote so many tokens for a request."""
 
 
 class Room:
@@ -172,7 +172,7 @@ class Batcher:
             reading = await self._called(aside, lambda: served.engine.read(work, partial(self._ask, request)))
             found = await asyncio.wrap_future(self._put(request, reading.ticket).future)
             done = await self._called(aside or not reading.plain, lambda: reading.finish(found))
-            await self._count(served, work, done, aside)
+            await self._count(served, lambda: reading.tokens(found), aside)
             return done
         finally:
             self._leave(request)
@@ -199,11 +199,15 @@ class Batcher:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
-    async def _count(self, served: Served, work: Work, done: Sequence[Translation], aside: bool) -> None:
+    async def _count(self, served: Served, tokens: Callable[[], tuple[int, int]], aside: bool) -> None:
         """Tell the watcher of a request that is done; tokenizers of models of their own bear the worker alone."""
-        if self._watcher is None:
+        watcher = self._watcher
+        if watcher is None:
             return
-        count = partial(self._watcher.translated, served.name, work, done)
+
+        def count() -> None:
+            watcher.translated(served.name, *tokens())
+
         if served.shared:
             await self._called(aside, count)
         elif self._thread.is_alive():
@@ -222,7 +226,7 @@ class Batcher:
     def _put(self, request: _Request, ticket: Ticket) -> Ticket:
         """Let the worker translate `ticket`; raises `CancelledError` where nobody waits for the request any more."""
         engine = request.served.engine
-        ticket.begun = request.begun
+        ticket.begun, ticket.label = request.begun, request.served.name
         with self._changed:
             if request.over:
                 raise concurrent.futures.CancelledError

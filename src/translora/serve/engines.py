@@ -6,10 +6,11 @@ Requests are read, and results written, by any thread; groups of requests are tr
 from __future__ import annotations
 
 import copy
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -17,7 +18,7 @@ import torch
 from safetensors import safe_open
 
 from translora.config import Config, DecodingConfig
-from translora.data.tokens import first_beyond
+from translora.data.tokens import encode, first_beyond
 from translora.models.adapter import load_adapter
 from translora.models.budget import Budget
 from translora.models.families import family_of
@@ -26,7 +27,8 @@ from translora.models.t5.decode import Decoder, UnknownLayerError
 from translora.models.tokenizer import has_tokenizer, load_tokenizer
 from translora.serve.scheduler import Group
 from translora.translation import kept
-from translora.translation.decode import Part, Translation, first_budget, make_decoder, translations
+from translora.translation.decode import Part, first_budget, make_decoder, translations
+from translora.translation.result import Translation
 from translora.translation.running import PartTicket, RunningSearch, Ticket
 from translora.translation.termed import with_uses
 from translora.translation.terms import Glossary
@@ -74,6 +76,8 @@ class Reading(NamedTuple):
     ticket: Ticket
     finish: Callable[[Any], list[Translation]]
     """The translations of the lines, of the result of the ticket."""
+    tokens: Callable[[Any], tuple[int, int]]
+    """How many tokens the sources and the translations have, of the result of the ticket."""
     plain: bool = True
     """Whether `finish` is quick; else it may translate again, and wait."""
 
@@ -119,7 +123,7 @@ class Searching:
             whole = guard.checked(pieces, first, engine, decoding, scores)
             return with_uses(work.lines, guard.together(lines, whole), terms)
 
-        return Reading(ticket, finish, terms is None and not any(piece.originals for piece in pieces))
+        return Reading(ticket, finish, ticket.tokens, terms is None and not any(piece.originals for piece in pieces))
 
     def group(self, ticket: PartTicket) -> Group:
         """See `Engine`; an engine that ran out of memory goes on with smaller batches from then on."""
@@ -209,7 +213,8 @@ class Alone:
     def read(self, work: Work, ask: Ask) -> Reading:
         """See `Engine`; all options must be equal."""
         key = work.translator.decoding(work.options.beams), work.options.scores, work.options.glossary
-        return Reading(WorkTicket(key, len(work.lines), work=work), lambda found: found)
+        ticket = WorkTicket(key, len(work.lines), work=work)
+        return Reading(ticket, lambda found: found, partial(_tokens_of, work))
 
     def group(self, ticket: WorkTicket) -> Group:
         """See `Engine`."""
@@ -228,7 +233,7 @@ class Batches:
 
     def __init__(self) -> None:
         self.closed = self.running = False
-        self.worked = 0
+        self.worked: Counter[str] = Counter()
         self._queue: deque[WorkTicket] = deque()
 
     @property
@@ -248,11 +253,11 @@ class Batches:
     def step(self) -> bool:
         """Translate a batch, as `Group` describes; a request is never divided."""
         batch: list[WorkTicket] = []
-        self.worked = 0
+        self.worked = Counter()
         with suppress(IndexError):
-            while not batch or self.worked + self._queue[0].size <= BATCH_LINES:
+            while not batch or self.worked.total() + self._queue[0].size <= BATCH_LINES:
                 batch.append(self._queue.popleft())
-                self.worked += batch[-1].size
+                self.worked[batch[-1].label] += batch[-1].size
         for ticket in batch:
             ticket.begun()
         if batch:
@@ -289,6 +294,13 @@ def for_pair(loaded: LoadedModel, source: str, target: str) -> LoadedModel:
     tokenizer = loaded.tokenizer
     family = family_of(loaded.model.config.model_type, type(tokenizer).__name__, tokenizer.get_vocab().keys(), target)
     return replace(loaded, family=family, prompt=family.prompt(source, target))
+
+
+def _tokens_of(work: Work, found: Sequence[Translation]) -> tuple[int, int]:
+    """How many tokens the lines of `work` and their translations `found` have, by the tokenizer of the model."""
+    tokenizer, texts = work.translator.tokenizer, [one.text for one in found]
+    rows = encode(work.lines, tokenizer, work.translator.prompt), encode(texts, tokenizer, target=True)
+    return sum(map(len, rows[0])), sum(map(len, rows[1]))
 
 
 def _with_own_layers(loaded: LoadedModel) -> torch.nn.Module:

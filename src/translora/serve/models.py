@@ -19,9 +19,10 @@ from translora.languages import matching_languages, same_language
 from translora.models.load import LoadedModel, check_languages, model_folder
 from translora.runs.folder import Run, adapter_folder
 from translora.serve.engines import Alone, Engine, NotSharedError, Searching, SharedBase, for_pair
-from translora.translation.configuration import Dtype, translating_config
+from translora.translation.configuration import Dtype, Shortlisting, translating_config
 from translora.translation.decode import make_decoder
 from translora.translation.exported import ExportedModel, read_marker
+from translora.translation.shortlist import with_shortlist
 from translora.translation.translator import Translator
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -91,6 +92,8 @@ class Loading:
     target: str = ""
     device: str = ""
     dtype: Dtype | None = None
+    shortlist: Shortlisting | None = None
+    """Instead of each model's own."""
 
 
 class Models:
@@ -212,6 +215,7 @@ class Models:
         if isinstance(base, SharedBase):
             try:
                 loaded, adapted = base.prepare(folder, config)
+                loaded = with_shortlist(loaded, folder, config.decoding)
                 number = self.exclusive(lambda: base.take(adapted, name))
             except NotSharedError as reason:
                 console.notice(f"{name} has a copy of its base of its own: {reason}")
@@ -232,10 +236,13 @@ class Models:
 
 def _whole(name: str, base: SharedBase | LoadedModel, config: Config) -> Served:
     """A model without an adapter."""
+    folder = model_folder(config.model, config.revision)
     if isinstance(base, SharedBase):
-        both = config.data.both_directions or model_folder(config.model, config.revision) == mini.MODEL
-        return Served(name, "model", base, _translators(base.loaded, config, both), base=config.model)
-    return Served(name, "model", Alone(), _one_pair(Translator(base, config)), base=config.model)
+        both = config.data.both_directions or folder == mini.MODEL
+        loaded = with_shortlist(base.loaded, folder, config.decoding)
+        return Served(name, "model", base, _translators(loaded, config, both), base=config.model)
+    loaded = with_shortlist(base, folder, config.decoding)
+    return Served(name, "model", Alone(), _one_pair(Translator(loaded, config)), base=config.model)
 
 
 def _alone(name: str, kind: str, translator: Translator) -> Served:

@@ -6,7 +6,7 @@ Called by one thread at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -33,8 +33,8 @@ class Group(Protocol):
         """How many lines wait."""
 
     @property
-    def worked(self) -> int:
-        """How many lines the last step was for."""
+    def worked(self) -> Mapping[str, int]:
+        """How many lines the last step was for, by the labels of their tickets."""
 
     def add(self, ticket: Any) -> None:
         """Let a ticket join."""

@@ -23,7 +23,7 @@ from translora.serve.metrics import Metrics
 from translora.serve.models import BASE, Models, Pair, Served
 from translora.serve.refusals import GONE, RefusalError
 from translora.serve.texts import Piece, pieces_of, restored
-from translora.translation.decode import Translation
+from translora.translation.result import Translation
 from translora.translation.tally import together
 from translora.translation.terms import TermUse
 

@@ -14,7 +14,7 @@ from translora.serve.engines import Options
 from translora.serve.models import Pair, Served
 from translora.serve.service import Service
 from translora.serve.texts import Piece, pieces_of, written
-from translora.translation.decode import Translation
+from translora.translation.result import Translation
 
 WINDOW = 32
 """How many parts of one stream wait or are translated at a time: a reader that is slow holds no more than these."""

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from translora.errors import TrainingError
 from translora.io import console
 from translora.io.files import atomic_folder, file_hash, read_json, remove_folder, write_json
+from translora.models.shards import like, whole
 from translora.runs.summary import ValidationRow
 from translora.training.ranks import Ranks
 
@@ -64,6 +65,10 @@ class TrainingState:
         self.pairs += pairs
         self.loss_sum += loss
         self.loss_tokens += tokens
+        self.add_seconds(seconds)
+
+    def add_seconds(self, seconds: float) -> None:
+        """Count time of training."""
         self.seconds += seconds
         self.loss_seconds += seconds
 
@@ -84,12 +89,47 @@ class TrainingState:
         return cls(**{**values, "rows": [ValidationRow(**row) for row in values["rows"]]})
 
 
+@dataclass
+class Snapshot:
+    """All that the next step depends on; of a sharded model put together."""
+
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    """The trained weights, by name; empty before the first checkpoint."""
+    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
+    """The optimiser's state, by the path of its keys."""
+    numbers: dict[str, Any] = field(default_factory=dict)
+    """What of the optimiser's state is no tensor."""
+    state: TrainingState = field(default_factory=TrainingState)
+
+    @classmethod
+    def of(cls, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState) -> Snapshot:
+        """The snapshot of a run; of a sharded model, all ranks must take it."""
+        return cls(trained_weights(model), *_flatten(optimizer.state_dict()["state"]), state)
+
+    def put(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
+        """Give `model` and `optimizer` what they had; returns where the run stood."""
+        if self.weights:
+            put_weights(model, self.weights)
+            before = optimizer.state_dict()
+            trained = [p for group in optimizer.param_groups for p in group["params"]]
+            state = _unflatten(self.tensors, self.numbers)
+            for number, parts in state.items():
+                for name, value in parts.items():
+                    if isinstance(value, torch.Tensor) and value.shape == trained[number].shape:
+                        parts[name] = like(value, trained[number])
+            optimizer.load_state_dict({**before, "state": state})
+        return self.state
+
+
 class Checkpoints:
     """The folder `checkpoints/` of a run: `step-N`, to go on from, and `best-N`, the weights that won validation."""
 
-    def __init__(self, folder: Path, every: Literal["auto"] | int = "auto") -> None:
-        """`every` is the number of steps between checkpoints, 0 for none but those that are asked for."""
-        self._folder, self._every = folder, every
+    def __init__(self, folder: Path, every: Literal["auto"] | int = "auto", writes: bool = True) -> None:
+        """`every` is the number of steps between checkpoints, 0 for none but those that are asked for.
+
+        Without `writes` it takes part in putting the pieces of a sharded model together, and writes nothing.
+        """
+        self._folder, self._every, self._writes = folder, every, writes
         self._step, self._saved_at, self._took = 0, time.monotonic(), 0.0
 
     def due(self, step: int) -> bool:
@@ -102,50 +142,57 @@ class Checkpoints:
 
     def save_best(self, model: torch.nn.Module, step: int) -> None:
         """Keep the trained weights after `step` as the best."""
-        with atomic_folder(self._folder / f"best-{step:08}") as folder:
-            save_file(trained_weights(model), folder / "weights.safetensors")
-            _write_manifest(folder)
+        weights = trained_weights(model)
+        if self._writes:
+            with atomic_folder(self._folder / f"best-{step:08}") as folder:
+                save_file(weights, folder / "weights.safetensors")
+                _write_manifest(folder)
 
-    def load_best(self, model: torch.nn.Module, step: int) -> None:
-        """Put the best weights, those after `step`, into `model`; at step 0 leave it as it is.
+    def best_weights(self, model: torch.nn.Module, step: int) -> dict[str, torch.Tensor]:
+        """The best weights, those after `step`, for `model`; none at step 0, whose weights it has.
 
         Raises `TrainingError` where they cannot be read.
         """
-        if step:
-            folder = self._folder / f"best-{step:08}"
-            if fault := checkpoint_fault(folder):
-                raise TrainingError(f"{folder}: damaged ({fault}): delete {self._folder} to start over")
-            _put_weights(model, load_file(folder / "weights.safetensors"), folder)
+        if not step:
+            return {}
+        folder = self._folder / f"best-{step:08}"
+        if fault := checkpoint_fault(folder):
+            raise TrainingError(f"{folder}: damaged ({fault}): delete {self._folder} to start over")
+        return _checked(load_file(folder / "weights.safetensors"), model, folder)
 
     def save(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
         """Save all that the next step depends on; once it is whole, delete the checkpoints that are not needed."""
         started = time.monotonic()
-        tensors, numbers = _flatten(optimizer.state_dict()["state"])
-        with atomic_folder(self._folder / f"step-{state.step:08}") as folder:
-            save_file(trained_weights(model), folder / "weights.safetensors")
-            save_file(tensors, folder / "optimizer.safetensors")
-            write_json(folder / "state.json", {"state": asdict(state), "optimizer": numbers})
-            _write_manifest(folder)
-        self._prune()
+        snapshot = Snapshot.of(model, optimizer, state)
+        if self._writes:
+            self._write(snapshot)
         self._step, self._saved_at = state.step, time.monotonic()
         self._took = self._saved_at - started
 
-    def restore(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
-        """Load the newest whole checkpoint into `model` and `optimizer`; a fresh state where there is none.
+    def _write(self, snapshot: Snapshot) -> None:
+        with atomic_folder(self._folder / f"step-{snapshot.state.step:08}") as folder:
+            save_file(snapshot.weights, folder / "weights.safetensors")
+            save_file(snapshot.tensors, folder / "optimizer.safetensors")
+            write_json(folder / "state.json", {"state": asdict(snapshot.state), "optimizer": snapshot.numbers})
+            _write_manifest(folder)
+        self._prune()
+
+    def read(self, model: torch.nn.Module) -> Snapshot:
+        """The newest whole checkpoint of `model`, which it does not change; a fresh one where there is none.
 
         Raises `TrainingError` where none of them is whole, or it belongs to another model.
         """
         faults = []
         for folder in numbered_folders(self._folder, "step"):
             if not (fault := checkpoint_fault(folder)):
-                state = _restored(folder, model, optimizer)
-                self._step = state.step
-                return state
+                snapshot = _read(folder, model)
+                self._step = snapshot.state.step
+                return snapshot
             faults.append(f"{folder}: damaged checkpoint ({fault})")
             console.notice(f"{faults[-1]}: goes on from the one before it")
         if faults:
             raise TrainingError(f"{faults[0]}, and no other is whole: delete {self._folder} to start over")
-        return TrainingState()
+        return Snapshot()
 
     def _prune(self) -> None:
         """Delete all but the newest checkpoints, and the best weights that none of them names."""
@@ -164,6 +211,11 @@ def numbered_folders(folder: Path, kind: str) -> list[Path]:
     """The folders of a kind, the newest first."""
     found = folder.iterdir() if folder.exists() else []
     return sorted((path for path in found if re.fullmatch(rf"{kind}-\d+", path.name)), reverse=True)
+
+
+def steps_done(folder: Path) -> int:
+    """The optimiser steps that the newest checkpoint in `folder` has; 0 where there is none."""
+    return max((int(path.name.split("-")[1]) for path in numbered_folders(folder, "step")), default=0)
 
 
 def _write_manifest(folder: Path) -> None:
@@ -193,56 +245,43 @@ def _state(folder: Path) -> dict[str, Any]:
     return dict(read_json(folder / "state.json")["state"])
 
 
-def _restored(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
+def _read(folder: Path, model: torch.nn.Module) -> Snapshot:
     try:
         saved = read_json(folder / "state.json")
         state = TrainingState.of(saved["state"])
         weights, tensors = load_file(folder / "weights.safetensors"), load_file(folder / "optimizer.safetensors")
+        numbers = dict(saved["optimizer"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise TrainingError(f"{folder}: of another version of translora ({error}): delete it to start over") from error
-    _put_weights(model, weights, folder)
-    whole = optimizer.state_dict()
-    optimizer.load_state_dict({**whole, "state": _unflatten(tensors, saved["optimizer"])})
-    return state
+    return Snapshot(_checked(weights, model, folder), tensors, numbers, state)
 
 
-def share_state(
-    ranks: Ranks, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState
-) -> TrainingState:
-    """Give every rank the trained weights, the optimiser's state and the place in the run that rank 0 has."""
-    if ranks.size == 1:
-        return state
-    share_weights(ranks, model)
-    whole = optimizer.state_dict()
-    tensors, numbers = _flatten(whole["state"])
-    tensors, found = ranks.broadcast_tensors(tensors), ranks.broadcast({"state": asdict(state), "optimizer": numbers})
-    if not ranks.first:
-        optimizer.load_state_dict({**whole, "state": _unflatten(tensors, found["optimizer"])})
-    return TrainingState.of(found["state"])
-
-
-@torch.no_grad()
-def share_weights(ranks: Ranks, model: torch.nn.Module) -> None:
-    """Give every rank the trained weights that rank 0 has."""
-    if ranks.size > 1:
-        weights = ranks.broadcast_tensors(trained_weights(model))
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                parameter.copy_(weights[name])
+def share(ranks: Ranks, snapshot: Snapshot) -> Snapshot:
+    """The snapshot that rank 0 has."""
+    found = ranks.broadcast({"state": asdict(snapshot.state), "optimizer": snapshot.numbers})
+    weights, tensors = ranks.broadcast_tensors(snapshot.weights), ranks.broadcast_tensors(snapshot.tensors)
+    return Snapshot(weights, tensors, found["optimizer"], TrainingState.of(found["state"]))
 
 
 def trained_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The parameters that are trained, by name, on the CPU; tied ones once."""
-    return {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+    """The parameters that are trained, by name, on the CPU; tied ones once. Sharded ones are put together."""
+    return {name: whole(p.detach()).cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
 
 
 @torch.no_grad()
-def _put_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor], folder: Path) -> None:
+def put_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Give the trained parameters of `model` the values `weights`, which all ranks have; none change nothing."""
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and weights:
+            parameter.copy_(like(weights[name], parameter))
+
+
+def _checked(weights: dict[str, torch.Tensor], model: torch.nn.Module, folder: Path) -> dict[str, torch.Tensor]:
+    """`weights`, which lie in `folder`; raises `TrainingError` where they are not those that `model` trains."""
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if parameters.keys() != weights.keys() or any(p.shape != weights[name].shape for name, p in parameters.items()):
         raise TrainingError(f"{folder}: of another model or adapter: delete it to start over")
-    for name, parameter in parameters.items():
-        parameter.copy_(weights[name])
+    return weights
 
 
 def _flatten(state: dict[int, dict[str, Any]]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -250,7 +289,7 @@ def _flatten(state: dict[int, dict[str, Any]]) -> tuple[dict[str, torch.Tensor],
     numbers: dict[str, Any] = {}
     for key, value in _leaves(state):
         if isinstance(value, torch.Tensor):
-            tensors[key] = value.cpu().contiguous()
+            tensors[key] = whole(value).cpu().contiguous()
         else:
             numbers[key] = value
     return tensors, numbers

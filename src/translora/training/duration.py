@@ -15,7 +15,7 @@ from translora.models.budget import Budget
 from translora.models.load import LoadedModel
 from translora.runs.folder import Run
 from translora.runs.summary import Shortened
-from translora.training.checkpoint import numbered_folders
+from translora.training.checkpoint import steps_done
 from translora.training.estimate import Size, Work, estimate, evenly, shortened
 from translora.training.plan import Plan
 from translora.training.probe import measure
@@ -79,8 +79,8 @@ def cut_to(cut: Shortened, config: Config, splits: Splits) -> tuple[Config, Spli
 def _work(prepared: Prepared, plan: Plan, run: Run | None) -> Work:
     """What of the run is left, as its folder shows it."""
     translator, splits, examples = prepared.translator, prepared.splits, prepared.examples
-    done = [int(folder.name.split("-")[1]) for folder in numbered_folders(run.checkpoints, "step")] if run else []
-    left = range(min(max(done, default=0), plan.total_steps), plan.total_steps)
+    done = min(steps_done(run.checkpoints) if run else 0, plan.total_steps)
+    left = range(done, plan.total_steps)
     lengths = examples.source_lengths + examples.target_lengths
     scored = splits.validation.head(prepared.config.training.validation_pairs or len(splits.validation))
     labels = ["before", "after"] if prepared.config.init == "pretrained" else ["after"]

@@ -11,7 +11,7 @@ from translora.errors import InterruptedRunError
 from translora.io.console import Meter, meter
 from translora.io.interrupt import StopRequest, stop_between_steps
 from translora.models.hardware import peak_memory_bytes
-from translora.training.checkpoint import Checkpoints, TrainingState, share_state, share_weights
+from translora.training.checkpoint import Checkpoints, Snapshot, TrainingState, put_weights, share, trained_weights
 from translora.training.optimizer import rate_at, set_rate
 from translora.training.plan import Plan
 from translora.training.ranks import Ranks
@@ -44,10 +44,14 @@ def fit(
     Ctrl-C or SIGTERM; a checkpoint is then kept.
     """
     model, ranks = stepper.translator.model, stepper.ranks
-    found = ranks.on_first(lambda: checkpoints.restore(model, stepper.optimizer))
-    state = share_state(ranks, model, stepper.optimizer, found or TrainingState())
+    found = ranks.on_first(lambda: checkpoints.read(model))
+    state = share(ranks, found or Snapshot()).put(model, stepper.optimizer)
+    if ranks.size > 1 and not state.step:  # rank 0 alone may have begun the adapter from the gradient
+        put_weights(model, ranks.broadcast_tensors(trained_weights(model)))
     most = stepper.budget.tokens
     stepper.budget.tokens = ranks.least(min(most, state.batch_tokens or most))
+    if stepper.encoded:
+        state.add_seconds(stepper.encoded.seconds)
     ranks.on_first(lambda: journal.rewind(state.step))
     loop = _Loop(stepper, plan, checkpoints, validate, journal, state)
     with stop_between_steps() as stop, meter("train", plan.total_steps, "pairs", state.step) as progress:
@@ -55,8 +59,8 @@ def fit(
         while not loop.finished:
             loop.step(progress)
             loop.pause(stop)
-    ranks.on_first(lambda: checkpoints.load_best(model, state.best_step))
-    share_weights(ranks, model)
+    best = ranks.on_first(lambda: checkpoints.best_weights(model, state.best_step))
+    put_weights(model, ranks.broadcast_tensors(best or {}))
     return state
 
 
@@ -109,10 +113,14 @@ class _Loop:
             self._keep(result)
         number = self.ranks.most(stop.signal_number)  # asked once: one that comes during the save waits
         if number:
-            self.ranks.on_first(self._save)
+            self._save_together()
             done = f"stopped after step {self.state.step} of {self.plan.total_steps}"
             raise InterruptedRunError(f"{done}; a checkpoint is kept: the same command goes on from it", number)
-        if self.ranks.first and (result or self.checkpoints.due(self.state.step)):
+        if self.stepper.sharded:
+            due = self.ranks.any(self.ranks.first and self.checkpoints.due(self.state.step))
+            if result or due:
+                self._save_together()
+        elif self.ranks.first and (result or self.checkpoints.due(self.state.step)):
             self._save()
 
     @property
@@ -125,11 +133,17 @@ class _Loop:
         """Record a validation, and keep the weights if they are the best so far."""
         state = self.state
         better = state.add_validation(self.plan.epochs_done(state.step), result.loss, result.bleu)
-        if not self.ranks.first:
-            return
-        self.journal.record(state.step, {"validation_loss": result.loss, "validation_bleu": result.bleu})
-        if better:
+        if self.ranks.first:
+            self.journal.record(state.step, {"validation_loss": result.loss, "validation_bleu": result.bleu})
+        if better and (self.ranks.first or self.stepper.sharded):
             self.checkpoints.save_best(self.stepper.translator.model, state.step)
+
+    def _save_together(self) -> None:
+        """Save while the others wait, or, where the weights are in pieces, with the others' help."""
+        if self.stepper.sharded:
+            self._save()
+        else:
+            self.ranks.on_first(self._save)
 
     def _save(self) -> None:
         state, translator = self.state, self.stepper.translator

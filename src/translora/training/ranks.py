@@ -80,6 +80,14 @@ class Ranks:
         """Return `work()`, which rank 0 does while the others wait; None on these. Where it fails, all raise."""
         return work()
 
+    def exchange(self, work: Callable[[], Result]) -> Result:
+        """Return `work()`, which calls `torch.distributed`; raise the error that says who is missing where it fails."""
+        return work()
+
+    def passes(self, work: Callable[[], Result]) -> Result:
+        """As `exchange`, for passes through a model in pieces, which may fail for other reasons too."""
+        return work()
+
     def require_same(self, facts: Mapping[str, str]) -> None:
         """Raise `ConfigError`, naming the difference, where another rank has other `facts`."""
 
@@ -118,17 +126,17 @@ class _Group(Ranks):
 
     def most(self, number: int) -> int:
         found = torch.tensor([number], dtype=torch.int64)
-        self._exchange(lambda: dist.all_reduce(found, dist.ReduceOp.MAX))
+        self.exchange(lambda: dist.all_reduce(found, dist.ReduceOp.MAX))
         return int(found)
 
     def add_up(self, loss: float, parameters: Sequence[torch.nn.Parameter]) -> float:
         """A parameter that no rank has a gradient of keeps None."""
         counts = torch.tensor([loss, *(p.grad is not None for p in parameters)], dtype=torch.float64)
-        self._exchange(lambda: dist.all_reduce(counts))
+        self.exchange(lambda: dist.all_reduce(counts))
         total, *having = counts.tolist()
         for bucket in _buckets([p for p, some in zip(parameters, having, strict=True) if some]):
             flat = _flattened(bucket)
-            self._exchange(lambda flat=flat: dist.all_reduce(flat))  # type: ignore[misc]
+            self.exchange(lambda flat=flat: dist.all_reduce(flat))  # type: ignore[misc]
             for parameter, part in zip(bucket, flat.split([p.numel() for p in bucket]), strict=True):
                 parameter.grad = part.view_as(parameter)
         return float(total)
@@ -136,19 +144,19 @@ class _Group(Ranks):
     def gather(self, value: Any) -> list[Any]:
         data = _as_bytes(value)
         sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
-        self._exchange(lambda: dist.all_gather(sizes, torch.tensor([len(data)])))
+        self.exchange(lambda: dist.all_gather(sizes, torch.tensor([len(data)])))
         padded = torch.zeros(int(max(sizes)), dtype=torch.uint8)
         padded[: len(data)] = data
         found = [torch.empty_like(padded) for _ in range(self.size)]
-        self._exchange(lambda: dist.all_gather(found, padded))
+        self.exchange(lambda: dist.all_gather(found, padded))
         return [_from_bytes(one[: int(size)]) for one, size in zip(found, sizes, strict=True)]
 
     def broadcast(self, value: Any) -> Any:
         data = _as_bytes(value if self.first else None)
         size = torch.tensor([len(data)])
-        self._exchange(lambda: dist.broadcast(size, 0))
+        self.exchange(lambda: dist.broadcast(size, 0))
         found = data if self.first else torch.empty(int(size), dtype=torch.uint8)
-        self._exchange(lambda: dist.broadcast(found, 0))
+        self.exchange(lambda: dist.broadcast(found, 0))
         return _from_bytes(found)
 
     def broadcast_tensors(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -156,7 +164,7 @@ class _Group(Ranks):
         found = {}
         for name, (dtype, *shape) in shapes.items():
             one = tensors[name].contiguous() if self.first else torch.empty(shape, dtype=getattr(torch, dtype))
-            self._exchange(lambda one=one: dist.broadcast(one, 0))  # type: ignore[misc]
+            self.exchange(lambda one=one: dist.broadcast(one, 0))  # type: ignore[misc]
             found[name] = one
         return found
 
@@ -199,12 +207,19 @@ class _Group(Ranks):
     def remembers(self, fact: str) -> bool:
         return self._calls.remembers(fact)
 
-    def _exchange(self, work: Callable[[], object]) -> None:
-        """Do `work`, one call of `torch.distributed`; raise the error that says who is missing where it fails."""
+    def exchange(self, work: Callable[[], Result]) -> Result:
         try:
-            work()
+            return work()
         except RuntimeError as error:
             raise self._calls.why(error) from error
+
+    def passes(self, work: Callable[[], Result]) -> Result:
+        try:
+            return work()
+        except RuntimeError as error:
+            if isinstance(error, dist.DistError) or "gloo" in str(error):
+                raise self._calls.why(error) from error
+            raise
 
 
 def _as_bytes(value: Any) -> torch.Tensor:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 
+from translora.models.shortlist import Shortlist
 from translora.models.t5.cache import NO_TOKEN, Cache
 from translora.models.t5.decode import Decoder
 from translora.models.t5.products import Groups
@@ -33,6 +34,8 @@ class Rules(NamedTuple):
     repetition_penalty: float = 1.0
     scores: bool = False
     """Whether to compute the log-probabilities of greedy translations; beams have them anyway."""
+    shortlist: Shortlist | None = None
+    """The tokens that may be chosen, over which probabilities are normalised; None is the whole vocabulary."""
 
     @property
     def guarded(self) -> bool:
@@ -64,10 +67,11 @@ def best_tokens(
 ) -> Best:
     """The best tokens after `states` (lines * beams, width); `sums` (lines, beams) are the scores of beams so far."""
     limit = _BLOCK_LOGITS["cpu" if states.device.type == "cpu" else "other"]
-    beams = rules.beams
-    parts = -(-len(states) // max(_LEAST_ROWS, limit // decoder.vocabulary))
+    head, beams = decoder.head(rules.shortlist), rules.beams
+    parts = -(-len(states) // max(_LEAST_ROWS, limit // head.width))
     size = -(-len(states) // (parts * beams)) * beams  # of whole lines, and about equal
-    told = cache.tokens[:, :, cache.window].flatten(0, 1) if rules.guarded else None
+    told = head.columns(cache.tokens[:, :, cache.window].flatten(0, 1)) if rules.guarded else None
+    rules = rules._replace(start=head.column(rules.start), end=head.column(rules.end))
     sums = states.new_zeros(0) if sums is None else sums
     groups = cache.row_groups() if decoder.adapters else None
     if groups is not None:  # in the order of their adapters, so that the head's large result is added to in place
@@ -78,10 +82,11 @@ def best_tokens(
     for start in range(0, len(states), size):
         part = slice(start, start + size)
         which = None if groups is None else Groups(groups.which[groups.order[part]])
-        logits = decoder.logits(states[part], which).float()
+        logits = head(states[part], which).float()
         own = sums[start // beams : (start + size) // beams]
         found.append(_best(logits, None if told is None else told[part], own, rules))
     best = found[0] if len(found) == 1 else Best(*map(torch.cat, zip(*found, strict=True)))
+    best = best._replace(ids=head.tokens(best.ids))
     return best if groups is None else Best(*(tensor[lines.argsort()] for tensor in best))
 
 

@@ -13,6 +13,8 @@ from translora.runs.folder import Run, adapter_folder
 from translora.translation.exported import read_marker
 
 Dtype = Literal["auto", "float32", "bfloat16"]
+Shortlisting = Literal["off", "targets"]
+"""Which tokens a translation may hold; see `decoding.shortlist`."""
 
 
 def translating_config(
@@ -22,10 +24,14 @@ def translating_config(
     device: str = "",
     dtype: Dtype | None = None,
     max_tokens: int = 0,
+    shortlist: Shortlisting | None = None,
 ) -> Config:
     """The configuration by which `name` translates: that of `model_config`, but for what is given."""
     config = model_config(name)
-    decoding = dataclasses.replace(config.decoding, max_tokens=max_tokens or config.decoding.max_tokens)
+    own = config.decoding
+    decoding = dataclasses.replace(
+        own, max_tokens=max_tokens or own.max_tokens, shortlist=own.shortlist if shortlist is None else shortlist
+    )
     return dataclasses.replace(
         as_trained(config),
         source=source or config.source,

@@ -5,10 +5,8 @@ Models of the T5 architecture are translated by translora's own decoder and sear
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from peft import PeftModel
@@ -17,7 +15,6 @@ from translora.config import DecodingConfig
 from translora.data.batching import Ints, batches_within, sorted_batches
 from translora.data.placeholders import texts_of
 from translora.data.tokens import encode, shortened
-from translora.io import console
 from translora.io.files import one_line
 from translora.models.budget import Budget
 from translora.models.hardware import free_memory_bytes
@@ -26,16 +23,16 @@ from translora.models.quantise import is_quantised
 from translora.models.t5.decode import Decoder, UnknownLayerError, cache_shape, copied_bytes
 from translora.translation.choices import Rules
 from translora.translation.generate import Generated, generate, start_token
+from translora.translation.result import Translation, limit_name, limit_of
 from translora.translation.search import Hypothesis, Line
-from translora.translation.terms import TermUse
+from translora.translation.shortlist import needs_generate, require_shortlist, without_shortlists
 from translora.translation.workers import most_workers, search_in_threads
 
-_SPARE_TOKENS = 10
 _MOST_ROWS = 128
 """Lines times beams that a thread has under way at a time on a CPU: more fill no more of it."""
 _GROWTH = 2.0
 """A cache that grows is there twice for a moment."""
-_HEAP_GROWTH = 2.5
+_HEAP_GROWTH = 1.6
 """The same on a CPU, where a cache that changes its size leaves holes in the heap: a run of the demo grew so much."""
 _SPARE_COLUMNS = 1.5
 """How many columns a cache may have for each token of its longest translation: it grows by half."""
@@ -43,50 +40,12 @@ _COPIES = 0.5
 """The largest share of the free memory that copies of the weights may take."""
 
 
-Placeholders = Literal["", "copied", "model", "retry", "repair"]
-"""How the placeholders of a text came through; see `Translation.placeholders`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Translation:
-    """One translated text."""
-
-    text: str
-    score: float | None = None
-    """The mean natural log-probability per token of the translation, the end token included where the model chose it,
-    under teacher forcing; it needs a second pass, and is None where it was not asked for or the text is empty."""
-    cut_by: Literal["", "max_tokens", "max_ratio"] = ""
-    """The limit that ended the translation before the model did; empty where none did."""
-    source_cut: bool = False
-    """Whether the source was longer than the model's positions reach, and was cut there."""
-    alternatives: tuple[Translation, ...] = ()
-    """The next best translations, the best first, where they were asked for."""
-    placeholders: Placeholders = ""
-    """How what must survive did: with nothing but it in the text (`copied`), by the model, by a wider search or one
-    sentence at a time (`retry`), or by translating the text between apart (`repair`); empty for a text that holds
-    nothing of the kind."""
-    terms: tuple[TermUse, ...] = ()
-    """The terms of a glossary that the text has, and how many of them the translation honours."""
-    origin: Literal["model", "memory"] = "model"
-    """Whether the model translated the text, or a translation memory had it."""
-
-    @property
-    def cut(self) -> bool:
-        """Whether the translation reached its limit."""
-        return bool(self.cut_by)
-
-    def __str__(self) -> str:
-        return self.text
-
-
 def make_decoder(translator: LoadedModel) -> Decoder | None:
     """Translora's own decoder with the weights that the model has now; None for a model that needs `generate`.
 
     Where memory is short it reads the weights in place, which is slower, else it has copies.
     """
-    own = translator.model.generation_config
-    forced = getattr(own, "forced_bos_token_id", None) is not None or getattr(own, "bad_words_ids", None)
-    if translator.path != "fast" or forced:
+    if needs_generate(translator):
         return None
     copy = copies_fit(translator)
     try:
@@ -104,7 +63,8 @@ def copies_fit(translator: LoadedModel, taken: int = 0) -> bool:
 def decoding_bytes(translator: LoadedModel, decoding: DecodingConfig, lengths: Ints, taken: int) -> int:
     """The bytes that translating takes at most beside the model, sources having `lengths` tokens, shape (lines,).
 
-    They are the copies of the weights, unless `taken` bytes leave no room for them, and what is kept of each line.
+    They are the copies of the weights, unless `taken` bytes leave no room for them, those of the head's rows for a
+    shortlist, and what is kept of each line.
     A translation that runs on is still there when lines of usual length are under way, so there are as many lines as
     of these, with room for the longest translation each.
     """
@@ -116,6 +76,8 @@ def decoding_bytes(translator: LoadedModel, decoding: DecodingConfig, lengths: I
     threads = most_workers(translator.device)
     lines = places(translator, decoding, usual, first_budget(decoding).tokens, threads)
     copies = copied_bytes(model, translator.dtype) if copies_fit(translator, taken) else 0
+    if copies and decoding.shortlist != "off" and translator.shortlist:
+        copies += len(translator.shortlist) * model.config.d_model * translator.dtype.itemsize
     columns = round(_SPARE_COLUMNS * limit_of(longest, decoding))
     line = cache_shape(model, translator.dtype).line_bytes(decoding.beams, longest, columns)
     growth = _HEAP_GROWTH if translator.device.type == "cpu" else _GROWTH
@@ -175,7 +137,7 @@ class Part:
     """The base, with the adapter's tokenizer and prompt."""
     lines: Sequence[str]
     decoding: DecodingConfig
-    """Of several parts, all but the limits must be equal."""
+    """Of several parts, all but the limits must be equal, and the shortlists of their models too."""
     adapter: int = -1
     """The number of the adapter among the decoder's; -1 is none."""
     alternatives: int = 0
@@ -194,6 +156,9 @@ def decode_parts(
     `budget`, for those who translate often, remembers that memory ran out. Alternatives need a `decoder` too.
     """
     first = parts[0]
+    assert len({part.translator.shortlist for part in parts}) == 1
+    if decoder is None and first.decoding.shortlist != "off":
+        raise without_shortlists(first.translator)
     tasks = [encoded(part) for part in parts]
     lines = [line for own in tasks for line in own]
     job = _Job(first.translator, lines, first.decoding, scores, progress, budget or first_budget(first.decoding))
@@ -301,7 +266,7 @@ class _Job:
 
 
 def rules_of(translator: LoadedModel, decoding: DecodingConfig, scores: bool) -> Rules:
-    """How a search goes by `decoding`."""
+    """How a search goes by `decoding`; raises `ConfigError` where it asks for a shortlist that the model lacks."""
     return Rules(
         start_token(translator),
         translator.tokenizer.eos_token_id,
@@ -310,6 +275,7 @@ def rules_of(translator: LoadedModel, decoding: DecodingConfig, scores: bool) ->
         decoding.no_repeat_ngram_size,
         decoding.repetition_penalty,
         scores,
+        require_shortlist(translator, decoding),
     )
 
 
@@ -337,53 +303,7 @@ def places(translator: LoadedModel, decoding: DecodingConfig, longest: int, most
     return max(1, found)
 
 
-def cut_lines(translations: Sequence[Translation]) -> list[int]:
-    """The numbers, from 1, of the translations that reached their limit."""
-    return [number for number, one in enumerate(translations, 1) if one.cut]
-
-
-def cut_numbers(translations: Sequence[Translation]) -> dict[str, list[int]]:
-    """The numbers, from 1, of the translations that were cut, by the limit; of those whose source was, by `source`."""
-    found: dict[str, list[int]] = {}
-    for number, one in enumerate(translations, 1):
-        for kind in filter(None, (one.cut_by, "source" if one.source_cut else "")):
-            found.setdefault(kind, []).append(number)
-    return found
-
-
-def say_cut(translations: Sequence[Translation], decoding: DecodingConfig, label: str, flag: str) -> None:
-    """Say in one line per kind how many of `translations` were cut, and which is the first; `flag` raises the limit."""
-    say_cuts(cut_numbers(translations), decoding, label, flag)
-
-
-def say_cuts(cuts: Mapping[str, list[int]], decoding: DecodingConfig, label: str, flag: str) -> None:
-    """Say what `cut_numbers` found, in one line per kind."""
-    for kind, words, advice in (
-        ("max_tokens", f"reached decoding.max_tokens ({decoding.max_tokens})", f"raise it with {flag}"),
-        ("max_ratio", f"ran to {decoding.max_ratio:g} times the source's tokens and ten", "such output repeats itself"),
-    ):
-        if found := cuts.get(kind):
-            console.notice(f"{label}: the translation of {first_of(found)} {words} and is cut there: {advice}")
-    if long := cuts.get("source"):
-        console.notice(f"{label}: {first_of(long)} is longer than the model reads and is cut: split it")
-
-
-def first_of(lines: list[int]) -> str:
-    """The first of the numbers of some lines, and how many more there are, in words."""
-    return f"line {lines[0]}" + (f" (and {len(lines) - 1:,} more)" if len(lines) > 1 else "")
-
-
 def _within_limit(translator: LoadedModel, row: list[int]) -> list[int]:
     """`row`, cut where the model has no more positions (T5 always has)."""
     most = translator.most_positions
     return shortened(row, most, translator.tokenizer) if most and len(row) > most else row
-
-
-def limit_of(tokens: int, decoding: DecodingConfig) -> int:
-    """The most tokens of a translation of a source of `tokens` tokens, the end token left out."""
-    return min(decoding.max_tokens, math.ceil(decoding.max_ratio * tokens) + _SPARE_TOKENS)
-
-
-def limit_name(tokens: int, decoding: DecodingConfig) -> Literal["max_tokens", "max_ratio"]:
-    """Which of the two limits ends a translation of a source of `tokens` tokens."""
-    return "max_tokens" if limit_of(tokens, decoding) == decoding.max_tokens else "max_ratio"

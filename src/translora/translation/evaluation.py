@@ -21,6 +21,7 @@ from translora.io.files import write_lines
 from translora.scoring.comet import CometScore, comet, find_comet
 from translora.scoring.metrics import Scores
 from translora.scoring.significance import Difference, Method, compared_scores, paired_test
+from translora.translation.configuration import Shortlisting
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Request:
     target: str = ""
     beams: int = 0
     max_tokens: int = 0
+    shortlist: Shortlisting | None = None
     output: str = ""
     """Where to write the translations."""
     comet: bool = False
@@ -105,6 +107,8 @@ def _check(request: Request) -> None:
         raise ConfigError("evaluate: give --data, the pairs to translate")
     if not request.data and not request.references:
         raise ConfigError("evaluate: give --data or --references to score against")
+    if request.shortlist and not request.model:
+        raise ConfigError("evaluate: --shortlist says how a model translates: leave it out with --hypotheses")
     if request.comet and not request.data:
         raise ConfigError("evaluate: --comet reads the sources too: give --data")
 
@@ -115,7 +119,11 @@ def _texts(request: Request) -> tuple[list[str], list[str], list[list[str]], str
         from translora.translation.translator import Translator
 
         translator = Translator.from_pretrained(
-            request.model, source=request.source, target=request.target, max_tokens=request.max_tokens
+            request.model,
+            source=request.source,
+            target=request.target,
+            max_tokens=request.max_tokens,
+            shortlist=request.shortlist,
         )
         config = translator.config
         pairs = _pairs(request, config.source, config.target, config.data.train)

@@ -26,8 +26,9 @@ from translora.errors import ConfigError, DataError, ModelError
 from translora.io.files import one_line, read_json
 from translora.languages import same_language
 from translora.models.load import quiet_transformers
+from translora.models.shortlist import REMEDY
 from translora.models.tokenizer import load_tokenizer
-from translora.translation.decode import Translation, limit_name, limit_of
+from translora.translation.result import Translation, limit_name, limit_of
 
 MARKER = "translora-export.json"
 """The file by which an export is known: its format, its languages, its prompt, and what it was made from."""
@@ -86,6 +87,12 @@ def read_marker(folder: Path) -> Marker | None:
         )
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(f"{file} is damaged ({error}): export the run again") from error
+
+
+def refuse_shortlist(folder: Path, decoding: DecodingConfig) -> None:
+    """Raise `ConfigError` where a shortlist is asked for, which CTranslate2 has none of."""
+    if decoding.shortlist != "off":
+        raise ConfigError(f"decoding.shortlist: {folder} is translated by CTranslate2, which knows none: {REMEDY}")
 
 
 def engine_library() -> Any:

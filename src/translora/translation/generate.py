@@ -13,6 +13,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from translora.config import DecodingConfig
 from translora.models.hardware import autocast
 from translora.models.load import LoadedModel
+from translora.models.shards import is_sharded, without_gradients
 
 _SCORED_ROWS = 8
 """Rows that are scored at a time: their logits have rows times length times vocabulary numbers."""
@@ -36,7 +37,6 @@ class _Rows:
     mask: torch.Tensor
 
 
-@torch.inference_mode()
 def generate(
     translator: LoadedModel, rows: Sequence[list[int]], limits: Sequence[int], decoding: DecodingConfig, scores: bool
 ) -> list[Generated]:
@@ -48,16 +48,18 @@ def generate(
         torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device),
     )
     ends = OwnLimits(limits, decoding.beams, tokenizer.eos_token_id)
-    with autocast(device, translator.dtype):
+    with without_gradients(translator.model), autocast(device, translator.dtype):
         output = translator.model.generate(
             input_ids=inputs.ids,
             attention_mask=inputs.mask,
             generation_config=generation_config(translator, decoding, max(limits) + 1),  # the end of sequence
             logits_processor=LogitsProcessorList([ends]),
+            synced_gpus=is_sharded(translator.model),
         )
     found = output.tolist()
     cut = [ends.cut(i, row) for i, row in enumerate(found)]
-    marks = _scores(translator, inputs, output, cut) if scores else [None] * len(rows)
+    with without_gradients(translator.model):
+        marks = _scores(translator, inputs, output, cut) if scores else [None] * len(rows)
     return [Generated(*one) for one in zip(found, marks, cut, strict=True)]
 
 

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from translora.translation.decode import Translation
 from translora.translation.protect import Protector, Span
+from translora.translation.result import Translation
 
 _ACCELERATOR = re.compile(r"&(?=[^\W\d_])(?!\w{1,31};)")
 _HEAD = re.compile(r"\{\s*[\w.-]+\s*,\s*(?:plural|select|selectordinal)\s*,\s*(?:offset:\s*\d+\s*)?")

@@ -20,8 +20,9 @@ from translora.data.tokens import encode
 from translora.io.files import one_line
 from translora.models.load import LoadedModel
 from translora.models.t5.decode import Decoder
-from translora.translation.decode import Placeholders, Translation, candidates, decode
+from translora.translation.decode import candidates, decode
 from translora.translation.protect import PIECES, Marks, Protected, Protector, Span
+from translora.translation.result import Placeholders, Translation
 from translora.translation.segments import joined, sentences
 from translora.translation.terms import TermMarks
 

@@ -13,10 +13,10 @@ from typing import Literal
 
 from translora.data.cleaning.identify import Languages
 from translora.errors import ConfigError
-from translora.translation.decode import Translation
 from translora.translation.interface import accelerator, skeleton
 from translora.translation.numbers import lost_numbers
 from translora.translation.protect import Protector
+from translora.translation.result import Translation
 from translora.translation.tally import together
 from translora.translation.terms import TermUse
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TextIO
 
-from translora.translation.decode import Translation
 from translora.translation.quality import FLAGS, Flag, Origin, Rater, Rating
+from translora.translation.result import Translation
 from translora.translation.tally import TermTally
 
 MOST = 2_000

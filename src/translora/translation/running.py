@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
-from collections import deque
-from collections.abc import Callable, Collection, Hashable
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
@@ -19,6 +19,7 @@ from translora.models.t5.decode import Decoder
 from translora.translation.decode import Part, Task, encoded, kept_of, places, rules_of
 from translora.translation.generate import Generated
 from translora.translation.search import Hypothesis, Line, Search, begin
+from translora.translation.shortlist import require_shortlist
 
 
 @dataclass(eq=False)
@@ -29,6 +30,8 @@ class Ticket:
     """Equal for what can be translated together."""
     size: int
     """The number of its lines."""
+    label: str = ""
+    """Whose lines they are, in figures."""
     begun: Callable[[], None] = lambda: None
     """Called, in the thread of the steps, when its last line leaves the queue."""
     future: concurrent.futures.Future[Any] = field(default_factory=concurrent.futures.Future)
@@ -59,10 +62,18 @@ class PartTicket(Ticket):
 
     @classmethod
     def of(cls, part: Part, scores: bool) -> PartTicket:
-        """The ticket of `part`; limits may differ within a search, all else that steers it may not."""
-        tasks = encoded(part)
-        key = replace(part.decoding, max_tokens=1, max_ratio=1.0), scores
+        """The ticket of `part`; limits may differ within a search, all else that steers it may not.
+
+        Raises `ConfigError` where `part` asks for a shortlist that its model lacks.
+        """
+        tasks, listed = encoded(part), require_shortlist(part.translator, part.decoding)
+        key = replace(part.decoding, max_tokens=1, max_ratio=1.0), scores, listed
         return cls(key, len(tasks), part=part, tasks=tasks, scores=scores)
+
+    def tokens(self, found: Sequence[Sequence[Generated]]) -> tuple[int, int]:
+        """How many tokens the sources and the best of the hypotheses `found` have, their ends included."""
+        written = sum(len(best.ids) + (not best.cut) for best, *_ in found)
+        return sum(len(task.row) for task in self.tasks), written
 
 
 class RunningSearch:
@@ -74,8 +85,8 @@ class RunningSearch:
         self._translator, self._decoding, self._scores = first.part.translator, first.part.decoding, first.scores
         self.closed = False
         """Whether lines that wait stay so: what is under way ends, and nothing new begins."""
-        self.worked = 0
-        """How many lines the last step was for."""
+        self.worked: Counter[str] = Counter()
+        """How many lines the last step was for, by the labels of their tickets."""
         self._lock = threading.Lock()
         self._queue: deque[PartTicket] = deque()
         """The tickets with lines that wait, in the order of their turns."""
@@ -120,7 +131,7 @@ class RunningSearch:
 
     def step(self) -> bool:
         """Take in lines and choose the next token of all; returns False where there is nothing to do."""
-        self.worked = 0
+        self.worked = Counter()
         if self._search is None and not self._pending:
             return False
         try:
@@ -128,7 +139,8 @@ class RunningSearch:
                 rules = rules_of(self._translator, self._decoding, self._scores)
                 self._search = begin(self._decoder, self, rules, self._places, self._found)
             going = self._search.step()
-            self.worked = self._search.worked
+            with self._lock:  # lines that the step finished are counted already
+                self.worked.update(ticket.label for ticket, _ in self._under_way.values())
         except Exception as error:
             failure = error
         else:
@@ -184,6 +196,7 @@ class RunningSearch:
             ticket, index = self._under_way.pop(number, (None, 0))
             if ticket is None:  # withdrawn in this step
                 return
+            self.worked[ticket.label] += 1
             ticket.found[index] = kept_of(hypotheses, ticket.part, self._scores)
             done = len(ticket.found) == len(ticket.tasks)
             if done and ticket in self._suspects:

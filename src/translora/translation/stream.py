@@ -19,9 +19,9 @@ from translora.errors import ConfigError, DataError
 from translora.io import console
 from translora.io.console import meter
 from translora.io.files import only_writer, read_json, storage_errors, write_json
-from translora.translation.decode import Translation
 from translora.translation.memory import Memory
 from translora.translation.notes import Notes
+from translora.translation.result import Translation
 from translora.translation.review import Place, Review
 from translora.translation.tally import TermTally
 from translora.translation.termed import with_uses
@@ -49,6 +49,8 @@ class Asked:
     fuzzy: str = "auto"
     glossary: str = ""
     again: bool = False
+    shortlist: str = ""
+    """The hash of the tokens that the translations may hold; empty for the whole vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,11 @@ def translate_stream(
             if output is not None:
                 output.writelines(one.text + "\n" for one in found)
                 output.flush()
-    _say(notes, options, "translate", rated.tally)
+    say_all(notes, options, "translate", rated.tally)
 
 
-def _say(notes: Notes, options: TextOptions, label: str, tally: TermTally) -> None:
+def say_all(notes: Notes, options: TextOptions, label: str, tally: TermTally) -> None:
+    """Say what there is to say of lines, of their terms and of the translation memory."""
     notes.say()
     if options.glossary:
         tally.say(label)
@@ -129,7 +132,7 @@ def translate_file(
     start left something and `resume` is not asked for or something else was asked for then, and `StorageError` where
     `output` cannot be written.
     """
-    asked = asked_of(translator, options, *_digest(path))
+    asked = asked_of(translator, options, *digest_of(path))
     partial, state = (output.with_name(f"{output.name}.partial{ending}") for ending in ("", ".json"))
     with storage_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -167,7 +170,7 @@ def translate_file(
     with storage_errors(output):
         os.replace(partial, output)
         state.unlink(missing_ok=True)
-    _say(notes, options, str(path), rated.tally)
+    say_all(notes, options, str(path), rated.tally)
 
 
 def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:
@@ -176,7 +179,7 @@ def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def _digest(path: Path) -> tuple[str, int]:
+def digest_of(path: Path) -> tuple[str, int]:
     """The hash of all lines, and their number; a line that cannot be read is said before hours of work."""
     digest, count = hashlib.sha256(), 0
     for line in text_segments(path, "src"):
@@ -188,7 +191,7 @@ def _digest(path: Path) -> tuple[str, int]:
 
 def asked_of(translator: Translator, options: TextOptions, input_sha256: str, lines: int) -> Asked:
     """What an input with this hash and so many lines is translated with."""
-    config = translator.config
+    config, listed = translator.config, translator.shortlist
     return Asked(
         model=translator.identity,
         source=config.source,
@@ -202,6 +205,7 @@ def asked_of(translator: Translator, options: TextOptions, input_sha256: str, li
         memory=options.memory.content_hash if options.memory else "",
         fuzzy=options.fuzzy,
         glossary=options.glossary.content_hash() if options.glossary else "",
+        shortlist=listed.sha256 if listed else "",
     )
 
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 from functools import lru_cache
 
 from translora.config import DecodingConfig
-from translora.translation.decode import Translation
 from translora.translation.kept import Engine
 from translora.translation.protect import Span
+from translora.translation.result import Translation
 from translora.translation.terms import Glossary, Match, TermMarks, TermUse
 
 _BEAMS = 8

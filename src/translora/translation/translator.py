@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -21,39 +20,28 @@ from translora.data.pairs import Corpus
 from translora.data.tokens import encode
 from translora.errors import ConfigError, DataError, ModelError
 from translora.io.console import meter
-from translora.io.files import file_hash, storage_errors, write_text
+from translora.io.files import file_hash, storage_errors
 from translora.models.adapter import load_adapter
-from translora.models.load import LoadedModel, base_hash, check_lengths, check_rows, load, quiet_transformers
+from translora.models.load import LoadedModel, base_hash, check_lengths, check_rows, load, model_folder
 from translora.models.lora import merged
+from translora.models.shortlist import Shortlist
 from translora.models.t5.decode import Decoder
-from translora.runs.card import model_card
 from translora.runs.folder import Run, adapter_folder
 from translora.scoring.metrics import Scores, evaluate
-from translora.translation.configuration import Dtype, translating_config
-from translora.translation.decode import Translation, make_decoder
-from translora.translation.exported import ExportedModel, read_marker
+from translora.translation.configuration import Dtype, Shortlisting, translating_config
+from translora.translation.decode import make_decoder
+from translora.translation.exported import ExportedModel, read_marker, refuse_shortlist
 from translora.translation.interface import Strings
 from translora.translation.kept import NOT_READ, Engine, Guard, Reading, engine_of, term_marks, with_context
 from translora.translation.memory import Memory
 from translora.translation.notes import Notes
+from translora.translation.result import Translation
 from translora.translation.segments import sentences
-from translora.translation.sharing import upload
+from translora.translation.sharing import upload, write_model
+from translora.translation.shortlist import with_shortlist
 from translora.translation.similar import with_match
 from translora.translation.termed import Terminology, with_uses
 from translora.translation.terms import Glossary
-
-_ADAPTER_FILES = (
-    "adapter_config.json",
-    "adapter_model.safetensors",
-    "translora.json",
-    "tokenizer*.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "*.model",
-    "*.spm",
-)
-"""What belongs to an adapter, its tokenizer included, if it has one of its own."""
 
 Protect = Literal["auto", "off"]
 """Whether placeholders, tags, addresses and escapes of a text are kept as they are."""
@@ -99,26 +87,30 @@ class Translator:
         device: str = "",
         dtype: Dtype | None = None,
         max_tokens: int = 0,
+        shortlist: Shortlisting | None = None,
     ) -> Translator:
         """Load a run folder, a PEFT adapter folder, an export, a model folder, a model of the hub, or `mini`.
 
         Languages, device, dtype and decoding are the run's unless they are given; without a run they are the defaults
-        of `Config`. An adapter is merged into its base model.
+        of `Config`. An adapter is merged into its base model. `shortlist` is `decoding.shortlist` of a recipe.
 
-        Raises `ConfigError` or `ModelError` where there is no such model, or it lacks a language.
+        Raises `ConfigError` or `ModelError` where there is no such model, or it lacks a language or a shortlist that
+        was asked for.
         """
         path = Path(name)
         adapter = adapter_folder(path)
-        config = translating_config(name, source, target, device, dtype, max_tokens)
+        config = translating_config(name, source, target, device, dtype, max_tokens, shortlist)
         marker = read_marker(path)
         if marker and marker.format == "ctranslate2":
             marker.require_languages(path, config.source, config.target)
+            refuse_shortlist(path, config.decoding)
             return cls(ExportedModel.load(path, marker.prompt, config.device), config)
         with torch.random.fork_rng(devices=[]):
             loaded = load(config, adapter)
             if adapter:
                 loaded.model = merged(load_adapter(loaded.model, adapter, lambda: base_hash(config)))
                 check_rows(loaded)
+        loaded = with_shortlist(loaded, adapter or model_folder(config.model, config.revision), config.decoding)
         return cls(loaded, config, adapter, Run(path) if Run(path).config_file.exists() else None)
 
     @property
@@ -135,6 +127,11 @@ class Translator:
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer of transformers."""
         return self.loaded.tokenizer
+
+    @property
+    def shortlist(self) -> Shortlist | None:
+        """The tokens that translations may hold; None for the whole vocabulary."""
+        return self.loaded.shortlist if isinstance(self.loaded, LoadedModel) else None
 
     @property
     def prompt(self) -> str:
@@ -368,21 +365,7 @@ class Translator:
                     os.replace(file, target / file.name)
 
     def _build(self, folder: Path) -> None:
-        if isinstance(self.loaded, ExportedModel):
-            for file in Path(self.loaded.name).iterdir():
-                shutil.copyfile(file, folder / file.name)
-            return
-        if self._adapter:
-            files = [file for pattern in _ADAPTER_FILES for file in self._adapter.glob(pattern)]
-            if not files:
-                raise ModelError(f"{self._adapter}: the adapter is no longer there: load it again")
-            for file in files:
-                shutil.copyfile(file, folder / file.name)
-        else:
-            with quiet_transformers():
-                self.model.save_pretrained(folder)
-                self.tokenizer.save_pretrained(folder)
-        write_text(folder / "README.md", model_card(self.config, self._adapter is not None, self._run))
+        write_model(folder, self.loaded, self.config, self._adapter, self._run)
 
     def push_to_hub(self, name: str, *, private: bool | None = None, token: str | None = None) -> str:
         """Upload what `save_pretrained` writes to the model `name` (`USER/MODEL`) of the hub; returns its address.

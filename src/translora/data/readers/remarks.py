@@ -49,14 +49,16 @@ class Counts:
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._found: dict[tuple[str, bool], list[int]] = {}
+        self._found: dict[tuple[str, bool], tuple[int, int]] = {}
+        """The number of each kind, and the line of the first."""
 
     def add(self, kind: str, line: int, left_out: bool = True) -> None:
         """One more of a kind, at `line`."""
-        self._found.setdefault((kind, left_out), []).append(line)
+        count, first = self._found.get((kind, left_out), (0, line))
+        self._found[kind, left_out] = count + 1, first
 
     def say(self) -> None:
         """Remark on each kind."""
-        for (kind, left_out), lines in self._found.items():
-            words = f"{len(lines):,} {kind}" + (" left out" if left_out else "")
-            remark(Remark(kind, len(lines), f"{self._file}:{lines[0]}", left_out), words)
+        for (kind, left_out), (count, first) in self._found.items():
+            words = f"{count:,} {kind}" + (" left out" if left_out else "")
+            remark(Remark(kind, count, f"{self._file}:{first}", left_out), words)

@@ -17,9 +17,11 @@ import torch
 
 from translora.data.batching import Ints
 from translora.models.quantise import numbers
+from translora.models.shortlist import Shortlist
 from translora.models.t5.attention import attention
 from translora.models.t5.cache import Cache, Shape
 from translora.models.t5.forward import StackBias, scales_output
+from translora.models.t5.head import Head
 from translora.models.t5.layout import Layout, pad_tokens
 from translora.models.t5.products import Embedding, Groups, Making, Product, UnknownLayerError, require_shared
 
@@ -59,10 +61,11 @@ class Decoder:
             for module, training in mode:
                 module.training = training
         self.shape = cache_shape(base, dtype)
-        self.vocabulary = int(base.lm_head.out_features)
         self.adapters: tuple[str, ...] = tuple(adapters)
         """The adapters by number; an empty name is a free number."""
         self._own = making.own
+        self._narrowed: dict[Shortlist, Head] = {}
+        """The heads for shortlists that were asked for since an adapter came or went."""
 
     def take(self, model: torch.nn.Module, adapter: str, name: str) -> int:
         """Add `adapter` of `model`, a PEFT model on this decoder's base, as `name`; returns its number.
@@ -84,6 +87,7 @@ class Decoder:
         except UnknownLayerError:
             self._drop(number)
             raise
+        self._narrowed = {}
         self.adapters = (*self.adapters[:number], name, *self.adapters[number + 1 :])
         return number
 
@@ -96,6 +100,7 @@ class Decoder:
         self.adapters = tuple(names)
 
     def _drop(self, number: int) -> None:
+        self._narrowed = {}
         for embedding in self._embeddings():
             embedding.drop(number)
         for product in self._products():
@@ -106,7 +111,7 @@ class Decoder:
 
     def _products(self) -> list[Product]:
         layers = [product for layer in (*self._encoder, *self._layers) for product in layer.products]
-        return [*layers, self._source, self._head]
+        return [*layers, self._source, self._head.product]
 
     def _read(self, base: Any, making: Making) -> None:
         self._source_embedding = Embedding(base.encoder.embed_tokens, making)
@@ -117,12 +122,25 @@ class Decoder:
         pairs = [module for attend in across for module in (attend.k, attend.v)]
         self._source = Product(pairs, making, base.encoder.final_layer_norm)
         scale = base.config.d_model**-0.5 if scales_output(base.config) else 1.0
-        self._head = Product([base.lm_head], making, base.decoder.final_layer_norm, scale)
+        product = Product([base.lm_head], making, base.decoder.final_layer_norm, scale)
+        device = base.get_input_embeddings().weight.device
+        self._head = Head(product, int(base.lm_head.out_features), device)
 
     @property
     def nbytes(self) -> int:
         """The bytes of the copies of weights."""
-        return sum(product.nbytes for product in self._products())
+        return sum(product.nbytes for product in [*self._products(), *(one.product for one in self._narrowed.values())])
+
+    @torch.no_grad()
+    def head(self, shortlist: Shortlist | None = None) -> Head:
+        """The head for the tokens of `shortlist` alone, which is kept; without one for every token."""
+        if shortlist is None:
+            return self._head
+        found = self._narrowed.get(shortlist)
+        if found is None:  # threads share a decoder: two may make the same
+            found = self._head.narrowed(shortlist)
+            self._narrowed = {**self._narrowed, shortlist: found}
+        return found
 
     @torch.no_grad()
     def encode(self, rows: Sequence[Sequence[int]], which: torch.Tensor | None = None) -> Encoded:
@@ -150,27 +168,24 @@ class Decoder:
     def step(self, cache: Cache) -> torch.Tensor:
         """Compute the column of the last tokens; returns the states for the head, shape (lines * beams, width)."""
         rows = cache.lines * cache.beams
-        which = cache.row_groups() if self.adapters else None
-        x: torch.Tensor = self._embedding(cache.tokens[:, :, cache.column].reshape(rows).clamp(min=0), which)
+        groups = cache.row_groups() if self.adapters else None
+        x: torch.Tensor = self._embedding(cache.tokens[:, :, cache.column].reshape(rows).clamp(min=0), groups)
+        ordered, restored = (groups.ordered, groups.restored) if groups else (_same, _same)
+        x, which = ordered(x), groups.in_order if groups else None
         spans, biases = cache.spans(), None
         source_mask = cache.source_mask.expand(-1, self.shape.heads, -1, -1)
         for number, layer in enumerate(self._layers):
             if biases is None or layer.attend.has_relative_attention_bias:
                 biases = [self._own_bias(layer, cache, *span) for span in spans]
-            q, k, v = (self._by_head(part, cache) for part in layer.qkv(x, which=which).chunk(3, 1))
+            q, k, v = (self._by_head(part, cache) for part in restored(layer.qkv(x, which=which)).chunk(3, 1))
             keys, values = cache.keys[number], cache.values[number]
             keys[:, :, cache.column], values[:, :, cache.column] = k, v
-            x = layer.out(_merged(_attend_spans(q, keys, values, spans, biases)), x, which)
-            q = self._by_head(layer.source_q(x, which=which), cache)
+            x = layer.out(ordered(_merged(_attend_spans(q, keys, values, spans, biases))), x, which)
+            q = self._by_head(restored(layer.source_q(x, which=which)), cache)
             mixed = _attend(q, cache.source_keys[number], cache.source_values[number], source_mask)
-            x = layer.source_out(_merged(mixed), x, which)
+            x = layer.source_out(ordered(_merged(mixed)), x, which)
             x = layer.feed_forward(x, which)
-        return x
-
-    @torch.no_grad()
-    def logits(self, states: torch.Tensor, which: Groups | None = None) -> torch.Tensor:
-        """The logits of `states` (rows, width), shape (rows, vocabulary)."""
-        return self._head(states, which=which)
+        return restored(x)
 
     def _by_head(self, x: torch.Tensor, cache: Cache) -> torch.Tensor:
         """(rows, heads * size) to (lines, heads, beams, size)."""
@@ -181,6 +196,10 @@ class Decoder:
         mask = cache.mask[:, :, window] if places is None else cache.mask[places, :, window]
         ages = layer.age_bias(mask.shape[2]).to(mask.dtype)
         return (mask[:, None] + ages[None, :, None, :, None]).flatten(3)
+
+
+def _same(x: torch.Tensor) -> torch.Tensor:
+    return x
 
 
 def _attend_spans(

@@ -39,21 +39,32 @@ def why_not(model: torch.nn.Module) -> str:
     return ""
 
 
+def encoder_states(model: torch.nn.Module, source: tuple[torch.Tensor, Layout], dtype: torch.dtype) -> torch.Tensor:
+    """The encoder's output, one state per real source token, shape (source tokens, width), in `dtype`.
+
+    `source` are token ids of shape (tokens,) with their layout.
+    """
+    return _stack(_base(model).encoder, source[0], source[1], dtype)
+
+
 def decoder_states(
     model: torch.nn.Module,
-    source: tuple[torch.Tensor, Layout],
+    encoded: tuple[torch.Tensor, Layout],
     target: tuple[torch.Tensor, Layout],
     dtype: torch.dtype,
 ) -> torch.Tensor:
     """The input of the head, one state per real target token, shape (target tokens, width), scaled as T5 1.0 needs.
 
-    `source` and `target` are token ids of shape (tokens,) with their layouts; the target ids are the decoder's input.
-    Matrix products are computed in `dtype`.
+    `encoded` are the `encoder_states` with their layout; `target` are the token ids of the decoder's input, shape
+    (tokens,), with theirs. Matrix products are computed in `dtype`.
     """
-    base: Any = cast(Any, model).get_base_model() if hasattr(model, "get_base_model") else model
-    encoded = _stack(base.encoder, source[0], source[1], dtype)
-    states = _stack(base.decoder, target[0], target[1], dtype, encoded, source[1])
+    base = _base(model)
+    states = _stack(base.decoder, target[0], target[1], dtype, *encoded)
     return states * base.config.d_model**-0.5 if scales_output(base.config) else states
+
+
+def _base(model: torch.nn.Module) -> Any:
+    return cast(Any, model).get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def scales_output(config: Any) -> bool:

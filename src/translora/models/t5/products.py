@@ -1,13 +1,10 @@
-"""Linear layers for decoding: merged with their adapter, joined in one matrix, and packed where that helps.
-
-The memory layout of the matrix limits the speed of a product with few rows. On a CPU, oneDNN packs the matrix in
-advance, which makes such products 1.3 to 5 times as fast.
-"""
+"""Linear layers for decoding: merged with their adapter, joined in one matrix, for some of their outputs or all."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from copy import copy
+from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -17,8 +14,8 @@ from peft.utils import ModulesToSaveWrapper
 from torch.nn import functional
 from torch.nn.functional import pad
 
-from translora.models.hardware import computes_bfloat16
 from translora.models.t5.layers import plain_layer, project
+from translora.models.t5.packed import Matrix
 
 _PROBED_ROWS = 256
 """Rows of the identity matrix passed at a time to a layer whose matrix must be found by calling it."""
@@ -55,28 +52,47 @@ class Product:
         self._epsilon: float = 0.0 if norm is None else norm.variance_epsilon
         if making.adapters:
             require_shared(norm)
-        self._matrix: _Matrix | None = None
+        self._matrix: Matrix | None = None
         self._sides: _Sides | None = None
+        self._rows: torch.Tensor | None = None
+        """The outputs that are computed, shape (out,); None is all."""
         if making.own:
-            wide = torch.promote_types(making.dtype, torch.float32)
-            columns = None if norm is None else norm.weight.detach().to(wide)
-            parts = [_weight(module, bool(making.adapters)).to(wide) for module in modules]
-            weight = torch.cat(parts) if len(parts) > 1 else parts[0]
-            weight = weight * scale if columns is None else weight * (columns * scale)
-            self._matrix = _Matrix(weight.to(making.dtype))
+            self._matrix = self._copied()
             if making.adapters:
-                self._sides = _Sides.of(modules, making, columns, scale)
+                self._sides = _Sides.of(modules, making, self._columns(), scale)
+
+    def _columns(self) -> torch.Tensor | None:
+        """The norm's weight, by which the columns of the matrix are scaled."""
+        wide = torch.promote_types(self._making.dtype, torch.float32)
+        return None if self._norm is None else self._norm.weight.detach().to(wide)
+
+    def _copied(self) -> Matrix:
+        """The matrix of the outputs that are computed."""
+        wide, columns = torch.promote_types(self._making.dtype, torch.float32), self._columns()
+        parts = [_weight(module, bool(self._making.adapters), self._rows).to(wide) for module in self._modules]
+        weight = torch.cat(parts) if len(parts) > 1 else parts[0]
+        weight = weight * self._scale if columns is None else weight * (columns * self._scale)
+        return Matrix(weight.to(self._making.dtype))
+
+    def narrowed(self, rows: torch.Tensor) -> Product:
+        """The same layer, which must be one, with the outputs `rows` alone, and the adapters that it has now.
+
+        Without copied weights all outputs are computed, and those of `rows` are taken.
+        """
+        made = copy(self)
+        made._rows = rows
+        made._matrix = made._copied() if self._matrix else None
+        made._sides = self._sides.narrowed(rows) if self._sides else None
+        return made
 
     def take(self, number: int, other: Product, name: str) -> None:
         """Keep the adapter `name` of the same layers, which `other` has, as number `number`.
 
         Raises `UnknownLayerError` for an adapter that is more than a plain LoRA.
         """
-        wide = torch.promote_types(self._making.dtype, torch.float32)
-        columns = None if self._norm is None else self._norm.weight.detach().to(wide)
         making = Making(self._making.dtype, adapters=(name,))
         require_shared(other._norm)
-        found = _Sides.of(other._modules, making, columns, self._scale)
+        found = _Sides.of(other._modules, making, self._columns(), self._scale)
         self.drop(number)
         if found:
             self._sides = found.numbered(number, self._sides)
@@ -121,6 +137,7 @@ class Product:
         if self._matrix is None:
             outputs = project(x, self._modules, self._making.dtype, self._norm)
             out = torch.cat(outputs, 1) if len(outputs) > 1 else outputs[0]
+            out = out if self._rows is None else out.index_select(1, self._rows)
             out = out if self._scale == 1.0 else out * self._scale
             return out if residual is None else residual + out
         if self._sides is None or which is None:
@@ -141,72 +158,22 @@ def normed(x: torch.Tensor, epsilon: float) -> torch.Tensor:
     return x * inverse.div_(x.shape[-1]).add_(epsilon).rsqrt_()
 
 
-_KEPT_KERNELS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128", "LRU_CACHE_CAPACITY": "64"}
-"""How many kernels oneDNN and torch's layer above it keep, one per number of rows and shape of matrix.
-
-Both read it from the environment when they make the first kernel. By default each keeps 1,024, which is hundreds of
-megabytes after some thousand lines; the next steps of a search need those of the last few steps alone.
-"""
-
-
-class _Matrix:
-    """A weight (out, in), packed by oneDNN on a CPU that computes its dtype."""
-
-    def __init__(self, weight: torch.Tensor) -> None:
-        self.nbytes = weight.numel() * weight.element_size()
-        self._packed = _packed(weight)
-        self._weight = None if self._packed is not None else weight.contiguous()
-
-    def __call__(self, x: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor:
-        if self._packed is None:
-            assert self._weight is not None
-            if residual is not None and residual.dtype == x.dtype:
-                return torch.addmm(residual, x, self._weight.t())
-            out = torch.mm(x, self._weight.t())
-        else:
-            product = torch.ops.mkldnn._linear_pointwise
-            if residual is not None and residual.dtype == x.dtype:
-                return cast(torch.Tensor, product.binary(x, residual, self._packed, None, "add"))
-            out = cast(torch.Tensor, product(x, self._packed, None, "none", [], ""))
-        return out if residual is None else residual + out
-
-    def gelu(self, x: torch.Tensor) -> torch.Tensor:
-        """The tanh form of GELU of the product."""
-        if self._packed is None:
-            return functional.gelu(self(x, None), approximate="tanh")
-        made = torch.ops.mkldnn._linear_pointwise(x, self._packed, None, "gelu", [], "tanh")
-        return cast(torch.Tensor, made)
-
-
-def _packed(weight: torch.Tensor) -> torch.Tensor | None:
-    """`weight` in oneDNN's own layout; `None` where it has none or this build of torch lacks it."""
-    known = weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and computes_bfloat16(weight.device))
-    if weight.device.type != "cpu" or not known or not torch.backends.mkldnn.is_available():
-        return None
-    for name, capacity in _KEPT_KERNELS.items():
-        os.environ.setdefault(name, capacity)
-    try:
-        packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
-        torch.ops.mkldnn._linear_pointwise(weight.new_zeros(1, weight.shape[1]), packed, None, "none", [], "")
-    except (RuntimeError, AttributeError, TypeError):
-        return None
-    return cast(torch.Tensor, packed)
-
-
-def _weight(module: torch.nn.Module, bare: bool) -> torch.Tensor:
-    """The matrix (out, in) that `module` multiplies by, its adapter included unless `bare`."""
+def _weight(module: torch.nn.Module, bare: bool, rows: torch.Tensor | None = None) -> torch.Tensor:
+    """The matrix (out, in), or its `rows`, that `module` multiplies by, its adapter included unless `bare`."""
     if bare:
         module = cast(torch.nn.Module, _base(module))
         if type(module) is not torch.nn.Linear:
             raise UnknownLayerError(f"{type(module).__name__} cannot have an adapter for each row")
     layer = plain_layer(module)
+    taken = slice(None) if rows is None else rows
     if layer is None:
-        return _probed(module)
-    weight = layer.weight.detach()
+        return _probed(module)[taken]
+    weight = layer.weight.detach()[taken]
     if layer.a is None or layer.b is None:
         return weight
     wide = torch.promote_types(weight.dtype, torch.float32)
-    return torch.addmm(weight.to(wide), layer.b.detach().to(wide), layer.a.detach().to(wide), alpha=layer.scale)
+    b = layer.b.detach()[taken].to(wide)
+    return torch.addmm(weight.to(wide), b, layer.a.detach().to(wide), alpha=layer.scale)
 
 
 def _probed(module: torch.nn.Module) -> torch.Tensor:
@@ -278,6 +245,24 @@ class Groups:
         starts = [0, *ends[:-1]]
         self._segments = list(zip(numbers.tolist(), starts, ends, strict=True))
 
+    @cached_property
+    def in_order(self) -> Groups:
+        """The groups of the ordered rows, which are contiguous."""
+        return self if self.contiguous else Groups(self.which.index_select(0, self.order))
+
+    @cached_property
+    def rank(self) -> torch.Tensor:
+        """The number that each row has in `order`."""
+        return self.order.argsort()
+
+    def ordered(self, x: torch.Tensor) -> torch.Tensor:
+        """The rows of `x` (rows, ...) in the order of their adapters."""
+        return x if self.contiguous else x.index_select(0, self.order)
+
+    def restored(self, x: torch.Tensor) -> torch.Tensor:
+        """`x` (rows, ...), which is in the order of the adapters, in the order of the rows."""
+        return x if self.contiguous else x.index_select(0, self.rank)
+
     def segments(self) -> list[tuple[int, int, int]]:
         """The adapter, first row and end of each run of the ordered rows; rows without an adapter are omitted."""
         return [(number, start, end) for number, start, end in self._segments if number >= 0]
@@ -314,6 +299,10 @@ class _Sides:
         """The parts of the other adapters; None where there are none."""
         parts = {other: part for other, part in self._parts.items() if other != number}
         return _Sides(parts) if parts else None
+
+    def narrowed(self, rows: torch.Tensor) -> _Sides:
+        """The parts with the outputs `rows` alone."""
+        return _Sides({number: (a, b[:, rows].contiguous()) for number, (a, b) in self._parts.items()})
 
     def add(self, out: torch.Tensor, x: torch.Tensor, groups: Groups) -> torch.Tensor:
         """`out` (rows, out) plus the product of `x` (rows, in) and each row's adapter; may change `out`."""

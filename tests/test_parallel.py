@@ -1,0 +1,184 @@
+"""The runs of a comparison side by side: the places on the machine, and the same result as one after the other."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import psutil
+import pytest
+import torch
+
+import translora
+from translora.comparison import results
+from translora.comparison.jobs import Outcome
+from translora.comparison.variants import read_variants
+from translora.comparison.workers import Workers, places
+from translora.config import CompareConfig, Config
+from translora.config.load import load_comparison
+from translora.errors import ConfigError, InterruptedRunError, StorageError, TrainingError
+from translora.io.interrupt import StopRequest
+from translora.io.launcher import side_by_side
+from translora.models.hardware import free_memory_bytes
+
+RECIPE = """
+model: {model}
+output: out
+data:
+  train: {{path: {corpus}}}
+  validation_size: 20
+  test_size: 40
+training: {{max_steps: 6, batch_tokens: 600, evaluate_every: 3}}
+decoding: {{max_tokens: 8}}
+compare:
+  rates: [1e-2]
+  equal_time: "off"
+  variants:
+    lora: {{lora: {{rank: 4}}}}
+    full: {{method: full}}
+"""
+MEASURED = ("train_seconds", "pairs_per_second", "peak_memory_bytes")
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """A machine whose libraries count four GPUs."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+
+
+def test_each_run_has_its_gpu(gpus, monkeypatch):
+    assert places(1, Config()) == [{}]
+    assert places(3, Config()) == [{"CUDA_VISIBLE_DEVICES": number} for number in "012"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5, GPU-ab,7,1")
+    assert places(2, Config(device="cuda")) == [{"CUDA_VISIBLE_DEVICES": "5"}, {"CUDA_VISIBLE_DEVICES": "GPU-ab"}]
+
+
+def test_each_run_has_its_part_of_the_cpu(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8), raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    (one, *others) = places(3, Config(device="cpu"))
+    assert one["OMP_NUM_THREADS"] == "2"
+    assert others == [one, one]
+    free = free_memory_bytes(torch.device("cpu"))
+    for name, value in one.items():
+        monkeypatch.setenv(name, value)
+    assert side_by_side() == 3
+    assert free_memory_bytes(torch.device("cpu")) < free / 2
+
+
+@pytest.mark.parametrize(
+    ("parallel", "device", "message"),
+    [
+        (0, "auto", "--parallel 0: must be at least 1"),
+        (5, "auto", "--parallel 5: this machine has 4 GPUs: name at most so many"),
+        (9, "cpu", "--parallel 9: this machine has 8 cores: name at most so many"),
+        (2, "cuda:1", "--parallel 2: runs cannot share cuda:1"),
+        (2, "mps", "--parallel 2: runs cannot share mps"),
+        (2, "toaster", "device 'toaster' is not usable here"),
+    ],
+)
+def test_more_runs_than_places(gpus, monkeypatch, parallel, device, message):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8), raising=False)
+    with pytest.raises(ConfigError, match=message):
+        places(parallel, Config(device=device))
+
+
+def test_variants_share_the_device(gpus):
+    variants = read_variants(Config(), CompareConfig(variants={"one": {}, "two": {"device": "cpu"}}))
+    assert len(places(1, Config(), variants)) == 1
+    with pytest.raises(ConfigError, match=r"compare.variants.two.device: with --parallel"):
+        places(2, Config(), variants)
+
+
+def test_the_error_of_one_task_ends_the_others():
+    """They wait for a place, which the failing one never gives back."""
+    workers = Workers([{}, {}], StopRequest())
+    for _ in range(2):
+        workers._place("a run that goes on")
+
+    def fails():
+        raise StorageError("the disk is full")
+
+    def recorded():
+        raise TrainingError("loss")
+
+    assert str(workers.each([recorded, lambda: 3])[0]) == "loss"
+    with pytest.raises(StorageError, match="the disk is full"):
+        workers.each([lambda: workers._place("waits"), fails])
+    with pytest.raises(InterruptedRunError, match="stopped in waits"):
+        workers._place("waits")
+
+
+def start(folder, *flags):
+    command = [sys.executable, "-m", "translora", "compare", "recipe.yaml", *flags]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def trainings(process):
+    """The processes that train for `process`."""
+    found = []
+    for one in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.Error):  # it has ended
+            found += [one] * (one.cmdline()[-1:] == ["train"])
+    return found
+
+
+def wait_for(condition, process):
+    while not (found := condition()):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    return found
+
+
+@pytest.mark.slow
+def test_runs_side_by_side_are_those_one_after_the_other(tmp_path, tiny_model, corpus_file):
+    """Though they are interrupted together, taken up again, and one of them is killed."""
+    (tmp_path / "recipe.yaml").write_text(RECIPE.format(model=tiny_model, corpus=corpus_file))
+    process = start(tmp_path, "--parallel", "2")
+    both = wait_for(lambda: found if len(found := trainings(process)) == 2 else [], process)
+    wait_for(lambda: len(list(tmp_path.glob("out/*/*/*/config.yaml"))) == 2, process)
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate()
+    assert process.returncode == 130, printed
+    assert printed.splitlines()[-1].startswith("translora: stopped in ")
+    assert not any(one.is_running() for one in both)
+    assert not (tmp_path / "out" / "compare.json").exists()
+
+    process = start(tmp_path, "--parallel", "2")
+    wait_for(lambda: trainings(process), process)[0].kill()
+    _, printed = process.communicate()
+    assert process.returncode == 0, printed
+    assert printed.count("its process was killed by signal 9 (out of memory?); it is tried once more") == 1
+    assert "[lora, seed 1: translate] " in printed
+
+    written = json.loads((tmp_path / "out" / "compare.json").read_text())
+    expected = json.loads(json.dumps(results.build(one_after_the_other(tmp_path), "translora compare recipe.yaml")))
+    for result in (written, expected):
+        result.pop("hardware")
+        assert "BLEU" in result.pop("verdict")
+        for variant in result["variants"]:
+            variant["curve"] = [{**point, "seconds": 0} for point in variant["curve"]]
+            variant.update(dict.fromkeys(MEASURED))
+        for ratio in result["ratios"].values():
+            del ratio["times_faster"], ratio["times_less_memory"]
+    assert list(written) == list(expected)
+    assert written == expected
+
+
+def one_after_the_other(folder):
+    """The outcomes of the same runs, done here."""
+    config, comparison = load_comparison(folder / "recipe.yaml")
+    data = dataclasses.replace(config.data, seed=config.seed)
+    untouched = dataclasses.replace(config, method="none", output=str(folder / "alone" / "untouched"), data=data)
+    outcomes = [Outcome("untouched", "none", [translora.train(untouched)])]
+    for variant in read_variants(config, comparison):
+        run = translora.train(variant.run_config(folder / "alone" / variant.name, 1e-2, config.seed))
+        rates = {1e-2: max(run.validation_bleu())}
+        outcomes.append(Outcome(variant.name, variant.config.method, [run], rates, 1e-2))
+    return outcomes
