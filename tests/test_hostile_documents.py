@@ -98,6 +98,14 @@ def written(kind, data):
     return document.filled(found)
 
 
+def test_a_variant_inside_of_another_is_none():
+    inner = '<tuv xml:lang="de"><seg>b</seg></tuv>'
+    data = f'<tmx><body><tu><tuv xml:lang="en"><seg>a {inner}</seg></tuv></tu></body></tmx>'.encode()
+    (before,) = read(data, "a", "tmx", OPTIONS).segments
+    (after,) = read(written("tmx", data), "a", "tmx", OPTIONS).segments
+    assert (before.text, before.translated, after.translated) == (after.text, False, True)
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_harm_is_refused_in_one_line_or_does_none(name):
     kind, data, words = REFUSED[name]

@@ -44,9 +44,7 @@ def _language(token: Token) -> str:
 def _unit(
     source: Encoded, found: Sequence[Token], asked: list[list[str]], lines: Lines, options: Options
 ) -> Iterator[Slot]:
-    variants = {
-        _language(found[i]): i for i in range(len(found)) if found[i].local == "tuv" and found[i].kind == "open"
-    }
+    variants = _variants(found)
     first, second = (next((variants[code] for code in codes if code in variants), None) for codes in asked)
     if first is None or first == second:
         return
@@ -68,6 +66,18 @@ def _unit(
     target = (found[place[0]], found[place[1]]) if place else None
     writer = _writer(source.text, inline, (tuv, ends, target), options.target)
     yield Slot(Segment(inline.text, lines.at(inline.start), done), writer)
+
+
+def _variants(found: Sequence[Token]) -> dict[str, int]:
+    """The index of the opening tag of each variant of a unit, by language; what is inside of one is none."""
+    variants: dict[str, int] = {}
+    number = 0
+    while number < len(found):
+        if found[number].local == "tuv" and found[number].kind == "open":
+            variants[_language(found[number])] = number
+            number = element_end(found, number)
+        number += 1
+    return variants
 
 
 def _segment(found: Sequence[Token], tuv: int) -> tuple[int, int] | None:
