@@ -2,8 +2,7 @@
 
     python ray_jobs.py JOB ADDRESS INPUT OUTPUT
 
-It waits after two shards, says on which node, and goes on at a line of input; with `none` for an address it does the
-job by itself.
+It waits after two shards, says on which node, and goes on at a line of input.
 """
 
 from __future__ import annotations
@@ -43,9 +42,6 @@ class Pausing(RayEngine):
 def main() -> None:
     kind, address, corpus, name = sys.argv[1:]
     output = Path(name)
-    if address == "none":
-        JOBS[kind](corpus, output, None)
-        return
     with Pausing(address) as engine:
         JOBS[kind](corpus, output, engine)
 
@@ -78,7 +74,6 @@ def translate(corpus: str, output: Path, engine: RayEngine | None) -> None:
     from translora.translation.review import Review
     from translora.translation.terms import Glossary, Term
 
-    stream.CHUNK = LINES
     lines = Path(corpus).with_name("in.txt")
     pairs = [line.split("\t") for line in Path(corpus).read_text(encoding="utf-8").splitlines()[:36]]
     lines.write_text("".join(pair[0] + "\n" for pair in pairs), encoding="utf-8")
@@ -101,7 +96,7 @@ def translate(corpus: str, output: Path, engine: RayEngine | None) -> None:
 def notices_to(path: Path) -> Iterator[None]:
     """Also write to `path` what is said of lines; not what is said of shards."""
     handler = logging.FileHandler(path)
-    handler.addFilter(lambda record: "shard" not in record.getMessage())
+    handler.addFilter(lambda record: not {"shard", "shards", "worker"} & set(record.getMessage().split()))
     logger.addHandler(handler)
     try:
         yield

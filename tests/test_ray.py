@@ -14,11 +14,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ray_jobs import JOBS, LINES
 from translora import cli
 from translora.config import SourceConfig
 from translora.data.readers.sources import read
 from translora.errors import ClusterError
 from translora.scale.cluster import RayEngine
+from translora.translation import stream
 
 PAIRS = 1_500
 needs_ray = pytest.mark.skipif(not importlib.util.find_spec("ray"), reason='Ray is not installed: "translora[ray]"')
@@ -48,7 +50,7 @@ class Process:
 
     def end(self):
         """What it said on standard error, once its input has ended."""
-        _, errors = self.process.communicate(timeout=60)
+        _, errors = self.process.communicate(timeout=300)
         assert self.process.returncode == 0, errors
         return errors
 
@@ -87,12 +89,13 @@ def files_of(folder):
 @needs_ray
 @pytest.mark.slow
 @pytest.mark.parametrize("job", ["check", "clean", "translate"])
-def test_a_lost_machine_changes_nothing_nor_does_a_killed_start(cluster, corpus, tmp_path, job):
+def test_a_lost_machine_changes_nothing_nor_does_a_killed_start(cluster, corpus, tmp_path, monkeypatch, job):
     address, machines = cluster
     alone, there = tmp_path / "alone", tmp_path / "there"
     for folder in (alone, there):
         folder.mkdir()
-    Process("ray_jobs.py", job, "none", corpus, alone / "out.tsv").end()
+    monkeypatch.setattr(stream, "CHUNK", LINES)
+    JOBS[job](str(corpus), alone / "out.tsv", None)
     if job == "clean":
         killed = Process("ray_jobs.py", job, address, corpus, there / "out.tsv")
         killed.line()
@@ -121,15 +124,20 @@ def command(*arguments):
     return done.stderr.rstrip("\n")
 
 
-def test_without_ray_the_command_says_what_to_install(corpus, monkeypatch, capsys):
+def test_what_cannot_be_done_on_ray_is_one_line(corpus, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
-    for flags, message in (
-        (["--engine", "ray"], '--engine ray: Ray is not installed: pip install "translora[ray]"'),
-        (["--address", "auto"], "--address: belongs to --engine ray: add that, or leave it out"),
-        (["--engine", "ray", "--address", "here"], "--address here: give HOST:PORT of the cluster's head node"),
+    check = ["data", "check", str(corpus)]
+    (tmp_path / "a.po").touch()
+    for arguments, message in (
+        ([*check, "--engine", "ray"], '--engine ray: Ray is not installed: pip install "translora[ray]"'),
+        ([*check, "--address", "auto"], "--address: belongs to --engine ray: add that, or leave it out"),
+        ([*check, "--engine", "ray", "--address", "here"], "--address here: give HOST:PORT of the cluster's head node"),
+        (["translate", "mini", str(corpus), "--address", "auto"], "--address: belongs to --engine ray"),
+        (["translate", "mini", "-", "--engine", "ray"], "--engine ray: give an input file and --output"),
+        (["translate", "mini", str(tmp_path / "a.po"), "--engine", "ray"], "--engine ray: it translates lines of text"),
     ):
         with pytest.raises(SystemExit):
-            cli.main(["data", "check", str(corpus), *flags])
+            cli.main(arguments)
         assert capsys.readouterr().err.startswith(f"translora: {message}")
 
 

@@ -44,7 +44,7 @@ _LEAVE_SECONDS = 5.0
 """How long the folder of a Ray that was started here may need to be free of its processes."""
 _POLL_SECONDS = 1.0
 """How often a cluster is asked for room for more workers."""
-_PATIENCE_SECONDS = 30.0
+_PATIENCE_SECONDS = 60.0
 """The time without a worker after which that is said."""
 _STORE_BYTES = 512 << 20
 """The memory for rows and results on their way, of a Ray that is started here."""
@@ -266,7 +266,8 @@ class _Pool:
             self._alone_since = now
         elif now - self._alone_since > _PATIENCE_SECONDS:
             self._alone_since = now
-            console.notice(f"{self._label}: waiting for a free {' and a '.join(reversed(self._needs))} of the cluster")
+            needs = " and a ".join(reversed(self._needs))
+            console.notice(f"{self._label}: no worker has begun yet: each needs a free {needs} of the cluster")
 
     def _end(self, worker: _Worker) -> None:
         with suppress(self._ray.exceptions.RayError, ValueError):
