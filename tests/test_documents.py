@@ -194,9 +194,19 @@ def test_docx_keeps_formats_and_what_stands_between():
         assert archive.namelist() == ["[Content_Types].xml", "word/document.xml", "word/media/a.png"]
 
 
+def test_a_plain_picture_that_packs_to_a_thousandth_is_copied():
+    xml = "<w:document><w:p><w:r><w:t>Hello</w:t></w:r></w:p></w:document>"
+    picture = bytes(2 << 20)
+    found = read(zipped({"word/document.xml": xml, "word/media/a.bmp": picture}), "a", "docx", OPTIONS)
+    with zipfile.ZipFile(io.BytesIO(found.filled(["Hallo"]))) as archive:
+        assert archive.read("word/media/a.bmp") == picture
+
+
 def test_values_are_escaped_as_the_format_asks():
     assert b"it''s \\u00FC" in document("properties").filled(["{0} it's ü", None, None])
     assert document("properties latin").filled(["\u4e2d"]) == b"a=\\u4E2D\n"
+    bare = read(b"Redo = Redo;\n", "a", "strings", OPTIONS)
+    assert (bare.filled(["Redo"]), bare.filled(['a "b"'])) == (b"Redo = Redo;\n", b'Redo = "a \\"b\\"";\n')
     assert b'"a": "\\u00fc\\"\\n"' in document("json").filled(['ü"\n', None, None])
     assert 'it\\\'s \\"x\\" &lt;' in document("android").filled(['<g id="1">it\'s "x" <</g>', *[None] * 5]).decode()
     assert b"\x93" not in document("html latin").filled(["\u4e2d"])
@@ -224,6 +234,8 @@ MISTAKES = [
     ("tmx", b'<tmx><body><tu><tuv xml:lang="fr"><seg>a</seg></tuv></tu></body></tmx>', "no unit in en; it has fr"),
     ("docx", b"hello", "no whole document of its kind"),
     ("docx", zipped({"a": "b"}), "it has no word/document.xml"),
+    ("docx", bytes.fromhex("d0cf11e0a1b11ae1") + b"0" * 504, "encrypted, or of the old binary format: save it"),
+    ("odf", zipped({"content.xml": b"\xff", "META-INF/manifest.xml": b"<encryption-data/>"}), "it is encrypted: save"),
     ("odf", zipped({"content.xml": b"0" * (2 << 20)}), "a member unpacks to more than 500 times its size: not read"),
     ("odf", zipped({"content.xml": b'<!DOCTYPE a [<!ENTITY b "c">]><a/>'}), "declares XML entities"),
 ]

@@ -27,8 +27,13 @@ _LARGEST_PART = 128 << 20
 _LARGEST_TEXT = 64 << 20
 """Bytes of all parts together that are kept as text, unpacked."""
 _RATIO = 500
-_SMALL = 1 << 20
-"""Bytes; a member that is smaller unpacked may be packed in any ratio."""
+_SMALL_PART, _SMALL = 1 << 20, 64 << 20
+"""Bytes of a part that is read as text, and of any member, unpacked: a smaller one may be packed in any ratio.
+
+Plain pictures pack to a thousandth.
+"""
+_COMPOUND_FILE = b"\xd0\xcf\x11\xe0"
+"""What the container of encrypted Office files, and of the binary ones such as `.doc`, begins with."""
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError)
 _DAMAGED_TOO = (struct.error, LookupError, OverflowError, lzma.LZMAError)
 _BLOCK = 1 << 20
@@ -41,6 +46,8 @@ class Archive:
     def __init__(self, data: bytes, name: str) -> None:
         """Raises `DataError` for what is no archive, is encrypted, or would be too large unpacked."""
         self.name, self._data, self._tags, self._size = name, data, 0, 0
+        if data.startswith(_COMPOUND_FILE):
+            raise DataError(f"{name}: encrypted, or of the old binary format: save it as a new one without a password")
         try:
             self._archive = zipfile.ZipFile(io.BytesIO(data))
         except (*_DAMAGED, *_DAMAGED_TOO) as error:
@@ -57,8 +64,11 @@ class Archive:
         for member in self._members:
             if member.flag_bits & 1:
                 raise DataError(f"{self.name}: it is encrypted: save it without a password")
-            if member.file_size > max(_SMALL, _RATIO * member.compress_size):
-                raise DataError(f"{self.name}: a member unpacks to more than {_RATIO} times its size: not read")
+            self._check_ratio(member, _SMALL)
+
+    def _check_ratio(self, member: zipfile.ZipInfo, small: int) -> None:
+        if member.file_size > max(small, _RATIO * member.compress_size):
+            raise DataError(f"{self.name}: a member unpacks to more than {_RATIO} times its size: not read")
 
     def names(self) -> list[str]:
         """The names of the members."""
@@ -67,7 +77,9 @@ class Archive:
     def member(self, name: str) -> bytes:
         """The content of a member; never more than the archive says of it."""
         with self._damage():
-            return b"".join(self._blocks(self._archive.getinfo(name), _LARGEST_PART))
+            info = self._archive.getinfo(name)
+            self._check_ratio(info, _SMALL_PART)
+            return b"".join(self._blocks(info, _LARGEST_PART))
 
     def xml(self, name: str, elements: Sequence[str]) -> tuple[Encoded, list[Token]]:
         """The text of a member that is XML, and its tokens; none where it has no element of one of these local names.

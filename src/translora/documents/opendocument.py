@@ -12,15 +12,19 @@ from translora.errors import DataError
 
 _PARTS = ("content.xml", "styles.xml")
 """The members with text; of the styles, headers and footers."""
+_MANIFEST = "META-INF/manifest.xml"
+"""The list of the members; it says which of them are encrypted."""
 _PAIRS = {"text:span", "text:a"}
 
 
 def read(data: bytes, name: str, options: Options) -> ArchiveDocument:
-    """Read a document; raises `DataError` for an archive without `content.xml`, and for a damaged one."""
+    """Read a document; raises `DataError` for an archive without `content.xml`, a damaged or an encrypted one."""
     archive = Archive(data, name)
     names = set(archive.names())
     if "content.xml" not in names:
         raise DataError(f"{name}: no OpenDocument file (it has no content.xml): give an .odt, .odp, .ods or .odg file")
+    if _MANIFEST in names and b"encryption-data" in archive.member(_MANIFEST):
+        raise DataError(f"{name}: it is encrypted: save it without a password")
     return ArchiveDocument(archive, ((part, _part(archive, part)) for part in _PARTS if part in names))
 
 

@@ -16,7 +16,8 @@ _SIMPLE = {"n": "\n", "t": "\t", "r": "\r", "f": "\f"}
 _CONTROL = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\f": "\\f"}
 _ARGUMENT = re.compile(r"\{\d")
 _STRINGS = re.compile(
-    r"\s+|//[^\n]*|/\*.*?\*/|(?P<key>\"(?:[^\"\\]|\\.)*\"|[\w.$-]+)\s*(?:=\s*\"(?P<value>(?:[^\"\\]|\\.)*)\"\s*)?;",
+    r"\s+|//[^\n]*|/\*.*?\*/|(?P<key>\"(?:[^\"\\]|\\.)*\"|[\w.$-]+)\s*"
+    r"(?:=\s*(?:\"(?P<value>(?:[^\"\\]|\\.)*)\"|(?P<word>[\w.$-]+))\s*)?;",
     re.DOTALL,
 )
 _STRINGS_ESCAPE = re.compile(r"\\(?:[Uu]([0-9A-Fa-f]{4})|(.))", re.DOTALL)
@@ -96,7 +97,7 @@ def read_strings(data: bytes, name: str, options: Options) -> Spliced:
         if not found:
             raise DataError(f'{name}:{lines.at(at)}: not of the form "key" = "value";: mend the line')
         at = found.end()
-        if found["value"]:
+        if found["value"] or found["word"]:
             slots.append(_string(found, lines))
     return Spliced(name, source, slots)
 
@@ -109,14 +110,17 @@ def _with_utf16(data: bytes, name: str) -> Encoded:
 
 
 def _string(found: re.Match[str], lines: Lines) -> Slot:
-    text = _STRINGS_ESCAPE.sub(_unescape_string, found["value"])
-    start, end = found.span("value")
+    """The slot of a value; one that stands without quotes gets them with its translation."""
+    quote = "" if found["value"] else '"'
+    text = found["word"] or _STRINGS_ESCAPE.sub(_unescape_string, found["value"])
+    start, end = found.span("word" if quote else "value")
 
     def edits(translation: str) -> list[Edit]:
         if translation == text:
             return []
         written = translation.replace("\\", "\\\\").replace('"', '\\"')
-        return [Edit(start, end, ("".join(_CONTROL.get(character, character) for character in written),))]
+        written = "".join(_CONTROL.get(character, character) for character in written)
+        return [Edit(start, end, (quote + written + quote,))]
 
     return Slot(Segment(text, lines.at(found.start("key")), note=found["key"].strip('"')), edits)
 
