@@ -194,6 +194,17 @@ def test_docx_keeps_formats_and_what_stands_between():
         assert archive.namelist() == ["[Content_Types].xml", "word/document.xml", "word/media/a.png"]
 
 
+def test_docx_parts_may_have_any_name():
+    types = "application/vnd.openxmlformats-officedocument.wordprocessingml."
+    declared = [("document2", "document.main+xml"), ("foot", "footer+xml"), ("styles", "styles+xml")]
+    overrides = "".join(f'<Override PartName="/word/{a}.xml" ContentType="{types}{b}"/>' for a, b in declared)
+    parts = {"[Content_Types].xml": f"<Types>{overrides}</Types>"}
+    parts |= {f"word/{a}.xml": f"<w:a><w:p><w:r><w:t>{a}</w:t></w:r></w:p></w:a>" for a, _ in reversed(declared)}
+    found = read(zipped(parts), "a", "docx", OPTIONS)
+    assert [one.text for one in found.segments] == ["document2", "foot"]
+    assert "Seite 2" in part_of(found.filled(["Seite 2", None]), "word/document2.xml")
+
+
 def test_a_plain_picture_that_packs_to_a_thousandth_is_copied():
     xml = "<w:document><w:p><w:r><w:t>Hello</w:t></w:r></w:p></w:document>"
     picture = bytes(2 << 20)

@@ -21,6 +21,11 @@ from translora.errors import DataError
 _DOCX = re.compile(r"word/(?:document|header\d*|footer\d*|footnotes|endnotes|comments)\.xml")
 _PPTX = re.compile(r"ppt/(?:slides|notesSlides)/[^/]+\.xml")
 _XLSX = re.compile(r"xl/(?:sharedStrings|worksheets/[^/]+)\.xml")
+_LIST = "[Content_Types].xml"
+_TYPES = re.compile(
+    r".*\.(?:(?:document|template)(?:\.macroEnabled(?:Template)?)?\.main|header|footer|footnotes|endnotes|comments)\+xml"
+)
+"""The content types of the parts of a DOCX with text, which may have any name, such as `word/document2.xml`."""
 _TABLE = re.compile(r"xl/tables/[^/]+\.xml")
 _PAIRS = {"hyperlink", "ins", "smartTag", "fldSimple", "bdo", "dir"}
 """Elements around runs."""
@@ -48,12 +53,24 @@ def read_xlsx(data: bytes, name: str, options: Options) -> ArchiveDocument:
 def _read(data: bytes, name: str, parts: re.Pattern[str], needed: str, paragraphs: tuple[str, ...]) -> ArchiveDocument:
     archive = Archive(data, name)
     names = archive.names()
-    if needed not in names:
+    declared = dict(_declared(archive)) if needed.startswith("word/") else {}
+    main = next((part for part, kind in declared.items() if ".main+" in kind and part in names), needed)
+    if main not in names:
         raise DataError(f"{name}: not the document that its ending says (it has no {needed}): check the file")
     fixed = {heading for part in names if _TABLE.fullmatch(part) for heading in _headings(archive, part)}
-    kept = [part for part in names if parts.fullmatch(part)]
-    kept.sort(key=lambda part: (part != needed, [int(digits) for digits in re.findall(r"\d+", part)], part))
+    kept = [part for part in names if parts.fullmatch(part) or part in declared]
+    kept.sort(key=lambda part: (part != main, [int(digits) for digits in re.findall(r"\d+", part)], part))
     return ArchiveDocument(archive, ((part, _part(archive, part, paragraphs, fixed)) for part in kept))
+
+
+def _declared(archive: Archive) -> Iterator[tuple[str, str]]:
+    """The names and content types of the parts with text, as the archive's list of types has them."""
+    if _LIST in archive.names():
+        for token in archive.xml(_LIST, ["Types"])[1]:
+            attributes = token.attributes() if token.local == "Override" and token.kind != "close" else {}
+            part = attributes.get("PartName", "").lstrip("/")
+            if _TYPES.fullmatch(attributes.get("ContentType", "")) and "/glossary/" not in part:
+                yield part, attributes["ContentType"]
 
 
 def _headings(archive: Archive, part: str) -> Iterator[str]:
