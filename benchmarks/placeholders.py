@@ -1,10 +1,11 @@
-"""How many placeholders and tags survive: without protection, by the model alone, and with check and repair.
+"""How many placeholders and tags survive: without protection, as others do it, by the model alone, and repaired.
 
     python benchmarks/placeholders.py PAIRS.tsv --model mini --source de --target en
 
 Of the pairs (source, tab, target) those count whose source holds something to keep, and the same as the target. Both
 BLEU and the share are of these. A segment survives where its translation has all that its source has, as often, with
-its tags nested.
+its tags nested. The ways of others are those of
+`tags_elsewhere`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from tags_elsewhere import as_argos, as_weblate
 
 from translora.config import SourceConfig
 from translora.data.readers.sources import read
@@ -52,8 +55,14 @@ def rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     translator = Translator.from_pretrained(arguments.model, source=arguments.source, target=arguments.target)
     sources, targets = segments(arguments.pairs, arguments.source, arguments.target, arguments.most)
     checked = translator.translate(sources, beams=arguments.beams, details=True)
+
+    def engine(texts: list[str]) -> list[str]:
+        return translator.translate(texts, beams=arguments.beams, protect="off")
+
     ways = {
-        "no protection": translator.translate(sources, beams=arguments.beams, protect="off"),
+        "no protection": engine(sources),
+        "tags searched for, as Argos Translate": as_argos(engine, sources),
+        "[X0X] put back, as Weblate": as_weblate(engine, sources),
         "protected, the model alone": by_the_model_alone(translator, sources, arguments.beams),
         "protected, checked and repaired": [one.text for one in checked],
     }

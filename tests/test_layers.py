@@ -15,7 +15,7 @@ import translora
 SOURCE = Path(translora.__file__).parent
 ORDER = [
     "errors",
-    "languages",
+    "languages", "tags",
     "io.files", "io.network", "io.interrupt", "io.console", "io.launcher",
     "config.section", "config.data", "config.schema", "config", "config.help", "config.reading", "config.load",
     "mini",
@@ -29,6 +29,7 @@ ORDER = [
     "data.cleaning.hashes", "data.cleaning.leakage", "data.cleaning.identify", "data.cleaning.rules",
     "data.cleaning.corpus",
     "data.tokens", "data.placeholders", "data.characters", "data.check", "data.splits",
+    "scale.shards", "scale.worker", "scale.cluster", "scale.corpora",
     "models.files", "models.hub", "models.tokenizer", "models.shortlist", "models.families", "models.kinds",
     "models.hardware", "models.weights", "models.quantise", "models.shards",
     "models.t5.layout", "models.t5.layers", "models.t5.attention", "models.t5.forward", "models.t5.packed",
@@ -43,7 +44,7 @@ ORDER = [
     "translation.segments", "translation.interface", "translation.kept", "translation.termed", "translation.tally",
     "translation.exported", "translation.configuration", "translation.sharing",
     "translation.quality", "translation.similar", "translation.memory", "translation.review", "translation.notes",
-    "translation.translator", "translation.stream", "translation.evaluation",
+    "translation.translator", "translation.stream", "translation.evaluation", "scale.lines",
     "documents.archive", "documents.values", "documents.json_locale",
     "documents.subtitles", "documents.paragraphs", "documents.tmx", "documents.android",
     "documents.html_pages", "documents.markdown", "documents.yaml_locale", "documents.office", "documents.opendocument",

@@ -44,7 +44,7 @@ def test_scaled_rates_follow_each_tensors_size():
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.2, 0.05, 0.0001])
 
 
-def test_lora_plus_gives_each_b_a_rate_of_its_own(tiny_config):
+def test_lora_plus_gives_the_factors_that_begin_as_zero_a_rate_of_their_own(tiny_config):
     """Of linear layers, of embeddings and of the head, whatever PEFT calls them."""
     lora = LoraConfig(rank=2, targets="q,embeddings", b_rate=16.0)
     translator = load(tiny_config)
@@ -55,8 +55,8 @@ def test_lora_plus_gives_each_b_a_rate_of_its_own(tiny_config):
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     assert len(rates) == len(trained) == 2 * (6 + 2 + 1)
     for name, parameter in trained.items():
-        assert rates[id(parameter)] == pytest.approx(1.6 if "_B." in name else 0.1), name
-    assert sum("lora_embedding_B" in name for name in trained) == 2
+        assert rates[id(parameter)] == pytest.approx(0.1 if parameter.any() else 1.6), name
+    assert sum("lora_embedding_A" in name for name in trained) == 2
 
 
 def test_each_kind_of_tensor_has_its_own_rate(tiny_config):

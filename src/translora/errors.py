@@ -78,6 +78,10 @@ class RankError(TransloraError):
     """A rank of a training on several processes is missing, gone or does not answer."""
 
 
+class ClusterError(TransloraError):
+    """A cluster of Ray that does not answer, or whose workers cannot do the work."""
+
+
 class OtherRankError(TransloraError):
     """Another rank failed, and tells the reason; this one ends with the same exit code and without a word."""
 

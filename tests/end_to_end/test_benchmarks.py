@@ -126,3 +126,12 @@ def test_scale_measures_two_ranks_and_their_all_reduce(tmp_path):
     assert report["sides"][side]["tokens_per_second"] > 0
     assert report["all_reduce"]["small"]["bytes"] == 4 * 344_064
     assert all(one["seconds"] > 0 for one in report["all_reduce"].values())
+
+
+@pytest.mark.slow
+def test_damaged_documents_are_counted(tmp_path):
+    file = tmp_path / "outcomes.json"
+    assert "23 damaged documents" in run("document_fuzz.py", "--cases", "23", "--json", str(file))
+    outcomes = json.loads(file.read_text())
+    assert [one["number"] for one in outcomes] == list(range(23))
+    assert {one["how"] for one in outcomes} == {"written", "refused"}

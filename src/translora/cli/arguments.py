@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, NoReturn
 
 from translora.errors import ConfigError
 
 if TYPE_CHECKING:
     from translora.config import SourceConfig
+    from translora.scale.cluster import RayEngine
 
 Command = Callable[[argparse.Namespace, list[str]], None]
 """Runs a command: its own arguments, and the fields of a recipe that were given as flags."""
@@ -105,6 +107,31 @@ def add_form(parser: argparse.ArgumentParser, format_flag: str = "--format") -> 
     )
     parser.add_argument("--separator", default="", help="the separator of cells (default: found in the file)")
     parser.add_argument("--header", choices=["auto", "yes", "no"], default="auto", help="whether the first row is one")
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Where the work is done."""
+    parser.add_argument(
+        "--engine",
+        choices=["process", "ray"],
+        default="process",
+        help="where the work is done: in this process, the default, or in shards on Ray",
+    )
+    parser.add_argument(
+        "--address", default="", help="with --engine ray: HOST:PORT of a cluster, or auto (default: a Ray of its own)"
+    )
+
+
+def ray_engine(arguments: argparse.Namespace, gpu: bool = False) -> AbstractContextManager[RayEngine | None]:
+    """The engine that `add_engine`'s arguments ask for; None for this process. With `gpu` GPUs are of use to it."""
+    if arguments.engine == "process":
+        if arguments.address:
+            raise ConfigError("--address: belongs to --engine ray: add that, or leave it out")
+        return nullcontext()
+
+    from translora.scale.cluster import RayEngine
+
+    return RayEngine(arguments.address, gpu)
 
 
 def source_config(arguments: argparse.Namespace, path: str) -> SourceConfig:

@@ -6,7 +6,16 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from translora.cli.arguments import Commands, FieldsHelp, Parser, add_command, add_form, source_config
+from translora.cli.arguments import (
+    Commands,
+    FieldsHelp,
+    Parser,
+    add_command,
+    add_engine,
+    add_form,
+    ray_engine,
+    source_config,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -33,6 +42,7 @@ def add(commands: Commands[Parser]) -> None:
         parser.add_argument("--source", default="de", help="source language code (default: de)")
         parser.add_argument("--target", default="en", help="target language code (default: en)")
         parser.add_argument("--split", default="", help="the split of a data set")
+        add_engine(parser)
         parser.add_argument("--against", nargs="+", default=[], help="files whose pairs must not occur in it")
     check.add_argument("--languages", action="store_true", help="also identify the language of each side")
     check.add_argument("--model", default="", help="also find characters that this model's vocabulary lacks")
@@ -48,17 +58,15 @@ def _check(arguments: argparse.Namespace, flags: list[str]) -> None:
     from translora.errors import DataError
     from translora.io import console
 
-    found = check_corpus(
-        source_config(arguments, arguments.corpus),
-        arguments.source,
-        arguments.target,
-        CleaningConfig(),
-        Extra(
-            read_each(_held_out(arguments), arguments.source, arguments.target),
-            arguments.languages,
-            _tokenizer(arguments.model),
-        ),
-    )
+    config, languages = source_config(arguments, arguments.corpus), (arguments.source, arguments.target)
+    extra = Extra(read_each(_held_out(arguments), *languages), arguments.languages, _tokenizer(arguments.model))
+    with ray_engine(arguments) as engine:
+        if engine:
+            from translora.scale.corpora import check_in_shards
+
+            found = check_in_shards(config, languages, CleaningConfig(), extra, engine)
+        else:
+            found = check_corpus(config, *languages, CleaningConfig(), extra)
     if arguments.json:
         print(json.dumps(as_dict([found])))
     else:
@@ -81,12 +89,12 @@ def _clean(arguments: argparse.Namespace, flags: list[str]) -> None:
 
     from translora.config import CleaningConfig
     from translora.config.load import load_cleaning
-    from translora.data.cleaning.corpus import clean_corpus, dropped_file
+    from translora.data.cleaning.corpus import CleanJob, dropped_file
     from translora.io import console
 
     thorough = CleaningConfig(bad_lines="skip", duplicates="normalised", identical="drop")
     output = Path(arguments.output)
-    cleaner = clean_corpus(
+    job = CleanJob(
         source_config(arguments, arguments.corpus),
         arguments.source,
         arguments.target,
@@ -95,6 +103,14 @@ def _clean(arguments: argparse.Namespace, flags: list[str]) -> None:
         _held_out(arguments),
         arguments.overwrite,
     )
+    job.check()
+    with ray_engine(arguments) as engine:
+        if engine:
+            from translora.scale.corpora import clean_in_shards
+
+            cleaner = clean_in_shards(job, engine)
+        else:
+            cleaner = job.run()
     console.show_findings(
         f"{cleaner.kept:,} pairs kept",
         {f"left out, {reason}: {dropped.count:,}": dropped.examples for reason, dropped in cleaner.dropped.items()},

@@ -53,7 +53,8 @@ class LoraConfig:
     dropout: Share = 0.0
     """Dropout on the adapter's input."""
     b_rate: Rate = 1.0
-    """The learning rate of B as a multiple of A's; above 1 is LoRA+ (Hayou et al. 2024, arXiv:2402.12354)."""
+    """The learning rate of the factor that begins as zero (B, of an embedding A) as a multiple of the other's; above 1
+    is LoRA+ (Hayou et al. 2024, arXiv:2402.12354)."""
     rslora: Switch = False
     """Scale by alpha / sqrt(rank) instead, so that high ranks learn as fast (Kalajdzievski 2023, arXiv:2312.03732)."""
     dora: Switch = False

@@ -72,33 +72,54 @@ def _code_points(text: str) -> str:
     return " ".join(f"U+{ord(letter):04X}" for letter in text)
 
 
+@dataclass
+class CharacterCounts:
+    """The counts of `UnknownCharacters` while they grow, all characters among them."""
+
+    total: int = 0
+    pairs: int = 0
+    sources: int = 0
+    targets: int = 0
+    characters: Counter[str] = field(default_factory=Counter)
+
+    def merge(self, other: CharacterCounts) -> None:
+        """Add the counts of other pairs."""
+        self.total += other.total
+        self.pairs += other.pairs
+        self.sources += other.sources
+        self.targets += other.targets
+        self.characters.update(other.characters)
+
+    def ranked(self) -> UnknownCharacters:
+        """The counts, with the most frequent characters."""
+        ranked = sorted(self.characters.items(), key=lambda item: (-item[1], item[0]))
+        return UnknownCharacters(self.total, self.pairs, self.sources, self.targets, len(ranked), dict(ranked[:_KEPT]))
+
+
 class CharacterCheck:
     """Counts the pairs with characters that the vocabulary of a tokenizer lacks."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._source, self._target = _Side(tokenizer, "text"), _Side(tokenizer, "text_target")
-        self._counts: Counter[str] = Counter()
-        self._total = self._pairs = self._sources = self._targets = 0
+        self.counts = CharacterCounts()
 
     def add(self, pair: Pair) -> list[str]:
         """Count one pair; returns the characters of it that the vocabulary lacks, sorted."""
         here, there = self._source.lacks(pair.source), self._target.lacks(pair.target)
-        self._total += 1
-        self._sources += bool(here)
-        self._targets += bool(there)
+        counts = self.counts
+        counts.total += 1
+        counts.sources += bool(here)
+        counts.targets += bool(there)
         if not (found := here | there):
             return []
-        self._pairs += 1
-        self._counts.update(found)
+        counts.pairs += 1
+        counts.characters.update(found)
         return sorted(found)
 
     @property
     def result(self) -> UnknownCharacters:
         """The counts so far."""
-        ranked = sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))
-        return UnknownCharacters(
-            self._total, self._pairs, self._sources, self._targets, len(ranked), dict(ranked[:_KEPT])
-        )
+        return self.counts.ranked()
 
 
 def unknown_in_pairs(pairs: Iterable[Pair], tokenizer: PreTrainedTokenizerBase) -> UnknownCharacters:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from translora.config import CleaningConfig, SourceConfig
-from translora.data.characters import CharacterCheck, UnknownCharacters, shown
+from translora.data.characters import CharacterCheck, CharacterCounts, UnknownCharacters, shown
 from translora.data.cleaning.identify import Languages
 from translora.data.cleaning.leakage import Duplicates, Leakage
 from translora.data.cleaning.rules import has_control, has_empty_side, has_entities, has_identical_sides, length_ratio
-from translora.data.pairs import Pair
+from translora.data.pairs import Item, Pair
 from translora.data.readers.lines import DAMAGED, LONGEST, open_binary
 from translora.data.readers.remarks import Remark, kept_remarks
 from translora.data.readers.sources import format_of, read_items
@@ -25,11 +25,16 @@ if TYPE_CHECKING:
 
 FATAL = "cannot be read further"
 """The problem behind which nothing more is known."""
-_SHOWN = 5
+DUPLICATES = {"duplicate": False, "duplicate, normalised": True}
+"""The two ways in which a pair may have come before, and whether its texts are compared in their normalised form."""
+SHOWN = 5
+"""Places that are kept of each kind of problem."""
 _LINE_INSIDE = re.compile("[\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 _MARK = b"\xef\xbb\xbf"
 _TEXT_FORMATS = ("tsv", "csv", "jsonl", "text")
 _STOPS, _LEFT_OUT, _STAYS = "stops training", "left out", "stays"
+_BEFORE = (-1, 0)
+"""The place in the order of findings of one that belongs to no row."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +58,13 @@ class Finding:
     """The first of them, as `file:line` or with the fault."""
     consequence: str = _STAYS
     """The effect in training, with the recipe's cleaning."""
+    order: tuple[int, int] = _BEFORE
+    """The row of the first of them, from 0, and the number of the check that found it."""
 
     def add(self, place: str) -> None:
         """One more."""
         self.count += 1
-        if len(self.places) < _SHOWN:
+        if len(self.places) < SHOWN:
             self.places.append(place)
 
 
@@ -70,12 +77,21 @@ class Findings:
     """Pairs that could be read."""
     problems: dict[str, Finding] = field(default_factory=dict)
 
-    def add(self, name: str, place: str, consequence: str) -> None:
-        """One more of a kind."""
-        self.problems.setdefault(name, Finding(consequence=consequence)).add(place)
-
     unknown: UnknownCharacters | None = None
     """The characters that a model's vocabulary lacks, where one was named."""
+
+    def add(self, name: str, place: str, consequence: str, order: tuple[int, int] = _BEFORE) -> None:
+        """One more of a kind; see `Finding.order`."""
+        self.problems.setdefault(name, Finding(consequence=consequence, order=order)).add(place)
+
+    def merge(self, later: Findings, row: int) -> None:
+        """Add the findings of later rows of the same source, the first of which has the number `row`."""
+        self.pairs += later.pairs
+        for name, found in later.problems.items():
+            order = found.order[0] + row, found.order[1]
+            own = self.problems.setdefault(name, Finding(consequence=found.consequence, order=order))
+            own.count += found.count
+            own.places += found.places[: max(0, SHOWN - len(own.places))]
 
     def add_remark(self, remark: Remark) -> None:
         """Add the remark of a reader."""
@@ -100,73 +116,133 @@ def check_corpus(
 
     Raises `DataError` where there is no such file, and `ConfigError` for a language that cannot be identified.
     """
-    findings = Findings(config.path)
-    _check_bytes(config, findings)
-    extra = extra or Extra()
-    tests = list(_tests(rules, source, target, extra))
-    vocabulary = CharacterCheck(extra.tokenizer) if extra.tokenizer else None
-    remarks: list[Remark] = []
-    try:
-        with kept_remarks() as remarks:
-            for item in read_items(config, source, target):
-                if isinstance(item, DataError):
-                    findings.add("unreadable line", str(item), _STOPS if rules.bad_lines == "stop" else _LEFT_OUT)
-                    continue
-                findings.pairs += 1
-                for name, consequence, found in tests:
-                    if found(item):
-                        findings.add(name, item.origin, consequence)
-                if vocabulary and (letters := vocabulary.add(item)):
-                    findings.add("characters that the vocabulary lacks", f"{item.origin} ({shown(letters)})", _STAYS)
-    except DataError as error:
-        findings.add(FATAL, str(error), _STOPS)
-    if not findings.pairs and not findings.problems:
-        findings.add("no sentence pairs", config.path, _STOPS)
-    for remark in remarks:
-        findings.add_remark(remark)
-    findings.unknown = vocabulary.result if vocabulary else None
+    checks = PairChecks(config.path, rules, (source, target), extra or Extra())
+    findings = checks.findings
+    check_bytes(config, findings)
+    with closing_remarks(findings):
+        for item in read_items(config, source, target):
+            checks.add(item)
+    findings.unknown = checks.unknown
     return findings
 
 
+@contextmanager
+def closing_remarks(findings: Findings) -> Iterator[None]:
+    """Read a source inside the block: at its end, what ended the reading and the remarks of its reader are added."""
+    remarks: list[Remark] = []
+    try:
+        with kept_remarks() as remarks:
+            yield
+    except DataError as error:
+        findings.add(FATAL, str(error), _STOPS)
+    if not findings.pairs and not findings.problems:
+        findings.add("no sentence pairs", findings.path, _STOPS)
+    for remark in remarks:
+        findings.add_remark(remark)
+
+
+class Check(NamedTuple):
+    """A check of each pair."""
+
+    name: str
+    consequence: str
+    """The effect in training."""
+    found: Callable[[Pair], bool]
+
+
+class PairChecks:
+    """The checks of each pair of one source, and their findings so far."""
+
+    def __init__(
+        self,
+        path: str,
+        rules: CleaningConfig,
+        languages: tuple[str, str],
+        extra: Extra,
+        duplicates: type[Duplicates] = Duplicates,
+    ) -> None:
+        """`duplicates` tells which pairs came before.
+
+        Raises `ConfigError` for a language that cannot be identified, where that is asked for.
+        """
+        self.findings = Findings(path)
+        self.duplicates = {name: duplicates(normalised) for name, normalised in DUPLICATES.items()}
+        self.tests = [*_tests(rules, *languages, extra, self.duplicates)]
+        self.vocabulary = CharacterCheck(extra.tokenizer) if extra.tokenizer else None
+        self._unreadable = _STOPS if rules.bad_lines == "stop" else _LEFT_OUT
+        self._rows = 0
+
+    def begin(self) -> None:
+        """Forget all findings, for other rows of the same source."""
+        self.findings = Findings(self.findings.path)
+        self._rows = 0
+        for one in self.duplicates.values():
+            one.clear()
+        if self.vocabulary:
+            self.vocabulary.counts = CharacterCounts()
+
+    def add(self, item: Item) -> None:
+        """Check one pair, or count one line that cannot be read."""
+        row = self._rows
+        self._rows += 1
+        if isinstance(item, DataError):
+            self.findings.add("unreadable line", str(item), self._unreadable, (row, -1))
+            return
+        self.findings.pairs += 1
+        for number, test in enumerate(self.tests):
+            if test.found(item):
+                self.findings.add(test.name, item.origin, test.consequence, (row, number))
+        if self.vocabulary and (letters := self.vocabulary.add(item)):
+            place = f"{item.origin} ({shown(letters)})"
+            self.findings.add("characters that the vocabulary lacks", place, _STAYS, (row, len(self.tests)))
+
+    @property
+    def unknown(self) -> UnknownCharacters | None:
+        """The characters that the vocabulary lacks, where there is one."""
+        return self.vocabulary.result if self.vocabulary else None
+
+
 def _tests(
-    rules: CleaningConfig, source: str, target: str, extra: Extra
-) -> Iterator[tuple[str, str, Callable[[Pair], bool]]]:
-    """The checks of each pair: name, effect in training, and test."""
+    rules: CleaningConfig, source: str, target: str, extra: Extra, duplicates: Mapping[str, Duplicates]
+) -> Iterator[Check]:
+    """The checks of each pair."""
     chars, ratio = rules.max_chars or CleaningConfig().max_chars, rules.max_ratio or CleaningConfig().max_ratio
-    yield "empty side", _LEFT_OUT, has_empty_side
-    yield "control characters", _consequence(rules.control == "drop"), has_control
-    yield "line ends inside", _STAYS, lambda pair: any(_LINE_INSIDE.search(text) for text in pair[:2])
-    yield "HTML entities", _consequence(rules.html == "drop"), has_entities
-    yield "identical sides", _consequence(rules.identical == "drop"), has_identical_sides
-    yield (
+    yield Check("empty side", _LEFT_OUT, has_empty_side)
+    yield Check("control characters", _consequence(rules.control == "drop"), has_control)
+    yield Check("line ends inside", _STAYS, lambda pair: any(_LINE_INSIDE.search(text) for text in pair[:2]))
+    yield Check("HTML entities", _consequence(rules.html == "drop"), has_entities)
+    yield Check("identical sides", _consequence(rules.identical == "drop"), has_identical_sides)
+    yield Check(
         f"over {chars} characters",
         _consequence(bool(rules.max_chars)),
         lambda pair: max(map(len, pair[:2])) > chars,
     )
-    yield (
+    yield Check(
         f"lengths over 1:{ratio:g}",
         _consequence(bool(rules.max_ratio)),
         lambda pair: length_ratio(pair) > ratio,
     )
-    yield "duplicate", _consequence(rules.duplicates != "keep"), Duplicates(False).seen
-    yield "duplicate, normalised", _consequence(rules.duplicates == "normalised"), Duplicates(True).seen
+    for (name, one), left_out in zip(
+        duplicates.items(), (rules.duplicates != "keep", rules.duplicates == "normalised"), strict=True
+    ):
+        yield Check(name, _consequence(left_out), one.seen)
     pairs = list(extra.held_out)
     if pairs:
-        yield "also in validation or test", _LEFT_OUT, Leakage(pairs, near=False).holds
-        yield (
+        yield Check("also in validation or test", _LEFT_OUT, Leakage(pairs, near=False).holds)
+        yield Check(
             "nearly in validation or test",
             _consequence(rules.leakage == "near"),
             Leakage(pairs, near=True).holds,
         )
     if extra.languages:
-        yield "another language", _consequence(rules.language == "drop"), Languages(source, target).differ
+        yield Check("another language", _consequence(rules.language == "drop"), Languages(source, target).differ)
 
 
 def _consequence(left_out: bool) -> str:
     return _LEFT_OUT if left_out else _STAYS
 
 
-def _check_bytes(config: SourceConfig, findings: Findings) -> None:
+def check_bytes(config: SourceConfig, findings: Findings) -> None:
     """Count the marks that reading removes without a word: byte order marks and Windows' line ends."""
     if format_of(config) not in _TEXT_FORMATS:
         return

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from translora.documents.document import Edit, Encoded, Lines, Options, Segment, Slot, Spliced
 from translora.documents.inline import Inline
-from translora.documents.markup import Token, checked_xml, collapsed, element_end, escaped, inline_items, tokens
+from translora.documents.markup import Token, collapsed, element_end, escaped, inline_items, read_xml
 
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
 _SIMPLE = {"n": "\n", "t": "\t"}
@@ -18,8 +18,7 @@ _CDATA = "<![CDATA["
 
 def read(data: bytes, name: str, options: Options) -> Spliced:
     """Read the resources of an app: what has `translatable="false"` is left, as are references such as `@string/a`."""
-    source = checked_xml(data, name)
-    found = list(tokens(source.text))
+    source, found = read_xml(data, name)
     lines, slots = Lines(source.text), list[Slot]()
     for key, first, last in _strings(found):
         slots += _slot(source, found[first + 1 : last], lines, key)

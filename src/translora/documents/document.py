@@ -101,6 +101,19 @@ _MARKS = (
 )  # fmt: skip
 
 
+_NO_CHARSETS = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "charmap", "mbcs", "oem"}
+"""Encodings of Python that no text file has; some take very long."""
+
+
+def is_charset(encoding: str) -> bool:
+    """Whether a text file may be in the encoding of this name."""
+    try:
+        b"a".decode(encoding, "ignore")
+        return codecs.lookup(encoding).name.replace("_", "-") not in _NO_CHARSETS
+    except (LookupError, ValueError):
+        return False
+
+
 def decoded(data: bytes, name: str, declared: str = "") -> Encoded:
     """The text of a file: by its byte order mark, else in the encoding that it declares, else UTF-8.
 
@@ -112,6 +125,8 @@ def decoded(data: bytes, name: str, declared: str = "") -> Encoded:
         if data.startswith(candidate):
             encoding, mark = known, candidate
             break
+    if not is_charset(encoding):
+        raise DataError(f"{name}: the encoding {encoding[:40]!r} is not known: convert the file to UTF-8")
     try:
         text = data[len(mark) :].decode(encoding)
         if "\0" in text:
@@ -122,8 +137,8 @@ def decoded(data: bytes, name: str, declared: str = "") -> Encoded:
     except UnicodeDecodeError as error:
         line = 1 + data.count(b"\n", 0, error.start)
         raise DataError(f"{name}:{line}: not {encoding}: convert the file to UTF-8") from error
-    except (LookupError, UnicodeError, ValueError) as error:
-        raise DataError(f"{name}: the encoding {encoding!r} is not known: convert the file to UTF-8") from error
+    except UnicodeError as error:
+        raise DataError(f"{name}: not {encoding}: convert the file to UTF-8") from error
 
 
 def takes_comments(kind: str) -> bool:

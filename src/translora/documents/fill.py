@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from translora.documents.document import Segment
-from translora.documents.inline import TAG, same_tags
+from translora.tags import TAG, same_tags, tags
 
 Engine = Callable[[Sequence[str]], list[str]]
 """Translates lines, in order."""
 CHUNK = 500
 """Lines that are translated at a time."""
+_TAG = re.compile(TAG)
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -57,8 +58,8 @@ def translate_segments(
         chunk = asked[first : first + CHUNK]
         lines = [core for index in chunk for core in cores(segments[index].text)]
         report.repeated += len(lines) - _learn(memory, lines, engine)
-        broken = {line: None for line in lines if not same_tags(line, memory[line])}
-        runs = [core for line in broken for run in TAG.split(line) for core in cores(run)]
+        broken = {line: None for line in lines if not same_tags(tags(line), tags(memory[line]), alone=True)}
+        runs = [core for line in broken for run in _TAG.split(line) for core in cores(run)]
         _learn(memory, runs, engine)
         for line in broken:
             memory[line] = _apart(line, memory)
@@ -82,7 +83,7 @@ def _learn(memory: dict[str, str], lines: Iterable[str], engine: Engine) -> int:
 def cores(text: str) -> list[str]:
     """The lines of a segment that are to be translated: without the spaces at their ends, and those with letters."""
     lines = (line.strip() for line in text.split("\n"))
-    return [core for core in lines if _LETTER.search(TAG.sub("", core))]
+    return [core for core in lines if _LETTER.search(_TAG.sub("", core))]
 
 
 def _together(text: str, memory: dict[str, str]) -> str:
@@ -102,7 +103,7 @@ def _apart(line: str, memory: dict[str, str]) -> str:
     """`line` with its tags where they are, and the texts between them translated apart."""
     parts = []
     at = 0
-    for found in TAG.finditer(line):
+    for found in _TAG.finditer(line):
         parts += [_without_tags(line[at : found.start()], memory), found[0]]
         at = found.end()
     return "".join([*parts, _without_tags(line[at:], memory)])
@@ -111,4 +112,4 @@ def _apart(line: str, memory: dict[str, str]) -> str:
 def _without_tags(run: str, memory: dict[str, str]) -> str:
     """The translation of a text between tags; the text itself where the translation has made up a tag."""
     found = _line(run, memory)
-    return run if TAG.search(found) else found
+    return run if _TAG.search(found) else found

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from translora.documents.document import Edit, Lines, Options, Segment, Slot, Spliced, decoded
 from translora.documents.inline import Inline
-from translora.documents.markup import Token, escaped, inline_items, tokens
+from translora.documents.markup import Token, check_size, escaped, inline_items, tokens
 from translora.errors import DataError
-from translora.translation.protect import VOID
+from translora.tags import VOID
 
 _INLINE_NAMES = """
     a abbr acronym b bdi bdo big br cite code data del dfn em font i img input ins kbd label mark math nobr output q
@@ -33,6 +33,7 @@ def read(data: bytes, name: str, options: Options) -> Spliced:
     if encoding in ("iso-8859-1", "latin1", "us-ascii"):
         encoding = _latin(data)
     source = decoded(data, name, "" if encoding.startswith("utf-16") else encoding)
+    check_size(source.text, name)
     found = _tokens(source.text)
     if not any(token.kind in ("open", "empty") for token in found) and source.text.strip():
         raise DataError(f"{name}: no tag in it: give an HTML page, or --format paragraphs")

@@ -12,16 +12,14 @@ from dataclasses import dataclass, replace
 
 from translora.documents.document import Edit, Piece
 from translora.errors import DataError
+from translora.tags import same_tags
 
-TAG = re.compile(r"</?[A-Za-z0-9][^<>]*>")
-"""A tag in a segment: inline markup, or a tag that the text itself holds."""
 _CODE = re.compile(r'<g id="(\d+)">|(</g>)|<x id="(\d+)"/>')
-_NAME = re.compile(r"</?([^\s/>]+)")
 _SPACES = " \t\r\n\f"
 _ENDS = re.compile(r"([ \t\r\n\f]*)((?:.*[^ \t\r\n\f])?)([ \t\r\n\f]*)", re.DOTALL)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """A piece of inline content of a text: plain text, one half of a pair of tags, or a tag that stands alone."""
 
@@ -31,39 +29,6 @@ class Item:
     end: int
     value: str = ""
     """The plain text, or the name by which the halves of a pair are matched."""
-
-
-def tags(text: str) -> list[str]:
-    """The tags of a text, in order."""
-    return TAG.findall(text)
-
-
-def same_tags(source: str, translation: str) -> bool:
-    """Whether a translation has exactly the tags of its source, well nested, or in the same order.
-
-    The order counts where the source holds only one half of a pair, such as a line of a longer text.
-    """
-    before, after = tags(source), tags(translation)
-    return before == after or (Counter(before) == Counter(after) and _nested(before) and _nested(after))
-
-
-def _nested(found: Sequence[str]) -> bool:
-    """Whether each closing tag closes the tag that was opened last."""
-    closing = {_name(tag) for tag in found if tag.startswith("</")}
-    stack: list[str] = []
-    for tag in found:
-        name = _name(tag)
-        if tag.startswith("</"):
-            if not stack or stack.pop() != name:
-                return False
-        elif name in closing and not tag.endswith("/>"):
-            stack.append(name)
-    return not stack
-
-
-def _name(tag: str) -> str:
-    found = _NAME.match(tag)
-    return found[1] if found else tag
 
 
 class Inline:
@@ -135,10 +100,10 @@ class Inline:
     def walk(self, translation: str) -> Iterator[Item | str]:
         """The texts and the tags of a translation, in its order.
 
-        Raises `DataError` for a translation that has other tags than the text; see `same_tags`.
+        Raises `DataError` for a translation that has other tags than the text, or does not nest them.
         """
         codes = [found[0] for found in _CODE.finditer(translation)]
-        if Counter(codes) != Counter(found[0] for found in _CODE.finditer(self.text)) or not _nested(codes):
+        if not same_tags([found[0] for found in _CODE.finditer(self.text)], codes):
             raise DataError(f"a translation lost inline tags of {self.text[:80]!r}: {translation[:80]!r}")
         stack, at = list[int](), 0
         for found in _CODE.finditer(translation):

@@ -26,6 +26,9 @@ _START = re.compile(r"(?:#{1,6}(?=\s|$)|[-+](?=\s|$)|=+\s*$|-+\s*$|>)")
 _NUMBER = re.compile(r"(\d+)([.)])(?=\s|$)")
 _TASK = re.compile(r"\[[ xX]\](?=[ \t])")
 _TAG = re.compile(r"<(/?)([A-Za-z][\w-]*)[^>]*?(/?)>", re.DOTALL)
+_MARKS = "*_`[<~&"
+_MOST_MARKS = 500_000
+"""Characters that may begin a span: each may take 2 KB when it is read."""
 _RULES: dict[str, Callable[[Any, bool], bool]] = {
     "text": rules_inline.text,
     "newline": rules_inline.newline,
@@ -102,6 +105,8 @@ class _Parser:
 def read(data: bytes, name: str, options: Options) -> Spliced:
     """Read Markdown; front matter, code, HTML blocks and definitions of links stay."""
     source = decoded(data, name)
+    if sum(map(source.text.count, _MARKS)) > _MOST_MARKS:
+        raise DataError(f"{name}: more than {_MOST_MARKS:,} marks such as * and [: split the document")
     front = _FRONT.match(source.text)
     offset = front.end() if front else 0
     text = source.text[offset:]

@@ -9,7 +9,6 @@ import html
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 from xml.sax.saxutils import escape
 
 from translora.documents.document import Encoded, decoded
@@ -25,12 +24,14 @@ _TOKEN = re.compile(
 )
 _ATTRIBUTE = re.compile(r"(?<=[\s\"'/])([^\s=\"'<>/]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>=]+))")
 _DECLARED = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.:-]+)[\"']")
-_ENTITIES = re.compile(r"<!ENTITY", re.IGNORECASE)
+_DECLARATION = re.compile(r"\s*(?:<\?xml[^>]*\?>\s*)?")
+_EXPANDED = re.compile(r"<!(?:ENTITY|ATTLIST)")
+_MOST_TAGS = 2_000_000
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Token:
     """A tag, a text, or something else between two places of a text."""
 
@@ -82,32 +83,66 @@ def tokens(text: str, start: int = 0, end: int = -1) -> Iterator[Token]:
         yield Token("text", at, last, "", text[at:last])
 
 
+def check_size(text: str, name: str, before: int = 0) -> int:
+    """How many tags a text has at most, with those `before` it in the document; each takes memory when it is read.
+
+    Raises `DataError` for more than `_MOST_TAGS`.
+    """
+    count = before + text.count("<")
+    if count > _MOST_TAGS:
+        raise DataError(f"{name}: more than {_MOST_TAGS:,} tags: split the document")
+    return count
+
+
+def space_before(text: str, place: int) -> str:
+    """The white space before a place."""
+    start = place
+    while start and text[start - 1] in " \t\r\n":
+        start -= 1
+    return text[start:place]
+
+
 def checked_xml(data: bytes, name: str) -> Encoded:
     """The text of an XML file that is well formed.
 
-    Raises `DataError` for one that is not, and for one that declares entities: they are never expanded.
+    Raises `DataError` for one that is not, and for one whose DTD declares entities or attributes: these are never
+    expanded, as a few can make a short file very long.
     """
     declared = _DECLARED.search(data[:400])
     encoding = declared[1].decode("ascii").lower() if declared else ""
     source = decoded(data, name, "" if encoding.startswith(("utf-16", "ucs", "utf-32")) else encoding)
-    if found := _ENTITIES.search(source.text):
+    if found := _EXPANDED.search(source.text):
         line = source.text.count("\n", 0, found.start()) + 1
-        raise DataError(f"{name}:{line}: it declares XML entities, which are not expanded: remove its DTD")
+        kind = "entities" if found[0] == "<!ENTITY" else "attributes"
+        raise DataError(f"{name}:{line}: it declares XML {kind}, which are not expanded: remove its DTD")
     check_xml(source.text, name)
     return source
 
 
-def check_xml(text: str, name: str) -> Any:
-    """The root of an XML text; raises `DataError` where it is not well formed. Nothing is loaded or expanded."""
+class _NoTree:
+    """What a parser tells of a document, dropped: a tree would take many times the memory of the text."""
+
+    def close(self) -> None:
+        """Take the end of the document."""
+
+
+def read_xml(data: bytes, name: str) -> tuple[Encoded, list[Token]]:
+    """The text of an XML file, and its tokens; raises `DataError` as `checked_xml` and `check_size` do."""
+    source = checked_xml(data, name)
+    check_size(source.text, name)
+    return source, list(tokens(source.text))
+
+
+def check_xml(text: str, name: str) -> None:
+    """Raises `DataError` for an XML text that is not well formed. Nothing is loaded or expanded."""
     from lxml import etree
 
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False, remove_blank_text=False
-    )
-    body = re.sub(r"\A\s*<\?xml[^>]*\?>", lambda found: " " * len(found[0]), text)
-    lines = text[: len(text) - len(body.lstrip())].count("\n")
+    parser = etree.XMLParser(target=_NoTree(), resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False)
+    head = _DECLARATION.match(text)
+    start = head.end() if head else 0
+    lines = text.count("\n", 0, start)
     try:
-        return etree.fromstring(body.lstrip().encode(), parser)
+        etree.fromstring(text[start:].encode(), parser)
     except (etree.XMLSyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
         raise DataError(f"{name}:{line + lines}: not well-formed XML ({error}): mend the file") from error

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from translora.documents.archive import Archive, ArchiveDocument
 from translora.documents.document import Edit, Lines, Options, Piece, Segment, Slot, Spliced
 from translora.documents.inline import Inline, Item
-from translora.documents.markup import Token, checked_xml, element_end, escaped, tokens
+from translora.documents.markup import Token, element_end, escaped
 from translora.errors import DataError
 
 _DOCX = re.compile(r"word/(?:document|header\d*|footer\d*|footnotes|endnotes|comments)\.xml")
@@ -53,20 +53,18 @@ def _read(data: bytes, name: str, parts: re.Pattern[str], needed: str, paragraph
     fixed = {heading for part in names if _TABLE.fullmatch(part) for heading in _headings(archive, part)}
     kept = [part for part in names if parts.fullmatch(part)]
     kept.sort(key=lambda part: (part != needed, [int(digits) for digits in re.findall(r"\d+", part)], part))
-    return ArchiveDocument(archive, {part: _part(archive, part, paragraphs, fixed) for part in kept})
+    return ArchiveDocument(archive, ((part, _part(archive, part, paragraphs, fixed)) for part in kept))
 
 
 def _headings(archive: Archive, part: str) -> Iterator[str]:
-    text = checked_xml(archive.member(part), f"{archive.name} ({part})").text
-    for token in tokens(text):
+    for token in archive.xml(part, ["table"])[1]:
         if token.kind in ("open", "empty") and token.local == "tableColumn":
             yield token.attributes().get("name", "")
 
 
 def _part(archive: Archive, part: str, paragraphs: tuple[str, ...], fixed: set[str]) -> Spliced:
     name = f"{archive.name} ({part})"
-    source = checked_xml(archive.member(part), name)
-    found = list(tokens(source.text))
+    source, found = archive.xml(part, paragraphs)
     lines, slots = Lines(source.text), []
     for number, token in enumerate(found):
         if token.kind == "open" and token.local in (*paragraphs, "sdtContent"):

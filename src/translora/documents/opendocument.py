@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from translora.documents.archive import Archive, ArchiveDocument
 from translora.documents.document import Lines, Options, Segment, Slot, Spliced
 from translora.documents.inline import Inline
-from translora.documents.markup import Token, checked_xml, collapsed, element_end, escaped, inline_items, tokens
+from translora.documents.markup import Token, collapsed, element_end, escaped, inline_items
 from translora.errors import DataError
 
 _PARTS = ("content.xml", "styles.xml")
@@ -21,13 +21,12 @@ def read(data: bytes, name: str, options: Options) -> ArchiveDocument:
     names = set(archive.names())
     if "content.xml" not in names:
         raise DataError(f"{name}: no OpenDocument file (it has no content.xml): give an .odt, .odp, .ods or .odg file")
-    return ArchiveDocument(archive, {part: _part(archive, part) for part in _PARTS if part in names})
+    return ArchiveDocument(archive, ((part, _part(archive, part)) for part in _PARTS if part in names))
 
 
 def _part(archive: Archive, part: str) -> Spliced:
     name = f"{archive.name} ({part})"
-    source = checked_xml(archive.member(part), name)
-    found = list(tokens(source.text))
+    source, found = archive.xml(part, ("p", "h"))
     lines = Lines(source.text)
     slots = [slot for first, last in _paragraphs(found) for slot in _slot(found[first + 1 : last], lines)]
     return Spliced(name, source, slots)

@@ -183,6 +183,8 @@ class _Reading:
     def __init__(self, name: str) -> None:
         self._name = name
         self._entry: _Entry | None = None
+        self._parts: list[str] = []
+        """The strings of the last field so far."""
 
     def line(self, line: str, at: int, number: int) -> _Entry | None:
         """Take the next line; returns an entry that ended before it."""
@@ -203,6 +205,7 @@ class _Reading:
 
     def end(self) -> _Entry | None:
         """The entry that is under way, whose end is here."""
+        self._join()
         entry, self._entry = self._entry, None
         if entry is None or not entry.fields:
             return None
@@ -234,17 +237,24 @@ class _Reading:
             self._entry.start = at
         if not self._entry.fields:
             self._entry.line = number
+        self._join()
         start = at + len(line) - len(line.lstrip()) + keyword.end()
         self._entry.fields.append(_Field(name, start, start, ""))
         self._string(line[start - at :], start, number)
         return done
+
+    def _join(self) -> None:
+        """Give the last field its text, which no string follows any more."""
+        if self._entry is not None and self._entry.fields:
+            self._entry.fields[-1].text = "".join(self._parts)
+        self._parts.clear()
 
     def _string(self, line: str, start: int, number: int) -> None:
         found = _STRING.match(line.strip(" \t\n\r"))
         if not found or self._entry is None or not self._entry.fields:
             raise DataError(f"{self._name}:{number}: a string that does not end, or belongs to nothing: mend the line")
         field = self._entry.fields[-1]
-        field.text += _ESCAPE.sub(_unescaped, found[1])
+        self._parts.append(_ESCAPE.sub(_unescaped, found[1]))
         field.end = start + found.end(1) + 1
 
 

@@ -8,12 +8,14 @@ import textwrap
 from collections.abc import Iterable
 
 from translora.documents.document import Edit, Lines, Options, Segment, Slot, Spliced, decoded
-from translora.documents.inline import TAG, Inline, Item, text_items
+from translora.documents.inline import Inline, Item, text_items
 from translora.errors import DataError
 
 _BLOCK = re.compile(r"(?:(?![ \t]*\r?\n)[^\n]*(?:\n|$))+")
 _TIME = re.compile(r"^[^\n]*-->[^\n]*(?:\n|$)", re.MULTILINE)
-_OVERRIDE = re.compile(r"\{\\[^}\n]*\}")
+_OVERRIDE = re.compile(r"\{\\[^{}\n]*\}")
+_MARKUP = re.compile(r"</?[A-Za-z0-9][^<>]*>")
+"""A tag, or a time inside a text."""
 _TURN = re.compile(r"[ \t]*[-\u2013\u2014]")
 
 
@@ -61,7 +63,7 @@ def _texts(text: str, start: int, end: int) -> Iterable[tuple[int, int]]:
 def _cue(text: str, start: int, end: int, lines: Lines, vtt: bool) -> Iterable[Slot]:
     items: list[Item] = []
     at = start
-    marks = re.compile(f"{_OVERRIDE.pattern}|{TAG.pattern}")
+    marks = re.compile(f"{_OVERRIDE.pattern}|{_MARKUP.pattern}")
 
     def decode(raw: str) -> str:
         joined = re.sub(r"[ \t]*\r?\n[ \t]*", " ", raw)
@@ -109,7 +111,7 @@ def _balanced(text: str, count: int) -> str:
     """`text` on at most `count` lines of about the same length; tags are not broken."""
     if count < 2:
         return text
-    kept = TAG.sub(lambda found: found[0].replace(" ", "\0"), text)
+    kept = _MARKUP.sub(lambda found: found[0].replace(" ", "\0"), text)
     width = max(1, -(-len(kept) // count))
     while True:
         lines = textwrap.wrap(kept, width, break_long_words=False, break_on_hyphens=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from translora.documents.document import Edit, Encoded, Lines, Options, Piece, Segment, Slot, Spliced
 from translora.documents.inline import Inline
-from translora.documents.markup import Token, checked_xml, collapsed, element_end, escaped, inline_items, tokens
+from translora.documents.markup import Token, collapsed, element_end, escaped, inline_items, read_xml, space_before
 from translora.errors import DataError
 from translora.languages import matching_languages
 
@@ -15,8 +15,7 @@ _WHOLE = {"ph", "it", "bpt", "ept", "ut"}
 
 def read(data: bytes, name: str, options: Options) -> Spliced:
     """Read TMX; raises `DataError` for other XML, and where no unit has the source language."""
-    source = checked_xml(data, name)
-    found = list(tokens(source.text))
+    source, found = read_xml(data, name)
     root = next((token for token in found if token.kind in ("open", "empty")), None)
     if root is None or root.local != "tmx":
         raise DataError(f"{name}: not TMX (its root is {root.name if root else 'missing'}): give a TMX file")
@@ -95,8 +94,7 @@ def _writer(
         name = ends[0].name
         if target:
             return [Edit(target[0].start, target[1].end, (f"<{name}>", *content, f"</{name}>"))]
-        before = text[: tuv[0].start]
-        space = before[len(before.rstrip(" \t\r\n")) :]
+        space = space_before(text, tuv[0].start)
         at = tuv[1].end
         head = f'{space}<{tuv[0].name} xml:lang="{language}"><{name}>'
         return [Edit(at, at, (head, *content, f"</{name}></{tuv[0].name}>"))]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from translora.documents.document import AUTHOR, Commenter, Edit, Encoded, Lines, Options, Piece, Segment, Slot, Spliced
 from translora.documents.inline import Inline, Item
-from translora.documents.markup import Token, checked_xml, collapsed, element_end, escaped, inline_items, tokens
+from translora.documents.markup import Token, collapsed, element_end, escaped, inline_items, read_xml, space_before
 from translora.errors import DataError
 
 _WHOLE = {"ph", "it", "bpt", "ept", "sub", "x", "bx", "ex", "sc", "ec", "cp"}
@@ -32,15 +32,15 @@ def read(data: bytes, name: str, options: Options) -> Spliced:
     source, found, second = _root(data, name)
     lines, slots = Lines(source.text), list[Slot]()
     notes = _second_notes(source.text, found) if second else {}
+    head = _target_language(found, options) if second else []
     for unit in _units(found, "segment" if second else "trans-unit"):
-        slots += _Unit(source, unit, second, options).slots(lines, notes.get(unit[0].start))
+        slots += _Unit(source, unit, second, options, head).slots(lines, notes.get(unit[0].start))
     return Spliced(name, source, slots, "xmlcharrefreplace")
 
 
 def _root(data: bytes, name: str) -> tuple[Encoded, list[Token], bool]:
     """The text of an XLIFF file, its tokens, and whether it is of version 2."""
-    source = checked_xml(data, name)
-    found = list(tokens(source.text))
+    source, found = read_xml(data, name)
     root = next((token for token in found if token.kind in ("open", "empty")), None)
     if root is None or root.local != "xliff":
         raise DataError(f"{name}: not XLIFF (its root is {root.name if root else 'missing'}): give an XLIFF file")
@@ -130,8 +130,11 @@ def _confirmed(unit: Sequence[Token]) -> dict[str, bool]:
 class _Unit:
     """A `trans-unit` of XLIFF 1.2, or a `segment` of 2.x."""
 
-    def __init__(self, source: Encoded, found: Sequence[Token], second: bool, options: Options) -> None:
-        self._text, self._found, self._second, self._options = source.text, found, second, options
+    def __init__(
+        self, source: Encoded, found: Sequence[Token], second: bool, options: Options, head: Sequence[Edit] = ()
+    ) -> None:
+        """`head` are edits of the file itself, which any translation makes."""
+        self._text, self._found, self._second, self._options, self._head = source.text, found, second, options, head
 
     def slots(self, lines: Lines, commenter: Commenter | None = None) -> Iterator[Slot]:
         """The slot of the unit; none where it has no text. `commenter` is that of the unit of a segment of 2.x."""
@@ -187,7 +190,7 @@ class _Unit:
                 escaped(part) if isinstance(part, str) else (part.start, part.end) for part in inline.walk(translation)
             ]
             content.append((inline.end, last.start))
-            return [*self._state(), self._target(content, wording, target)]
+            return [*self._head, *self._state(), self._target(content, wording, target)]
 
         return edits
 
@@ -195,7 +198,7 @@ class _Unit:
         """A note of XLIFF 1.2 after the target, which itself comes after `last` where it is missing."""
         note = last.first.name.removesuffix("seg-source").removesuffix("source").removesuffix("target") + "note"
         old = _notes(self._found, "from")
-        space = _space_before(self._text, last.first.start)
+        space = space_before(self._text, last.first.start)
 
         def edits(comments: Sequence[str]) -> list[Edit]:
             written = [f'<{note} from="{AUTHOR}">{escaped(one)}</{note}>' for one in comments]
@@ -208,7 +211,7 @@ class _Unit:
         name = wording.first.name.removesuffix("seg-source").removesuffix("source") + "target"
         if target is None:
             state = "" if self._second else _STATES[self._options.reviewed]
-            space = _space_before(self._text, wording.first.start)
+            space = space_before(self._text, wording.first.start)
             at = wording.last.end
             return Edit(at, at, (f"{space}<{name}{state}>", *content, f"</{name}>"))
         tag = self._opening(target.first)
@@ -229,14 +232,35 @@ class _Unit:
         return f"{kept}{_STATES[self._options.reviewed]}>"
 
     def _state(self) -> list[Edit]:
-        """XLIFF 2.x has the state at the segment: translated, and not yet reviewed unless that is asked for."""
+        """XLIFF 2.x has the state at the segment: translated, and not yet reviewed unless that is asked for.
+
+        A `subState` is of the state that was, and is dropped with it.
+        """
         if not self._second:
             return []
         unit, state = self._found[0], "reviewed" if self._options.reviewed else "translated"
+        edits = []
+        if place := unit.attribute_place("subState"):
+            start = unit.raw.rindex("subState", 0, place[0] - unit.start)
+            start = len(unit.raw[:start].rstrip())
+            edits.append(Edit(unit.start + start, place[1] + 1, ()))
         if place := unit.attribute_place("state"):
-            return [Edit(*place, (state,))]
-        at = unit.start + 1 + len(unit.name)
-        return [Edit(at, at, (f' state="{state}"',))]
+            return [*edits, Edit(*place, (state,))]
+        return [*edits, _attribute(unit, f' state="{state}"')]
+
+
+def _attribute(tag: Token, written: str) -> Edit:
+    """The edit that adds an attribute to a tag."""
+    at = tag.start + 1 + len(tag.name)
+    return Edit(at, at, (written,))
+
+
+def _target_language(found: Sequence[Token], options: Options) -> list[Edit]:
+    """What names the language of the targets in a file of XLIFF 2.x that does not: it must where it has any."""
+    root = next(token for token in found if token.kind in ("open", "empty"))
+    if not options.target or "trgLang" in root.attributes():
+        return []
+    return [_attribute(root, f' trgLang="{options.target}"')]
 
 
 def _second_notes(text: str, found: Sequence[Token]) -> dict[int, Commenter]:
@@ -258,8 +282,8 @@ def _second_notes(text: str, found: Sequence[Token]) -> dict[int, Commenter]:
 def _unit_commenter(text: str, unit: Sequence[Token]) -> Commenter:
     old = _notes(unit, "category")
     ends = [one for one in unit if one.local == "notes" and one.kind == "close"]
-    first = next(one for one in unit[1:] if one.local in ("originalData", "segment", "ignorable", "notes"))
-    prefix, space = unit[0].name.removesuffix("unit"), _space_before(text, first.start)
+    first = next((one for one in unit[1:] if one.local in ("originalData", "segment", "ignorable", "notes")), unit[-1])
+    prefix, space = unit[0].name.removesuffix("unit"), space_before(text, first.start)
 
     def edits(comments: Sequence[str]) -> list[Edit]:
         notes = [f'<{prefix}note category="{AUTHOR}">{escaped(one)}</{prefix}note>' for one in comments]
@@ -284,9 +308,3 @@ def _replaced(old: Sequence[tuple[int, int]], at: int, new: Sequence[str], in_pl
     if not old:
         return [Edit(at, at, ("".join(new),))]
     return [Edit(*old[0], ("".join(in_place),)), *(Edit(*place, ()) for place in old[1:])]
-
-
-def _space_before(text: str, place: int) -> str:
-    """The white space before a place."""
-    before = text[:place]
-    return before[len(before.rstrip(" \t\r\n")) :]

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from translora.translation.protect import VOID
+from translora.tags import VOID
 
 _BREAK = re.compile(r"(\r\n|\r|\n)")
 _KEPT = ("script", "style", "code", "pre", "kbd", "samp", "var")

@@ -14,8 +14,9 @@ from translora.models.quantise import require_library
 from translora.models.shards import whole
 
 _SMALLEST_SCALE = 1e-3
-_B_MATRICES = (".lora_B.", ".lora_embedding_B.")
-"""Parts of PEFT's names for the B matrices of linear layers and of embeddings."""
+_BEGIN_AS_ZERO = (".lora_B.", ".lora_embedding_A.")
+"""Parts of PEFT's names for the factor that begins as zero: of linear layers, and of embeddings, whose A and B have
+changed places."""
 
 
 def build_optimizer(model: torch.nn.Module, config: TrainingConfig, b_rate: float = 1.0) -> torch.optim.Optimizer:
@@ -23,8 +24,9 @@ def build_optimizer(model: torch.nn.Module, config: TrainingConfig, b_rate: floa
 
     AdamW is of Loshchilov & Hutter (2019), Adafactor of Shazeer & Stern (2018).
 
-    A group's `factor` multiplies its rate: `rate_factors` by kind, times `b_rate` for the B matrices of adapters
-    (LoRA+). With `scale_parameter` each tensor is a group of its own, so that `set_rate` can scale its rate.
+    A group's `factor` multiplies its rate: `rate_factors` by kind, times `b_rate` for the factor of an adapter
+    that begins as zero (LoRA+). With `scale_parameter` each tensor is a group of its own, so that `set_rate` can scale
+    its rate.
     """
     trained = [
         (parameter, _factor(name, config.rate_factors, b_rate))
@@ -56,7 +58,7 @@ def build_optimizer(model: torch.nn.Module, config: TrainingConfig, b_rate: floa
 def _factor(name: str, factors: RateFactorsConfig, b_rate: float) -> float:
     """The multiple of the rate for the parameter `name`."""
     factor: float = getattr(factors, kind_of(name), 1.0)
-    return factor * b_rate if any(part in name for part in _B_MATRICES) else factor
+    return factor * b_rate if any(part in name for part in _BEGIN_AS_ZERO) else factor
 
 
 _BITSANDBYTES = {"adamw8bit": "AdamW8bit", "paged_adamw": "PagedAdamW", "paged_adamw8bit": "PagedAdamW8bit"}

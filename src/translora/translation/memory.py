@@ -81,6 +81,12 @@ class Memory:
         self.matched += len(found)
         return found
 
+    def count(self, asked: int, matched: int, given: int) -> None:
+        """Add the counts of lines that another process was asked for."""
+        self.asked += asked
+        self.matched += matched
+        self.given += given
+
     def similar(self, line: str, least: float) -> str | None:
         """The translation of the text that is most like `line`, as one line; None where none is like it enough.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -12,6 +13,9 @@ from translora.io import console
 from translora.translation.kept import Reading
 from translora.translation.numbers import lost_numbers
 from translora.translation.result import Translation, cut_numbers, first_of, say_cuts
+
+_KINDS = ("unknown", "split", "many", "repaired", "numbers")
+"""What is noted by the numbers of lines; limits that translations reached are apart."""
 
 
 class Notes:
@@ -24,56 +28,70 @@ class Notes:
         self._label, self._flag, self._model, self._tokenizer, self._most = label, flag, model, tokenizer, most
         self._lines = first
         self._decoding = DecodingConfig()
-        self._unknown: list[int] = []
         self._letters: dict[str, None] = {}
-        self._split: list[int] = []
-        self._many: list[int] = []
-        self._repaired: list[int] = []
-        self._numbers: list[int] = []
+        self._numbers: dict[str, list[int]] = {kind: [] for kind in _KINDS}
         self._cuts: dict[str, list[int]] = {}
 
     def add(self, readings: Sequence[Reading], found: Sequence[Translation], decoding: DecodingConfig) -> None:
         """Note what happened to the next lines: how each was read, and what was found."""
-        numbers, letters = unknown_in_sources([one.text for one in readings], self._tokenizer)
-        self._unknown += [self._lines + number for number in numbers]
-        self._letters |= dict.fromkeys(letters)
-        self._split += [self._lines + i for i, one in enumerate(readings, 1) if len(one.pieces) > one.parts]
-        self._many += [self._lines + i for i, one in enumerate(readings, 1) if one.parts > 1]
-        self._repaired += [self._lines + i for i, one in enumerate(found, 1) if one.placeholders == "repair"]
-        self._numbers += [
-            self._lines + i
-            for i, (one, translation) in enumerate(zip(readings, found, strict=True), 1)
-            if lost_numbers(one.plain, translation.text)
-        ]
-        for kind, cut in cut_numbers(found).items():
+        unknown, letters = unknown_in_sources([one.text for one in readings], self._tokenizer)
+        numbers = {
+            "unknown": unknown,
+            "split": [i for i, one in enumerate(readings, 1) if len(one.pieces) > one.parts],
+            "many": [i for i, one in enumerate(readings, 1) if one.parts > 1],
+            "repaired": [i for i, one in enumerate(found, 1) if one.placeholders == "repair"],
+            "numbers": [
+                i
+                for i, (one, translation) in enumerate(zip(readings, found, strict=True), 1)
+                if lost_numbers(one.plain, translation.text)
+            ],
+        }
+        cuts = cut_numbers(found)
+        self.merge({"lines": len(readings), "letters": letters, "numbers": numbers, "cuts": cuts}, decoding)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All that was noted, for `merge` in another process; it is fit for JSON."""
+        return {
+            "lines": self._lines,
+            "letters": list(self._letters),
+            "numbers": self._numbers,
+            "cuts": self._cuts,
+        }
+
+    def merge(self, state: Mapping[str, Any], decoding: DecodingConfig) -> None:
+        """Note what happened to the next lines, whose numbers in `state` begin with 1."""
+        for kind, numbers in state["numbers"].items():
+            self._numbers[kind] += [self._lines + number for number in numbers]
+        for kind, cut in state["cuts"].items():
             self._cuts.setdefault(kind, []).extend(self._lines + number for number in cut)
+        self._letters |= dict.fromkeys(state["letters"])
         self._decoding = decoding
-        self._lines += len(readings)
+        self._lines += state["lines"]
 
     def say(self) -> None:
         """Say it, in one line per kind."""
-        if self._unknown:
+        noted = {kind: first_of(numbers) for kind, numbers in self._numbers.items() if numbers}
+        if lines := noted.get("unknown"):
             console.notice(
-                f"{self._label}: {first_of(self._unknown)} has characters that the vocabulary of {self._model} lacks "
+                f"{self._label}: {lines} has characters that the vocabulary of {self._model} lacks "
                 f"({shown(list(self._letters))}): the model reads them as <unk>: {ADVICE}"
             )
-        if self._split:
+        if lines := noted.get("split"):
             console.notice(
-                f"{self._label}: {first_of(self._split)} has more than {self._most} tokens, as many as training took: "
+                f"{self._label}: {lines} has more than {self._most} tokens, as many as training took: "
                 f"translated sentence by sentence"
             )
-        if self._many:
+        if lines := noted.get("many"):
             console.notice(
-                f"{self._label}: {first_of(self._many)} has more different placeholders than the model has marks for: "
+                f"{self._label}: {lines} has more different placeholders than the model has marks for: "
                 f"translated in parts"
             )
-        if self._repaired:
+        if lines := noted.get("repaired"):
             console.notice(
-                f"{self._label}: the model lost a placeholder or a tag of {first_of(self._repaired)}: the text between "
+                f"{self._label}: the model lost a placeholder or a tag of {lines}: the text between "
                 f"them was translated apart, and all are there: read it over"
             )
-        if self._numbers:
-            console.notice(
-                f"{self._label}: {first_of(self._numbers)} has a number that its translation lacks: read it over"
-            )
+        if lines := noted.get("numbers"):
+            console.notice(f"{self._label}: {lines} has a number that its translation lacks: read it over")
         say_cuts(self._cuts, self._decoding, self._label, self._flag)

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import html
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from translora.errors import ConfigError
+from translora.tags import TAG, same_tags
 
 _BUILT_IN = re.compile(
     r"""(?P<url>(?:https?|ftp|file)://(?:\{[^{}\s]{1,80}\}|[^\s<>"'{}|\\^`])*(?:\}|[\w/=&\#~+-])
         | \bwww\.[\w-]+\.[^\s<>"'{}|\\^`]*[\w/])
     | (?P<path>(?<!\w)[A-Za-z]:\\[\w.\\-]*\w)
     | (?P<email>(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+)
-    | (?P<tag></?[A-Za-z_][\w:.-]*(?:\s(?:[^<>"']|"[^"<]*"|'[^'<]*')*)?/?>)
+    | (?P<tag>@TAG@)
     | (?P<comment><!--[^<>]*-->)
     | (?P<entity>&(?:[A-Za-z][A-Za-z0-9]{1,31}|\#\d{1,7}|\#[xX][0-9A-Fa-f]{1,6});)
     | (?P<braces>\{\{\{[^{}]{1,200}\}\}\} | \{\{[^{}]{0,200}\}\} | \{%[^{}]{1,200}%\}
@@ -31,14 +31,11 @@ _BUILT_IN = re.compile(
         | %[A-Za-z_]\w*% | %[A-Z][A-Z0-9_]{2,}(?![a-z]) | %L?\d{1,2})
     | (?P<dollar>\$[A-Z]{1,3}\$\d+ | \$\([\w.]{1,80}\) | \$[A-Za-z_]\w*\$? | \$\d{1,2}(?![\w.,]*\d) | \#\d{1,2}(?!\w))
     | (?P<weblate>\[X\d{1,6}X\])
-    | (?P<escape>\\(?:[nrtbfv0\\"']|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}))""",
+    | (?P<escape>\\(?:[nrtbfv0\\"']|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}))""".replace("@TAG@", TAG),
     re.VERBOSE,
 )
 _HINT = re.compile(r"[<&{%$#@\\]|://|www\.|\[X\d")
 """Every built-in match holds one of these: most texts hold none, and are told from the others fast."""
-_TAG = re.compile(r"<(/?)([A-Za-z_][\w:.-]*)(?:\s.*?)?(/?)>", re.DOTALL)
-VOID = frozenset(["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"])
-"""Elements of HTML that have no end tag."""
 
 Span = tuple[int, int]
 """Start and end of a part of a text."""
@@ -98,11 +95,8 @@ class Protected:
     def kept_in(self, text: str) -> bool:
         """Whether `text` has the marks that this text has, as often, and its tags are nested as they are here."""
         found, wanted = self.marks.pattern.findall(text), self.marks.pattern.findall(self.text)
-        if Counter(found) != Counter(wanted):
-            return False
-        return unmatched(self.originals.get(mark, "") for mark in found) == unmatched(
-            self.originals.get(mark, "") for mark in wanted
-        )
+        before, after = ([self.originals.get(mark, "") for mark in marks] for marks in (wanted, found))
+        return same_tags(before, after)
 
 
 class Protector:
@@ -160,26 +154,7 @@ class Protector:
 
     def kept(self, source: str, translation: str) -> bool:
         """Whether what must survive of `source` is in `translation`, as often, no more and no less, tags nested."""
-        wanted, found = self.found(source), self.found(translation)
-        return Counter(wanted) == Counter(found) and unmatched(wanted) == unmatched(found)
-
-
-def unmatched(originals: Iterable[str]) -> list[str]:
-    """The start and end tags that close nothing and are closed by nothing within `originals`, in order.
-
-    Where it is the same for two texts, each nests where the other does, whatever comes before and after. Elements
-    without an end tag do not count.
-    """
-    open_tags: list[tuple[str, str]] = []
-    for original in originals:
-        tag = _TAG.fullmatch(original)
-        if not tag or tag[3] or tag[2].lower() in VOID:
-            continue
-        if tag[1] and open_tags and open_tags[-1] == ("", tag[2]):
-            open_tags.pop()
-        else:
-            open_tags.append((tag[1], tag[2]))
-    return [f"<{slash}{name}>" for slash, name in open_tags]
+        return same_tags(self.found(source), self.found(translation))
 
 
 def _is_letter(match: re.Match[str]) -> bool:

@@ -103,10 +103,11 @@ def translate_stream(
             if output is not None:
                 output.writelines(one.text + "\n" for one in found)
                 output.flush()
-    _say(notes, options, "translate", rated.tally)
+    say_all(notes, options, "translate", rated.tally)
 
 
-def _say(notes: Notes, options: TextOptions, label: str, tally: TermTally) -> None:
+def say_all(notes: Notes, options: TextOptions, label: str, tally: TermTally) -> None:
+    """Say what there is to say of lines, of their terms and of the translation memory."""
     notes.say()
     if options.glossary:
         tally.say(label)
@@ -131,7 +132,7 @@ def translate_file(
     start left something and `resume` is not asked for or something else was asked for then, and `StorageError` where
     `output` cannot be written.
     """
-    asked = asked_of(translator, options, *_digest(path))
+    asked = asked_of(translator, options, *digest_of(path))
     partial, state = (output.with_name(f"{output.name}.partial{ending}") for ending in ("", ".json"))
     with storage_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +170,7 @@ def translate_file(
     with storage_errors(output):
         os.replace(partial, output)
         state.unlink(missing_ok=True)
-    _say(notes, options, str(path), rated.tally)
+    say_all(notes, options, str(path), rated.tally)
 
 
 def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:
@@ -178,7 +179,7 @@ def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def _digest(path: Path) -> tuple[str, int]:
+def digest_of(path: Path) -> tuple[str, int]:
     """The hash of all lines, and their number; a line that cannot be read is said before hours of work."""
     digest, count = hashlib.sha256(), 0
     for line in text_segments(path, "src"):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
 
 from translora.data.cleaning.hashes import HashSet
 from translora.data.pairs import Pair
@@ -53,10 +57,42 @@ class Duplicates:
 
     def seen(self, pair: Pair) -> bool:
         """Whether it came before; remembers it."""
+        return not self._hashes.add(self.hash_of(pair))
+
+    def clear(self) -> None:
+        """Forget all pairs."""
+        self._hashes = HashSet()
+
+    def values(self) -> npt.NDArray[np.uint64]:
+        """The hashes to tell later from which pairs came before; here there are none, as `seen` tells it."""
+        return np.zeros(0, dtype=np.uint64)
+
+    def hash_of(self, pair: Pair) -> int:
+        """The 64-bit hash of the texts."""
         source, target = map(normalised, pair[:2]) if self._by_normalised else pair[:2]
         data = f"{source}\0{target}".encode("utf-8", "surrogatepass")
-        value = int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
-        return not self._hashes.add(value)
+        return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+class HashList(Duplicates):
+    """Takes every pair for a new one, and keeps the hashes, from which it is told later which came before."""
+
+    def __init__(self, by_normalised: bool) -> None:
+        super().__init__(by_normalised)
+        self._values = array("Q")
+
+    def seen(self, pair: Pair) -> bool:
+        """False; remembers the pair."""
+        self._values.append(self.hash_of(pair))
+        return False
+
+    def values(self) -> npt.NDArray[np.uint64]:
+        """The hashes of all pairs so far, in order."""
+        return np.array(self._values, dtype=np.uint64)
+
+    def clear(self) -> None:
+        """Forget all pairs."""
+        self._values = array("Q")
 
 
 class Leakage:

@@ -30,6 +30,8 @@ _SHOWN = 5
 
 
 _LEAKED = "also in validation or test"
+UNREADABLE, DUPLICATE = "unreadable line", "duplicate"
+"""The first and the last reason: one is known before there is a pair, the other looks at all pairs before it."""
 
 
 @dataclass
@@ -44,13 +46,23 @@ class Dropped:
 class Cleaner:
     """The rules of a configuration, and the pairs that they left out so far."""
 
-    def __init__(self, config: CleaningConfig, source: str, target: str, held_out: Iterable[Pair] = ()) -> None:
+    def __init__(
+        self,
+        config: CleaningConfig,
+        source: str,
+        target: str,
+        held_out: Iterable[Pair] = (),
+        duplicates: Duplicates | None = None,
+    ) -> None:
         """`source` and `target` are language codes, `held_out` the pairs of validation and test.
+
+        `duplicates` tells which pairs came before, in place of one that has seen none.
 
         Raises `ConfigError` for a language that cannot be identified, where that is asked for.
         """
         self._config = config
-        self._rules = list(_rules(config, source, target, held_out))
+        duplicates = duplicates or Duplicates(config.duplicates == "normalised")
+        self._rules = list(_rules(config, source, target, held_out, duplicates))
         self._draw = random.Random(0)
         self.dropped: dict[str, Dropped] = {}
         self.kept = 0
@@ -61,27 +73,32 @@ class Cleaner:
 
     def sort(self, items: Iterable[Item]) -> Iterator[tuple[Item, str]]:
         """Each item with the reason to leave it out, empty for one that is kept; see `keep`."""
-        for item in items:
+        for item in self.readable(items):
             if isinstance(item, DataError):
-                if self._config.bad_lines == "stop":
-                    raise item
-                reason = "unreadable line"
+                reason = UNREADABLE
             else:
                 if self._config.html == "unescape":
                     item = item._replace(source=html.unescape(item.source), target=html.unescape(item.target))
                 reason = next((name for name, breaks in self._rules if breaks(item)), "")
             if reason:
-                self._count(reason, item)
+                self.leave_out(reason, item)
             else:
                 self.kept += 1
             yield item, reason
+
+    def readable(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The same items; raises `DataError` at an unreadable line, unless these are skipped."""
+        for item in items:
+            if isinstance(item, DataError) and self._config.bad_lines == "stop":
+                raise item
+            yield item
 
     def apart_from(self, held_out: Iterable[Pair], pairs: Iterable[Pair]) -> Iterator[Pair]:
         """Those of `pairs` that do not occur in `held_out`, which was drawn from the same pairs afterwards."""
         leakage = Leakage(held_out, self._config.leakage == "near")
         for pair in pairs:
             if leakage.holds(pair):
-                self._count(_LEAKED, pair)
+                self.leave_out(_LEAKED, pair)
             else:
                 yield pair
 
@@ -90,7 +107,8 @@ class Cleaner:
         """The reasons so far, with their counts, in words."""
         return ", ".join(f"{name}: {dropped.count:,}" for name, dropped in self.dropped.items()) or "none"
 
-    def _count(self, reason: str, item: Item) -> None:
+    def leave_out(self, reason: str, item: Item) -> None:
+        """Count an item that is left out, and perhaps keep it as an example."""
         dropped = self.dropped.setdefault(reason, Dropped())
         dropped.count += 1
         place = len(dropped.examples) if dropped.count <= _SHOWN else self._draw.randrange(dropped.count)
@@ -111,8 +129,10 @@ def _short(text: str) -> str:
 Rule = Callable[[Pair], bool]
 
 
-def _rules(config: CleaningConfig, source: str, target: str, held_out: Iterable[Pair]) -> Iterator[tuple[str, Rule]]:
-    """The rules by name, the cheap ones first."""
+def _rules(
+    config: CleaningConfig, source: str, target: str, held_out: Iterable[Pair], duplicates: Duplicates
+) -> Iterator[tuple[str, Rule]]:
+    """The rules by name, the cheap ones first, and that of duplicates last: it remembers only what is kept."""
     yield "empty side", has_empty_side
     if config.max_chars:
         yield f"over {config.max_chars} characters", lambda pair: max(map(len, pair[:2])) > config.max_chars
@@ -130,7 +150,7 @@ def _rules(config: CleaningConfig, source: str, target: str, held_out: Iterable[
         yield "another language", Languages(source, target).differ
     yield _LEAKED, Leakage(held_out, config.leakage == "near").holds
     if config.duplicates != "keep":
-        yield "duplicate", Duplicates(config.duplicates == "normalised").seen
+        yield DUPLICATE, duplicates.seen
 
 
 def has_empty_side(pair: Pair) -> bool:

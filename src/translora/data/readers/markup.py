@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from translora.data.readers.lines import DAMAGED, open_binary
+from translora.documents.document import is_charset
 from translora.errors import DataError
 
 NO_CHARACTER = "\ufdd0"
@@ -165,10 +166,8 @@ def _encoding(start: bytes, name: str) -> tuple[str, int]:
     encoding = declared[1].decode("ascii").lower() if declared else "utf-8"
     if encoding.startswith(("utf-16", "utf-32", "ucs")):  # the declaration itself was just read as ASCII
         encoding = "utf-8"
-    try:
-        codecs.lookup(encoding)
-    except LookupError as error:
-        raise DataError(f"{name}: the encoding {encoding!r} is not known: convert the file to UTF-8") from error
+    if not is_charset(encoding):
+        raise DataError(f"{name}: the encoding {encoding[:40]!r} is not known: convert the file to UTF-8")
     return encoding, 0
 
 

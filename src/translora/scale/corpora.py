@@ -1,0 +1,267 @@
+"""`translora data check` and `data clean` in shards, with the result of one pass over the corpus.
+
+A shard is judged alone, but for duplicates: it gives the hashes of its pairs, and which of them came before is told
+from the hashes of all shards.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import chain, islice, repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from translora.config import CleaningConfig, SourceConfig
+from translora.data.characters import CharacterCounts, UnknownCharacters
+from translora.data.check import (
+    DUPLICATES,
+    SHOWN,
+    Check,
+    Extra,
+    Finding,
+    Findings,
+    PairChecks,
+    check_bytes,
+    closing_remarks,
+)
+from translora.data.cleaning.corpus import CleanJob, KeptForm, Writer, writing
+from translora.data.cleaning.hashes import Hashes, Mask, repeated
+from translora.data.cleaning.leakage import HashList
+from translora.data.cleaning.rules import DUPLICATE, Cleaner
+from translora.data.pairs import Item, Pair
+from translora.data.readers.sources import read_items
+from translora.errors import DataError
+from translora.io.files import cache_folder
+from translora.scale.shards import Engine, Function, Work, key_of, map_shards, read_shard, shard_folder
+
+ROWS = 10_000
+"""Pairs and unreadable lines of a shard."""
+_FINDINGS = b"findings"
+
+
+class _Chunks:
+    """The items of a source in lists of `rows`; what ends the reading is kept until all before it is given."""
+
+    def __init__(self, items: Iterable[Item], rows: int) -> None:
+        self._items, self._rows = iter(items), rows
+        self.fault: DataError | None = None
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        while not self.fault:
+            chunk: list[Item] = []
+            try:
+                for item in islice(self._items, self._rows):
+                    chunk.append(item)
+            except DataError as error:
+                self.fault = error
+            if not chunk:
+                return
+            yield chunk
+
+
+def check_in_shards(
+    config: SourceConfig,
+    languages: tuple[str, str],
+    rules: CleaningConfig,
+    extra: Extra,
+    engine: Engine,
+    rows: int = ROWS,
+) -> Findings:
+    """The findings of `check_corpus`, with the same errors; results lie in the cache meanwhile.
+
+    `languages` are the codes of source and target, and a shard has `rows` of the source.
+    """
+    extra = replace(extra, held_out=list(extra.held_out))
+    checks = PairChecks(config.path, rules, languages, extra)
+    check_bytes(config, checks.findings)
+    request = repr((config, languages, rules, extra.languages, rows))
+    key = key_of("check", request, pickle.dumps(extra.held_out), _vocabulary(extra))
+    work = Work("check", "pairs", partial(_checker, config.path, languages, rules, extra), key)
+    with closing_remarks(checks.findings):
+        chunks = _Chunks(read_items(config, *languages), rows)
+        with shard_folder(cache_folder() / "shards" / f"check-{key[:16]}") as folder:
+            checks.findings.unknown = _fold_checks(map_shards(work, chunks, folder, engine), checks)
+        if chunks.fault:
+            raise chunks.fault
+    return checks.findings
+
+
+def _vocabulary(extra: Extra) -> str:
+    """What tells the vocabulary of a tokenizer from others."""
+    return repr(sorted(extra.tokenizer.get_vocab().items())) if extra.tokenizer else ""
+
+
+def _checker(path: str, languages: tuple[str, str], rules: CleaningConfig, extra: Extra) -> Function:
+    """Checks shards: a row with the hashes of each pair, and in the metadata the findings, duplicates apart."""
+    checks = PairChecks(path, rules, languages, extra, HashList)
+
+    def check(items: Sequence[Item]) -> pa.Table:
+        checks.begin()
+        for item in items:
+            checks.add(item)
+        rows = [(row, item) for row, item in enumerate(items) if isinstance(item, Pair)]
+        columns: dict[str, Any] = {
+            "row": pa.array([row for row, _ in rows], pa.int32()),
+            **_origins([pair for _, pair in rows]),
+            **{name: pa.array(one.values(), pa.uint64()) for name, one in checks.duplicates.items()},
+        }
+        found = checks.findings
+        problems = {name: vars(problem) for name, problem in found.problems.items()}
+        counts = asdict(checks.vocabulary.counts) if checks.vocabulary else {}
+        words = json.dumps({"rows": len(items), "pairs": found.pairs, "problems": problems, "counts": counts})
+        return pa.table(columns).replace_schema_metadata({_FINDINGS: words.encode()})
+
+    return check
+
+
+def _origins(pairs: Sequence[Pair]) -> dict[str, Any]:
+    """The columns of where pairs came from. The names of files are bytes: the system allows any."""
+    numbers: dict[str, int] = {}
+    codes = pa.array([numbers.setdefault(pair.file, len(numbers)) for pair in pairs], pa.int32())
+    names = pa.array([name.encode("utf-8", "surrogatepass") for name in numbers], pa.binary())
+    return {
+        "file": pa.DictionaryArray.from_arrays(codes, names),
+        "line": pa.array([pair.line for pair in pairs], pa.int64()),
+    }
+
+
+def _origin(table: pa.Table, row: int) -> Pair:
+    """A pair without texts that has the origin of a row."""
+    file = table["file"][row].as_py().decode("utf-8", "surrogatepass")
+    return Pair("", "", file, table["line"][row].as_py())
+
+
+def _fold_checks(files: Sequence[Path], checks: PairChecks) -> UnknownCharacters | None:
+    """Put the findings of all shards into those of `checks`; returns the characters that the vocabulary lacks."""
+    counts, start = CharacterCounts(), 0
+    starts: list[int] = []
+    hashes: dict[str, list[Hashes]] = {name: [] for name in DUPLICATES}
+    for file in files:
+        table = read_shard(file)
+        found = json.loads(table.schema.metadata[_FINDINGS])
+        problems = {name: Finding(**{**one, "order": tuple(one["order"])}) for name, one in found["problems"].items()}
+        checks.findings.merge(Findings("", found["pairs"], problems), start)
+        if found["counts"]:
+            counts.merge(CharacterCounts(**{**found["counts"], "characters": Counter(found["counts"]["characters"])}))
+        for name, parts in hashes.items():
+            parts.append(table[name].to_numpy())
+        starts.append(start)
+        start += found["rows"]
+    for number, one in enumerate(checks.tests):
+        if one.name in hashes:
+            _add_duplicates(files, starts, repeated(hashes.pop(one.name)), (checks.findings, number, one))
+    problems = checks.findings.problems
+    checks.findings.problems = dict(sorted(problems.items(), key=lambda item: item[1].order))
+    return counts.ranked() if checks.vocabulary else None
+
+
+def _add_duplicates(
+    files: Sequence[Path], starts: Sequence[int], masks: Sequence[Mask], to: tuple[Findings, int, Check]
+) -> None:
+    """Add the pairs that came before to findings, as the check of that number has them."""
+    findings, number, check = to
+    for file, start, mask in zip(files, starts, masks, strict=True):
+        if count := int(mask.sum()):
+            table = read_shard(file)
+            first = mask.nonzero()[0][:SHOWN].tolist()
+            places = [_origin(table, place).origin for place in first]
+            order = table["row"][first[0]].as_py(), number
+            one = {check.name: Finding(count, places, check.consequence, order)}
+            findings.merge(Findings("", 0, one), start)
+
+
+def clean_in_shards(job: CleanJob, engine: Engine, rows: int = ROWS) -> Cleaner:
+    """The files and the counts of `clean_corpus`, with the same errors; results lie beside the output meanwhile.
+
+    A shard has `rows` of the source.
+    """
+    job.check()
+    held_out = list(job.read_held_out())
+    cleaner = job.cleaner(())
+    request = repr((job.config, job.source, job.target, job.rules, KeptForm(job).tsv, rows))
+    work = Work("clean", "pairs", partial(_cleaner, job, held_out), key_of("clean", request, pickle.dumps(held_out)))
+    with shard_folder(job.output.with_name(f"{job.output.name}.shards")) as folder:
+        files = map_shards(
+            work, _chunks(cleaner.readable(read_items(job.config, job.source, job.target)), rows), folder, engine
+        )
+        hashes = [read_shard(file)["hash"].drop_null().to_numpy() for file in files]
+        with writing(job, cleaner) as writer:
+            for file, mask in zip(files, repeated(hashes), strict=True):
+                _fold_cleaned(read_shard(file), mask, cleaner, writer)
+    return cleaner
+
+
+def _chunks(items: Iterator[Item], rows: int) -> Iterator[list[Item]]:
+    while chunk := list(islice(items, rows)):
+        yield chunk
+
+
+def _cleaner(job: CleanJob, held_out: Sequence[Pair]) -> Function:
+    """Cleans shards: a row for each item with the reason against it, and of those without one the hash and the line."""
+    hashes = HashList(job.rules.duplicates == "normalised")
+    cleaner, form = job.cleaner(held_out, hashes), KeptForm(job)
+
+    def clean(items: Sequence[Item]) -> pa.Table:
+        hashes.clear()
+        judged = list(cleaner.sort(items))
+        pairs = [item if isinstance(item, Pair) else Pair(str(item), "") for item, _ in judged]
+        kept = [not reason for _, reason in judged]
+        value = chain(hashes.values(), repeat(None))
+        texts = zip(*((_bytes(pair.source), _bytes(pair.target)) for pair in pairs), strict=True)
+        columns = {
+            "reason": pa.array([reason for _, reason in judged], pa.string()).dictionary_encode(),
+            "readable": pa.array([isinstance(item, Pair) for item, _ in judged]),
+            "hash": pa.array([next(value) if one else None for one in kept], pa.uint64()),
+            **{
+                name: pa.array(column, pa.large_binary())
+                for name, column in zip(("source", "target"), texts, strict=True)
+            },
+            **_origins(pairs),
+            "kept": pa.array(
+                [form.encoded(pair) if one else None for pair, one in zip(pairs, kept, strict=True)], pa.large_binary()
+            ),
+            "breaks": pa.array([one and form.loses_breaks(pair) for pair, one in zip(pairs, kept, strict=True)]),
+        }
+        return pa.table(columns)
+
+    return clean
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _fold_cleaned(table: pa.Table, repeats: Mask, cleaner: Cleaner, writer: Writer) -> None:
+    """Write the rows of a shard, of whose pairs with a hash `repeats` came before."""
+    reasons = table["reason"].cast(pa.string()).to_numpy(zero_copy_only=False)
+    kept = reasons == ""
+    if len(repeats):
+        reasons[np.flatnonzero(kept)[repeats]] = DUPLICATE
+        kept = reasons == ""
+    broken = np.flatnonzero(kept & table["breaks"].to_numpy())
+    cleaner.kept += int(kept.sum())
+    lines = b"".join(table["kept"].filter(pa.array(kept)).to_pylist()).decode()
+    writer.keep_lines(lines, _origin(table, int(broken[0])).origin if len(broken) else "", len(broken))
+    left_out = np.flatnonzero(~kept)
+    rows = table.take(pa.array(left_out))
+    for place, reason in enumerate(reasons[left_out]):
+        item = _item(rows, place)
+        cleaner.leave_out(reason, item)
+        writer.drop(item, reason)
+
+
+def _item(rows: pa.Table, place: int) -> Item:
+    """A row as it was read."""
+    source, target = (rows[side][place].as_py().decode("utf-8", "surrogatepass") for side in ("source", "target"))
+    if not rows["readable"][place].as_py():
+        return DataError(source)
+    origin = _origin(rows, place)
+    return Pair(source, target, origin.file, origin.line)

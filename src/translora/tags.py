@@ -1,0 +1,60 @@
+"""Tags of XML and HTML in a text: which ones it holds, and whether a translation keeps them.
+
+Knows strings; knows no format of documents and no model. Whatever protects or checks tags finds and compares them here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+TAG = r"""</?[A-Za-z_][\w:.-]*(?:\s(?:[^<>"']|"[^"<]*"|'[^'<]*')*)?/?>|</?[A-Za-z_][^<>]*>|</?\d{1,3}/?>"""
+"""A regular expression without groups: a tag with attributes, anything else in `<` and `>` such as `<max@example.org>`,
+or a numbered tag such as `<1>`. What follows a digit, as in `1 <2 and 3> 2`, is no tag.
+"""
+VOID = frozenset(["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"])
+"""Elements of HTML that have no end tag."""
+_FOUND = re.compile(TAG)
+_NAME = re.compile(rf"(?=(?:{TAG})\Z)<(/?[^\s/<>]+)")
+
+
+def tags(text: str) -> list[str]:
+    """The tags of a text, in order."""
+    return _FOUND.findall(text) if "<" in text else []
+
+
+def name_of(tag: str) -> str:
+    """The name of a tag, after a slash where it is an end tag: `/b` of `</b>`; "" for what is no tag."""
+    found = _NAME.match(tag)
+    return found[1] if found else ""
+
+
+def unmatched(originals: Iterable[str], alone: bool = False) -> list[str]:
+    """The start and end tags that close nothing and are closed by nothing within `originals`, in order.
+
+    Where it is the same for two texts, each nests where the other does, whatever comes before and after. Elements
+    without an end tag do not count, and neither does what is no tag. With `alone`, a start tag whose name no end tag
+    has does not count either: nothing comes after, and it stands alone, as `<Name>` does.
+    """
+    names = [(name_of(one), one.endswith("/>")) for one in originals]
+    closed = {name[1:] for name, _ in names if name.startswith("/")}
+    found: list[str] = []
+    for name, empty in names:
+        if not name or empty or name.lower() in VOID or (alone and name[0] != "/" and name not in closed):
+            continue
+        if name[0] == "/" and found and found[-1] == name[1:]:
+            found.pop()
+        else:
+            found.append(name)
+    return [f"<{name}>" for name in found]
+
+
+def same_tags(source: Sequence[str], translation: Sequence[str], alone: bool = False) -> bool:
+    """Whether a translation has each of the tags, or other strings, of its source as often, and nests them alike.
+
+    `alone` is as for `unmatched`: for a whole text, not for a part of one.
+    """
+    if Counter(source) != Counter(translation):
+        return False
+    return source == translation or unmatched(source, alone) == unmatched(translation, alone)
