@@ -4,7 +4,7 @@
 
 Of the test pairs those count that have a match of the run's `data.fuzzy_least` in the training pairs. They are
 translated with the match and without, by the baseline (without) where one is named, and the translation of the match
-alone is scored too.
+alone is scored too. The same is told of the texts by how like theirs is: 0.6 to 0.7, 0.7 to 0.8, and so on.
 """
 
 from __future__ import annotations
@@ -29,6 +29,12 @@ def corpus(path: str, wanted: str, languages: tuple[str, str]) -> Corpus:
     return read_corpus(SourceConfig(path=path, split=default_split(config, wanted)), *languages)
 
 
+def level_of(memory: Memory, source: str, least: float) -> float:
+    """How like a text its fuzzy match is, at least: `least`, or more in tenths."""
+    higher = [level / 10 for level in range(9, 0, -1) if level / 10 > least]
+    return next((level for level in higher if memory.similar(source, level)), least)
+
+
 def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     translator = Translator.from_pretrained(arguments.run)
     if translator.config.data.fuzzy != "memory":
@@ -40,6 +46,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     least = translator.config.data.fuzzy_least
     found = [memory.get(pair.source) is None and memory.similar(pair.source, least) for pair in pairs]
     chosen = [i for i, match in enumerate(found) if match]
+    levels = [level_of(memory, pairs.sources[i], least) for i in chosen]
     sources, targets = [pairs.sources[i] for i in chosen], [pairs.targets[i] for i in chosen]
     beams = arguments.beams
     texts = {"the match's translation as it is": [str(found[i]) for i in chosen]}
@@ -48,7 +55,16 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     texts["without the match"] = translator.translate(sources, beams=beams)
     texts["with the match"] = [one.text for one in translator.decode(sources, beams=beams, memory=memory)]
     differences = paired_test(texts["without the match"], texts["with the match"], [targets], languages[1])
+    bands = []
+    for level in sorted(set(levels)):
+        of_it = [i for i, one in enumerate(levels) if one == level]
+        scores = {
+            name: bleu([one[i] for i in of_it], [targets[i] for i in of_it], languages[1])
+            for name, one in texts.items()
+        }
+        bands.append({"least": level, "segments": len(of_it), "bleu": scores})
     return {
+        "bands": bands,
         "segments": len(chosen),
         "of": len(pairs),
         "bleu": {name: bleu(one, targets, languages[1]) for name, one in texts.items()},
@@ -66,10 +82,14 @@ def main() -> None:
     parser.add_argument("--json", default="", help="also write the figures to this file")
     arguments = parser.parse_args()
     found = measured(arguments)
+    bands = found["bands"]
     console.show_table(
         f"Fuzzy matches: {found['segments']} of {found['of']} segments have one, beams {arguments.beams}",
-        ["translation", "BLEU"],
-        [[name, f"{score:.1f}"] for name, score in found["bleu"].items()],
+        ["BLEU", "all", *(f"from {band['least']:g} ({band['segments']})" for band in bands)],
+        [
+            [name, f"{score:.1f}", *(f"{band['bleu'][name]:.1f}" for band in bands)]
+            for name, score in found["bleu"].items()
+        ],
     )
     print(f"with against without: p = {found['p_value']:.3f} by paired bootstrap resampling")
     if arguments.json:

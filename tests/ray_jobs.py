@@ -1,27 +1,32 @@
-"""A cluster of Ray on this machine, and jobs on it, each in a process of its own: Ray starts threads and processes.
+"""Jobs on a cluster of Ray, each in a process of its own, since Ray starts threads and processes.
 
-python ray_jobs.py cluster                       prints its address; obeys lines of `kill NODE` until its input ends
-python ray_jobs.py JOB ADDRESS INPUT OUTPUT      waits after two shards, tells the node, goes on at a line of input
+    python ray_jobs.py JOB ADDRESS INPUT OUTPUT
+
+It waits after two shards, says on which node, and goes on at a line of input; with `none` for an address it does the
+job by itself.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import logging
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from translora.config import CleaningConfig, SourceConfig
 from translora.data.check import Extra, as_dict, check_corpus
 from translora.data.cleaning.corpus import CleanJob
 from translora.data.readers.sources import read
+from translora.io.console import logger
 from translora.scale.cluster import RayEngine
 from translora.scale.shards import Shard, Work
 
 RULES = CleaningConfig(bad_lines="skip", duplicates="normalised", identical="drop", leakage="near")
 HELD_OUT = SourceConfig(path="mini", split="test", limit=50)
 ROWS = 100
+LINES = 4
 
 
 class Pausing(RayEngine):
@@ -36,11 +41,8 @@ class Pausing(RayEngine):
 
 
 def main() -> None:
-    kind, *arguments = sys.argv[1:]
-    if kind == "cluster":
-        run_cluster()
-        return
-    address, corpus, output = arguments[0], arguments[1], Path(arguments[2])
+    kind, address, corpus, name = sys.argv[1:]
+    output = Path(name)
     if address == "none":
         JOBS[kind](corpus, output, None)
         return
@@ -67,28 +69,48 @@ def clean(corpus: str, output: Path, engine: RayEngine | None) -> None:
     output.with_suffix(".json").write_text(json.dumps([cleaner.kept, {k: vars(v) for k, v in cleaner.dropped.items()}]))
 
 
-JOBS = {"check": check, "clean": clean}
+def translate(corpus: str, output: Path, engine: RayEngine | None) -> None:
+    """The sources of the corpus, with a translation memory and a glossary, rated."""
+    from translora.scale.lines import LineJob, ModelName, translate_file_in_shards
+    from translora.translation import stream
+    from translora.translation.memory import Memory
+    from translora.translation.quality import Rater
+    from translora.translation.review import Review
+    from translora.translation.terms import Glossary, Term
+
+    stream.CHUNK = LINES
+    lines = Path(corpus).with_name("in.txt")
+    pairs = [line.split("\t") for line in Path(corpus).read_text(encoding="utf-8").splitlines()[:36]]
+    lines.write_text("".join(pair[0] + "\n" for pair in pairs), encoding="utf-8")
+    memory = Memory("memory", {pairs[3][0]: "from memory", pairs[33][0]: "and again"})
+    glossary = Glossary([Term(("Datei",), ("file",)), Term(("Seite",), ("page",))], "de", "en")
+    options = stream.TextOptions(memory=memory, glossary=glossary)
+    model = ModelName("mini", max_tokens=8)
+    rated = output.with_name("rated.jsonl")
+    with rated.open("w", encoding="utf-8") as stream_of_rows, notices_to(output.with_name("said.txt")):
+        review = Review(Rater("de", "en", ()), stream_of_rows)
+        translator = model.load()
+        if engine:
+            job = LineJob(model, translator, options, scores=True, rows=LINES)
+            translate_file_in_shards(job, lines, output, engine, review)
+        else:
+            stream.translate_file(translator, lines, output, options, review=review)
 
 
-def run_cluster() -> None:
-    """A head without CPUs, on which drivers run, and two machines of one CPU each."""
-    from ray.cluster_utils import Cluster
+@contextmanager
+def notices_to(path: Path) -> Iterator[None]:
+    """Also write to `path` what is said of lines; not what is said of shards."""
+    handler = logging.FileHandler(path)
+    handler.addFilter(lambda record: "shard" not in record.getMessage())
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
 
-    Path(os.environ["RAY_TMPDIR"], "ray").mkdir()
-    common = {"object_store_memory": 80 << 20, "include_dashboard": False}
-    soon = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": soon, **common})
-    for _ in range(2):
-        cluster.add_node(num_cpus=1, **common)
-    print(cluster.address, flush=True)
-    for line in sys.stdin:
-        word, _, name = line.strip().partition(" ")
-        if word == "kill":
-            (node,) = (one for one in cluster.worker_nodes if one.node_id == name)
-            cluster.remove_node(node, allow_graceful=False)
-            cluster.add_node(num_cpus=1, **common)
-        print("done", flush=True)
-    cluster.shutdown()
+
+JOBS = {"check": check, "clean": clean, "translate": translate}
 
 
 if __name__ == "__main__":

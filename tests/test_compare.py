@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import translora
+from short_runs import RUN
 from translora.comparison import results, runner
 from translora.comparison.folder import delete_comparison, mark
 from translora.comparison.jobs import SAME_TIME, Outcome, run_equal_time
@@ -24,21 +25,15 @@ from translora.report.comparison import write_comparison
 from translora.runs.folder import Run
 from translora.scoring.metrics import METRICS
 
-RECIPE = """
-model: {model}
-output: out
-data:
-  train: {{path: {corpus}}}
-  validation_size: 20
-  test_size: 40
-training: {{max_steps: 6, batch_tokens: 600, evaluate_every: 3}}
-decoding: {{max_tokens: 8}}
-compare:
+RECIPE = (
+    RUN
+    + """compare:
   rates: [1e-3, 1e-2]
   variants:
     lora: {{lora: {{rank: 4}}}}
     full: {{method: full, rates: [1e-3]}}
 """
+)
 
 
 def variants(fields, **options):

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import translora
+from short_runs import RUN
 from translora.comparison import results
 from translora.comparison.jobs import Outcome
 from translora.comparison.variants import read_variants
@@ -25,22 +26,16 @@ from translora.io.interrupt import StopRequest
 from translora.io.launcher import side_by_side
 from translora.models.hardware import free_memory_bytes
 
-RECIPE = """
-model: {model}
-output: out
-data:
-  train: {{path: {corpus}}}
-  validation_size: 20
-  test_size: 40
-training: {{max_steps: 6, batch_tokens: 600, evaluate_every: 3}}
-decoding: {{max_tokens: 8}}
-compare:
+RECIPE = (
+    RUN
+    + """compare:
   rates: [1e-2]
   equal_time: "off"
   variants:
     lora: {{lora: {{rank: 4}}}}
     full: {{method: full}}
 """
+)
 MEASURED = ("train_seconds", "pairs_per_second", "peak_memory_bytes")
 
 

@@ -7,16 +7,19 @@ import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import psutil
 import pytest
 
+from translora import cli
 from translora.config import SourceConfig
 from translora.data.readers.sources import read
+from translora.errors import ClusterError
+from translora.scale.cluster import RayEngine
 
-JOBS = Path(__file__).with_name("ray_jobs.py")
 PAIRS = 1_500
 needs_ray = pytest.mark.skipif(not importlib.util.find_spec("ray"), reason='Ray is not installed: "translora[ray]"')
 
@@ -24,9 +27,10 @@ needs_ray = pytest.mark.skipif(not importlib.util.find_spec("ray"), reason='Ray 
 class Process:
     """A process that is told and asked line by line."""
 
-    def __init__(self, *arguments, **environment):
+    def __init__(self, script, *arguments):
+        command = [sys.executable, str(Path(__file__).with_name(script)), *map(str, arguments)]
         self.process = subprocess.Popen(
-            [sys.executable, str(JOBS), *map(str, arguments)], env=os.environ | environment, text=True,
+            command, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
@@ -38,6 +42,10 @@ class Process:
         self.process.stdin.write(text + "\n")
         self.process.stdin.flush()
 
+    def kill(self):
+        self.process.kill()
+        self.process.communicate()
+
     def end(self):
         """What it said on standard error, once its input has ended."""
         _, errors = self.process.communicate(timeout=60)
@@ -46,20 +54,17 @@ class Process:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    """A cluster of three machines; its address and its process."""
-    folder = tmp_path_factory.mktemp("r")
-    environment = {
-        "RAY_TMPDIR": str(folder), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0",
-        "RAY_AUTH_TOKEN": secrets.token_hex(),
-    }  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
+def cluster():
+    """A cluster of three machines; its address and its process. Nothing is left of it."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:  # short: for sockets
+        for name, value in (
+            ("RAY_TMPDIR", folder), ("RAY_USAGE_STATS_ENABLED", "0"), ("RAY_worker_niceness", "0"),
+            ("RAY_AUTH_TOKEN", secrets.token_hex()),
+        ):  # fmt: skip
             patch.setenv(name, value)
-        process = Process("cluster")
-        children = psutil.Process(process.process.pid)
+        process = Process("ray_cluster.py")
         yield process.line(), process
-        started = children.children(recursive=True)
+        started = psutil.Process(process.process.pid).children(recursive=True)
         process.end()
         assert not psutil.wait_procs(started, timeout=30)[1]
 
@@ -81,20 +86,19 @@ def files_of(folder):
 
 @needs_ray
 @pytest.mark.slow
-@pytest.mark.parametrize("job", ["check", "clean"])
+@pytest.mark.parametrize("job", ["check", "clean", "translate"])
 def test_a_lost_machine_changes_nothing_nor_does_a_killed_start(cluster, corpus, tmp_path, job):
     address, machines = cluster
     alone, there = tmp_path / "alone", tmp_path / "there"
     for folder in (alone, there):
         folder.mkdir()
-    Process(job, "none", corpus, alone / "out.tsv").end()
+    Process("ray_jobs.py", job, "none", corpus, alone / "out.tsv").end()
     if job == "clean":
-        killed = Process(job, address, corpus, there / "out.tsv")
+        killed = Process("ray_jobs.py", job, address, corpus, there / "out.tsv")
         killed.line()
-        killed.process.kill()
-        killed.process.communicate()
+        killed.kill()
         assert (there / "out.tsv.shards" / "00000.arrow").exists()
-    running = Process(job, address, corpus, there / "out.tsv")
+    running = Process("ray_jobs.py", job, address, corpus, there / "out.tsv")
     machines.tell(f"kill {running.line()}")
     assert machines.line() == "done"
     running.tell("")
@@ -104,52 +108,55 @@ def test_a_lost_machine_changes_nothing_nor_does_a_killed_start(cluster, corpus,
     assert files_of(there) == files_of(alone)
 
 
-def command(*arguments, **environment):
-    """The lines on standard error of a command that fails with a mistake of the user."""
+def command(*arguments):
+    """What a command that fails with a mistake of the user says on standard error, in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-m", "translora", *map(str, arguments)], env=os.environ | environment, text=True,
-        capture_output=True, check=False, timeout=120,
-    )  # fmt: skip
+        [sys.executable, "-m", "translora", *map(str, arguments)],
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode in (1, 2), done.stderr
-    return done.stderr.splitlines()
+    return done.stderr.rstrip("\n")
 
 
-def test_without_ray_the_command_says_what_to_install(tmp_path, corpus):
-    (tmp_path / "ray.py").write_text("raise ImportError")
-    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    (line,) = command("data", "check", corpus, "--engine", "ray", PYTHONPATH=path)
-    assert line == 'translora: --engine ray: Ray is not installed: pip install "translora[ray]"'
-    (line,) = command("data", "check", corpus, "--address", "auto")
-    assert line == "translora: --address: belongs to --engine ray: add that, or leave it out"
+def test_without_ray_the_command_says_what_to_install(corpus, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    for flags, message in (
+        (["--engine", "ray"], '--engine ray: Ray is not installed: pip install "translora[ray]"'),
+        (["--address", "auto"], "--address: belongs to --engine ray: add that, or leave it out"),
+        (["--engine", "ray", "--address", "here"], "--address here: give HOST:PORT of the cluster's head node"),
+    ):
+        with pytest.raises(SystemExit):
+            cli.main(["data", "check", str(corpus), *flags])
+        assert capsys.readouterr().err.startswith(f"translora: {message}")
 
 
-@needs_ray
-@pytest.mark.slow
-def test_a_cluster_that_is_not_there_is_named(corpus, tmp_path):
+def test_a_cluster_that_is_not_there_is_named():
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{other.getsockname()[1]}"
-        (line,) = command("data", "check", corpus, "--engine", "ray", "--address", address)
-        assert line.startswith(f"translora: --address {address}: no cluster of Ray answers")
+        with pytest.raises(ClusterError, match=f"--address {address}: no cluster of Ray answers"), RayEngine(address):
+            pass
         other.listen()
-        threading.Thread(target=lambda: other.accept()[0].close(), daemon=True).start()
-        (line,) = command("data", "check", corpus, "--engine", "ray", "--address", address)
-        assert line.startswith(f"translora: --address {address}: no cluster of Ray answers")
-    (line,) = command("data", "check", corpus, "--engine", "ray", "--address", "auto", RAY_TMPDIR=str(tmp_path))
-    assert line.startswith("translora: --address auto: Could not find any running Ray instance")
-    (line,) = command("data", "check", corpus, "--engine", "ray", "--address", "somewhere")
-    assert line.startswith("translora: --address somewhere: give HOST:PORT of the cluster's head node")
+        thread = threading.Thread(target=lambda: other.accept()[0].close())
+        thread.start()
+        with pytest.raises(ClusterError, match=f"--address {address}: no cluster of Ray answers"), RayEngine(address):
+            pass
+        thread.join()
 
 
 @needs_ray
 @pytest.mark.slow
-def test_a_machine_with_another_translora_is_named(corpus, tmp_path):
+def test_a_machine_with_another_translora_is_named(cluster, corpus, tmp_path):
     """Its worker finds another package first."""
+    address, machines = cluster
     (tmp_path / "translora").mkdir()
     (tmp_path / "translora" / "__init__.py").write_text('__version__ = "0.0.1"')
-    other = Process("cluster", PYTHONPATH=str(tmp_path), RAY_TMPDIR=str(tmp_path))
-    (line,) = command("data", "check", corpus, "--engine", "ray", "--address", other.line())
-    other.end()
-    assert re.fullmatch(
-        r"translora: --engine ray: \S+ has translora 0.0.1, not .*: install the same on every machine", line
-    )
+    machines.tell(f"path {tmp_path}")
+    assert machines.line() == "done"
+    said = command("data", "check", corpus, "--engine", "ray", "--address", address)
+    assert re.search(r"\ntranslora: --engine ray: \S+ has translora 0.0.1, not \S+: install the same on every", said)
+    machines.tell(f"path {os.environ.get('PYTHONPATH', '')}")
+    assert machines.line() == "done"

@@ -82,7 +82,7 @@ def test_an_interrupted_file_is_gone_on_with(translator, source, tmp_path, capsy
 @pytest.mark.usefixtures("chunks_of_three")
 def test_what_was_left_and_does_not_fit_is_one_line(translator, source, tmp_path):
     output, state = tmp_path / "out.txt", tmp_path / "out.txt.partial.json"
-    asked = stream.asked_of(translator, stream.TextOptions(1), *stream._digest(source)).__dict__
+    asked = stream.asked_of(translator, stream.TextOptions(1), *stream.digest_of(source)).__dict__
     (tmp_path / "out.txt.partial").write_text("eins\n")
     state.write_text(json.dumps({"asked": asked, "lines": 3, "bytes": 50}))
     with pytest.raises(DataError, match="is shorter than .* says: delete both"):

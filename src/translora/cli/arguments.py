@@ -122,11 +122,16 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def check_engine(arguments: argparse.Namespace) -> None:
+    """Raise `ConfigError` for an address without the engine."""
+    if arguments.address and arguments.engine == "process":
+        raise ConfigError("--address: belongs to --engine ray: add that, or leave it out")
+
+
 def ray_engine(arguments: argparse.Namespace, gpu: bool = False) -> AbstractContextManager[RayEngine | None]:
     """The engine that `add_engine`'s arguments ask for; None for this process. With `gpu` GPUs are of use to it."""
+    check_engine(arguments)
     if arguments.engine == "process":
-        if arguments.address:
-            raise ConfigError("--address: belongs to --engine ray: add that, or leave it out")
         return nullcontext()
 
     from translora.scale.cluster import RayEngine

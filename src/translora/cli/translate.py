@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from translora.cli.arguments import Commands, Parser, add_command, add_model
+from translora.cli.arguments import Commands, Parser, add_command, add_engine, add_model, check_engine, ray_engine
 
 if TYPE_CHECKING:
     from translora.translation.review import Review
@@ -63,6 +63,7 @@ def add(commands: Commands[Parser]) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="go on with what an interrupted start left of the output")
     _add_review(parser)
+    add_engine(parser)
     parser.add_argument(
         "--format", default="auto", help="of the input, where its ending is not to say it; text: one line in, one out"
     )
@@ -104,6 +105,8 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
     if lone and (inputs == ["-"] or format_of(first, arguments.format) == "text") and not _is_folder(arguments.output):
         _lines(arguments, inputs[0])
         return
+    if arguments.engine == "ray":
+        raise ConfigError("--engine ray: it translates lines of text: give one text file and --output")
     if arguments.json and not (arguments.output or arguments.in_place):
         raise ConfigError("--json: standard output is for its lines: give --output for the document")
     if arguments.resume and not (arguments.output or arguments.in_place):
@@ -119,6 +122,7 @@ def _check(arguments: argparse.Namespace, inputs: list[str]) -> None:
     from translora.documents.formats import FORMATS
     from translora.errors import ConfigError
 
+    check_engine(arguments)
     if arguments.format not in FORMATS:
         raise ConfigError(f"--format {arguments.format}: no such format: use one of {', '.join(FORMATS)}")
     if "-" in inputs and (len(inputs) > 1 or arguments.format not in ("auto", "text")):
@@ -235,13 +239,17 @@ def _lines(arguments: argparse.Namespace, name: str) -> None:
         raise ConfigError("--comments: lines of text have no place for them: give PO or XLIFF")
     if arguments.resume and (piped or not arguments.output):
         raise ConfigError("--resume: give an input file and --output, which are what it goes on with")
+    if arguments.engine == "ray" and (piped or not arguments.output):
+        raise ConfigError("--engine ray: give an input file and --output")
     if not piped:
         open_binary(Path(name)).close()  # says so where there is none, before the model is loaded
 
     from translora.translation.stream import translate_file, translate_stream
 
     translator, options, review = _loaded(arguments, _options(arguments))
-    if arguments.output and not piped:
+    if arguments.engine == "ray":
+        _lines_in_shards(arguments, Path(name), (translator, options, review))
+    elif arguments.output and not piped:
         translate_file(translator, Path(name), Path(arguments.output), options, arguments.resume, review)
     else:
         lines = (
@@ -254,3 +262,17 @@ def _lines(arguments: argparse.Namespace, name: str) -> None:
             sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
             translate_stream(translator, lines, None if arguments.json else sys.stdout, options, review, name)
     _tell(arguments, translator, options, review)
+
+
+def _lines_in_shards(
+    arguments: argparse.Namespace, path: Path, loaded: tuple[Translator, TextOptions, Review | None]
+) -> None:
+    """Translate a text file on Ray; what an interrupted start left is always taken up."""
+    translator, options, review = loaded
+    from translora.scale.lines import LineJob, ModelName, translate_file_in_shards
+
+    model = ModelName(arguments.model, arguments.source, arguments.target, arguments.max_tokens, arguments.shortlist)
+    job = LineJob(model, translator, options, scores=review is not None)
+    with ray_engine(arguments, gpu=True) as engine:
+        assert engine
+        translate_file_in_shards(job, path, Path(arguments.output), engine, review)

@@ -22,7 +22,7 @@ _RAW = ("script", "style", "textarea", "noscript", "template", "iframe", "xmp")
 _KEPT = {*_RAW, "pre", "code", "kbd", "samp", "var", "svg", "math", "object", "audio", "video", "canvas", "head"}
 """Elements whose content stays; of `head`, the title and the description are read apart."""
 _ATTRIBUTES = ("alt", "title", "placeholder", "aria-label")
-_CHARSET = re.compile(rb"<meta[^>]*?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
+_CHARSET = re.compile(rb"<meta\s[^<>]*?charset\s*=\s*[\"']?\s*([\w.:-]+)[^<>]*>", re.IGNORECASE)
 _DECLARED = re.compile(rb"\s*<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.:-]+)[\"']")
 
 

@@ -27,6 +27,8 @@ _DECLARED = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.:-]+)[\"']")
 _DECLARATION = re.compile(r"\s*(?:<\?xml[^>]*\?>\s*)?")
 _EXPANDED = re.compile(r"<!(?:ENTITY|ATTLIST)")
 _MOST_TAGS = 2_000_000
+_SHOWN = 200
+"""Characters of a parser's message."""
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 
@@ -145,7 +147,8 @@ def check_xml(text: str, name: str) -> None:
         etree.fromstring(text[start:].encode(), parser)
     except (etree.XMLSyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
-        raise DataError(f"{name}:{line + lines}: not well-formed XML ({error}): mend the file") from error
+        words = str(error)[:_SHOWN]  # it may quote a name of any length
+        raise DataError(f"{name}:{line + lines}: not well-formed XML ({words}): mend the file") from error
 
 
 def collapsed(raw: str) -> str:

@@ -7,7 +7,7 @@ import textwrap
 
 from translora.documents.document import Edit, Lines, Options, Segment, Slot, Spliced, decoded
 
-_BLOCK = re.compile(r"(?:(?![ \t]*\r?\n)[^\n]*[^\s][^\n]*(?:\n|$))+")
+_BLOCK = re.compile(r"(?:^[^\n]*\S[^\n]*(?:\n|\Z))+", re.MULTILINE)
 
 
 def read(data: bytes, name: str, options: Options) -> Spliced:

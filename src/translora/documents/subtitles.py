@@ -11,7 +11,7 @@ from translora.documents.document import Edit, Lines, Options, Segment, Slot, Sp
 from translora.documents.inline import Inline, Item, text_items
 from translora.errors import DataError
 
-_BLOCK = re.compile(r"(?:(?![ \t]*\r?\n)[^\n]*(?:\n|$))+")
+_BLOCK = re.compile(r"(?:^(?![ \t]*\r?\n)[^\n]*(?:\n|\Z))+", re.MULTILINE)
 _TIME = re.compile(r"^[^\n]*-->[^\n]*(?:\n|$)", re.MULTILINE)
 _OVERRIDE = re.compile(r"\{\\[^{}\n]*\}")
 _MARKUP = re.compile(r"</?[A-Za-z0-9][^<>]*>")

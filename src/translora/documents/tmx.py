@@ -18,13 +18,14 @@ def read(data: bytes, name: str, options: Options) -> Spliced:
     source, found = read_xml(data, name)
     root = next((token for token in found if token.kind in ("open", "empty")), None)
     if root is None or root.local != "tmx":
-        raise DataError(f"{name}: not TMX (its root is {root.name if root else 'missing'}): give a TMX file")
+        raise DataError(f"{name}: not TMX (its root is {root.name[:40] if root else 'missing'}): give a TMX file")
     codes = {_language(token): None for token in found if token.kind == "open" and token.local == "tuv"}
     asked = [
         matching_languages(code, dict.fromkeys(codes)) if code else [] for code in (options.source, options.target)
     ]
     if codes and not asked[0]:
-        raise DataError(f"{name}: no unit in {options.source}; it has {', '.join(codes)}: give --source")
+        found_codes = ", ".join(list(codes)[:8])[:200]
+        raise DataError(f"{name}: no unit in {options.source}; it has {found_codes}: give --source")
     lines, slots, number = Lines(source.text), list[Slot](), 0
     while number < len(found):
         if found[number].local == "tu" and found[number].kind == "open":

@@ -43,7 +43,7 @@ def _root(data: bytes, name: str) -> tuple[Encoded, list[Token], bool]:
     source, found = read_xml(data, name)
     root = next((token for token in found if token.kind in ("open", "empty")), None)
     if root is None or root.local != "xliff":
-        raise DataError(f"{name}: not XLIFF (its root is {root.name if root else 'missing'}): give an XLIFF file")
+        raise DataError(f"{name}: not XLIFF (its root is {root.name[:40] if root else 'missing'}): give an XLIFF file")
     return source, found, root.attributes().get("version", "1.2").startswith("2")
 
 

@@ -69,6 +69,8 @@ class RayEngine:
         """Raises `ConfigError` where Ray is not installed, and `ClusterError` where no cluster answers."""
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
+        if self._address:
+            _require_answer(self._address)
         try:
             import ray
         except ImportError as error:
@@ -80,9 +82,7 @@ class RayEngine:
 
     def _connect(self, ray: Any) -> None:
         place: dict[str, Any] = {"address": self._address}
-        if self._address:
-            _require_answer(self._address)
-        else:
+        if not self._address:
             self._folder = tempfile.mkdtemp(prefix="translora-ray-")
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())  # else Ray writes one into the home folder
             place = {

@@ -21,11 +21,12 @@ from translora.data.readers.wmt import text_segments
 from translora.errors import ModelError
 from translora.io.files import atomic_file
 from translora.scale.shards import Engine, Function, Work, key_of, map_shards, read_shard, shard_folder
+from translora.translation.configuration import Shortlisting
 from translora.translation.memory import Memory
 from translora.translation.notes import Notes
 from translora.translation.result import Translation
 from translora.translation.review import Review
-from translora.translation.stream import CHUNK, Rated, TextOptions, asked_of, digest_of, say_all
+from translora.translation.stream import CHUNK, Asked, Rated, TextOptions, asked_of, digest_of, say_all
 from translora.translation.terms import Glossary, Term, TermUse
 from translora.translation.translator import Translator
 
@@ -40,10 +41,13 @@ class ModelName:
     source: str = ""
     target: str = ""
     max_tokens: int = 0
+    shortlist: Shortlisting | None = None
 
     def load(self) -> Translator:
         """The translator."""
-        return Translator.from_pretrained(self.name, source=self.source, target=self.target, max_tokens=self.max_tokens)
+        return Translator.from_pretrained(
+            self.name, source=self.source, target=self.target, max_tokens=self.max_tokens, shortlist=self.shortlist
+        )
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class LineJob:
         asked = asked_of(translator, options, "", 0)
         terms = options.glossary.terms if options.glossary else None
         plain = dataclasses.replace(options, glossary=None)
-        make = partial(_line_translator, self.model, translator.identity, plain, terms, self.scores)
+        make = partial(_line_translator, self.model, asked, plain, terms, self.scores)
         return Work("translate", "sentences", make, key_of("translate", repr(asked), repr(self.scores)))
 
 
@@ -92,17 +96,15 @@ def _chunks(lines: Iterable[str], rows: int) -> Iterator[list[str]]:
 
 
 def _line_translator(
-    model: ModelName, identity: str, options: TextOptions, terms: Sequence[Term] | None, scores: bool
+    model: ModelName, asked: Asked, options: TextOptions, terms: Sequence[Term] | None, scores: bool
 ) -> Function:
     """Translates shards: a row for each line, and in the metadata what there is to say of them."""
     translator = model.load()
-    if translator.identity != identity:
-        raise ModelError(
-            f"{model.name}: {socket.gethostname()} has another model there: copy the same to every machine"
-        )
     if terms is not None:
         config = translator.config
         options = dataclasses.replace(options, glossary=Glossary(terms, config.source, config.target))
+    if asked_of(translator, options, "", 0) != asked:
+        raise ModelError(f"{model.name}: {socket.gethostname()} has another model there: copy the same to each machine")
 
     def translate(lines: Sequence[str]) -> pa.Table:
         notes, memory = translator.notes("translate", "--max-tokens"), options.memory or Memory()
