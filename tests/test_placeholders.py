@@ -118,6 +118,6 @@ def test_the_tokenizer_lies_beside_an_adapter_for_those_who_load_it_alone(lines,
     assert "token_type_ids" not in alone("a")
     again = translora.train(config, train=pairs, quiet=True, overwrite=True)
     assert sorted(path.name for path in again.adapter.iterdir()) == sorted(
-        ["README.md", "adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json",
-         "translora.json"]
+        ["README.md", "adapter_config.json", "adapter_model.safetensors", "shortlist.json", "tokenizer.json",
+         "tokenizer_config.json", "translora.json"]
     )  # fmt: skip
