@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
-from round_trip import MARK, documents
+from round_trip import MARK, documents, with_marks
 
 from translora.documents.document import Options
 from translora.documents.formats import read
@@ -32,15 +33,14 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=200, help="pages")
     parser.add_argument("--every", type=int, default=1, help="take each Nth page")
     arguments = parser.parse_args()
-    pages = [(name, data) for name, kind, data in documents(arguments.folders) if kind == "html"]
+    pages = ((name, data) for name, kind, data in documents(arguments.folders) if kind == "html")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_context(java_script_enabled=False, offline=True).new_page()
         same = total = 0
-        for name, data in pages[:: arguments.every][: arguments.most]:
+        for name, data in islice(pages, 0, arguments.most * arguments.every, arguments.every):
             try:
-                document = read(data, name, "html", Options("en", "de"))
-                marked = document.filled([MARK + one.text for one in document.segments])
+                marked = with_marks(read(data, name, "html", Options("en", "de")))
             except TransloraError as error:
                 print(f"refused: {error}", file=sys.stderr)
                 continue

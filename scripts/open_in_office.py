@@ -15,7 +15,7 @@ import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from round_trip import MARK, documents
+from round_trip import documents, with_marks
 
 from translora.documents.document import Options
 from translora.documents.formats import read
@@ -59,7 +59,7 @@ def prepare(folders: list[Path], most: int, every: int, work: Path) -> dict[str,
             continue
         try:
             document = read(data, name, kind, Options("en", "de"))
-            result = document.filled([MARK + one.text for one in document.segments])
+            result = with_marks(document)
         except TransloraError:
             continue
         stem = f"{kind}{len(names[kind]):04}"

@@ -69,10 +69,15 @@ def marked(document: Document, name: str, kind: str, options: Options) -> bool:
     """Whether the texts with a mark before each come back as they are, and every unit of two languages is then done."""
     segments = document.segments
     texts = [MARK + one.text for one in segments]
-    again = read(document.filled(texts), name, kind, options).segments
+    again = read(with_marks(document), name, kind, options).segments
     if kind in BILINGUAL:
         return [one.text for one in again] == [one.text for one in segments] and all(one.translated for one in again)
     return [one.text.split() for one in again] == [text.split() for text in texts]
+
+
+def with_marks(document: Document) -> bytes:
+    """The document with the mark before each of its texts."""
+    return document.filled([MARK + one.text for one in document.segments])
 
 
 def main() -> None:

@@ -18,6 +18,11 @@ def _in_one_line(message: str) -> str:
     return _NOT_IN_A_LINE.sub(" ", message)
 
 
+def reason_of(error: BaseException) -> str:
+    """The first line of the message of another library's error, or the name of its class where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 class TransloraError(Exception):
     """A mistake or a circumstance that the user can mend; the base of all others here."""
 

@@ -64,6 +64,12 @@ def add(commands: Commands[Parser]) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with what an interrupted start left of the output")
     _add_review(parser)
     add_engine(parser)
+    _add_documents(parser)
+    parser.set_defaults(takes_flags=True)  # argparse gives files that follow an option after the model as flags
+
+
+def _add_documents(parser: Parser) -> None:
+    """How documents are read and written."""
     parser.add_argument(
         "--format", default="auto", help="of the input, where its ending is not to say it; text: one line in, one out"
     )
@@ -75,7 +81,6 @@ def add(commands: Commands[Parser]) -> None:
         help="how PO and XLIFF mark new translations (default: needs-review)",
     )
     parser.add_argument("--in-place", action="store_true", help="replace the documents; needs --backup")
-    parser.set_defaults(takes_flags=True)  # argparse gives files that follow an option after the model as flags
     parser.add_argument("--backup", action="store_true", help="with --in-place: keep each original as FILE.orig")
 
 

@@ -6,7 +6,7 @@ import hashlib
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import pyarrow as pa
 
@@ -46,6 +46,15 @@ _CHUNK = 50_000
 _CHUNK_OUT = 5_000
 _SIDES: tuple[Literal["source", "target"], ...] = ("source", "target")
 
+Each = TypeVar("Each")
+
+
+def chunks(items: Iterable[Each], size: int) -> Iterator[list[Each]]:
+    """Lists of `size` of the items, in order; the last one may be shorter."""
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
 
 class Corpus:
     """An immutable sequence of pairs in an Arrow table (columns source, target, file, line)."""
@@ -60,9 +69,8 @@ class Corpus:
         Raises `StorageError` where the disk is full.
         """
         numbers: dict[str, int] = {}
-        stream = iter(pairs)
         with Store(_STORED) as store:
-            while chunk := list(islice(stream, _CHUNK)):
+            for chunk in chunks(pairs, _CHUNK):
                 source, target, files, lines = zip(*chunk, strict=True)
                 codes = [numbers.setdefault(file, len(numbers)) for file in files]
                 store.add(pa.record_batch([source, target, codes, lines], schema=_STORED))

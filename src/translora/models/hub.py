@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
-from translora.errors import ModelError
+from translora.errors import ModelError, reason_of
 from translora.io import console
 from translora.io.network import require_network
 from translora.models.files import missing_weights
@@ -102,5 +102,5 @@ def _errors_named(name: str, revision: str) -> Iterator[None]:
     except RevisionNotFoundError as error:
         raise ModelError(f"model {name}: the hub has no revision {revision!r} of it") from error
     except (http_error, LocalEntryNotFoundError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error)
         raise ModelError(f"model {name}: the download failed ({reason}): try again, it goes on from there") from error

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from translora.errors import ModelError
+from translora.errors import ModelError, reason_of
 from translora.io import console
 from translora.io.files import atomic_folder, cache_folder, file_hash, sha256, write_json
 from translora.models.files import PICKLED, pickled_files
@@ -116,5 +116,5 @@ def _apart(tensor: torch.Tensor) -> torch.Tensor:
 def _unreadable(file: Path, error: Exception) -> str:
     if found := re.search(r"GLOBAL (\S+)", str(error)):
         return f"{file}: would run code when it is unpickled ({found[1]}), so it is not read: {_CURE}"
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    reason = reason_of(error)[:200]
     return f"{file}: cannot be read as weights ({reason}): {_CURE}"

@@ -23,7 +23,7 @@ from itertools import islice
 from typing import Any
 
 from translora import __version__
-from translora.errors import ClusterError, ConfigError, TransloraError
+from translora.errors import ClusterError, ConfigError, TransloraError, reason_of
 from translora.io import console
 from translora.scale.shards import Shard, Work
 from translora.scale.worker import versions
@@ -96,7 +96,7 @@ class RayEngine:
         except Exception as error:  # of Ray, of its calls over the network, of its files
             self._leave()
             where = f"--address {self._address}" if self._address else "--engine ray"
-            raise ClusterError(f"{where}: {_first_line(error)}") from error
+            raise ClusterError(f"{where}: {reason_of(error)}") from error
 
     def __exit__(self, *_: object) -> None:
         with _signals_kept():
@@ -156,10 +156,6 @@ def _signals_kept() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 @dataclass(eq=False)
@@ -257,7 +253,7 @@ class _Pool:
         if self._losses[number] == _TRIES:
             which = "every worker was lost at its start" if number < 0 else f"shard {number} ended {_TRIES} workers"
             raise ClusterError(
-                f"{self._label}: {which} ({_first_line(error)}): look into Ray's logs; is there enough memory?"
+                f"{self._label}: {which} ({reason_of(error)}): look into Ray's logs; is there enough memory?"
             )
 
     def _say_if_alone(self) -> None:

@@ -36,8 +36,9 @@ from translora.data.cleaning.corpus import CleanJob, KeptForm, Writer, writing
 from translora.data.cleaning.hashes import Hashes, Mask, repeated
 from translora.data.cleaning.leakage import HashList
 from translora.data.cleaning.rules import DUPLICATE, Cleaner
-from translora.data.pairs import Item, Pair
+from translora.data.pairs import Item, Pair, chunks
 from translora.data.readers.sources import read_items
+from translora.data.tokens import tokenizer_hash
 from translora.errors import DataError
 from translora.io.files import cache_folder
 from translora.scale.shards import Engine, Function, Work, key_of, map_shards, read_shard, shard_folder
@@ -83,20 +84,16 @@ def check_in_shards(
     checks = PairChecks(config.path, rules, languages, extra)
     check_bytes(config, checks.findings)
     request = repr((config, languages, rules, extra.languages, rows))
-    key = key_of("check", request, pickle.dumps(extra.held_out), _vocabulary(extra))
+    vocabulary = tokenizer_hash(extra.tokenizer) if extra.tokenizer else ""
+    key = key_of("check", request, pickle.dumps(extra.held_out), vocabulary)
     work = Work("check", "pairs", partial(_checker, config.path, languages, rules, extra), key)
     with closing_remarks(checks.findings):
-        chunks = _Chunks(read_items(config, *languages), rows)
+        items = _Chunks(read_items(config, *languages), rows)
         with shard_folder(cache_folder() / "shards" / f"check-{key[:16]}") as folder:
-            checks.findings.unknown = _fold_checks(map_shards(work, chunks, folder, engine), checks)
-        if chunks.fault:
-            raise chunks.fault
+            checks.findings.unknown = _fold_checks(map_shards(work, items, folder, engine), checks)
+        if items.fault:
+            raise items.fault
     return checks.findings
-
-
-def _vocabulary(extra: Extra) -> str:
-    """What tells the vocabulary of a tokenizer from others."""
-    return repr(sorted(extra.tokenizer.get_vocab().items())) if extra.tokenizer else ""
 
 
 def _checker(path: str, languages: tuple[str, str], rules: CleaningConfig, extra: Extra) -> Function:
@@ -126,7 +123,7 @@ def _origins(pairs: Sequence[Pair]) -> dict[str, Any]:
     """The columns of where pairs came from. The names of files are bytes: the system allows any."""
     numbers: dict[str, int] = {}
     codes = pa.array([numbers.setdefault(pair.file, len(numbers)) for pair in pairs], pa.int32())
-    names = pa.array([name.encode("utf-8", "surrogatepass") for name in numbers], pa.binary())
+    names = pa.array([_bytes(name) for name in numbers], pa.binary())
     return {
         "file": pa.DictionaryArray.from_arrays(codes, names),
         "line": pa.array([pair.line for pair in pairs], pa.int64()),
@@ -135,7 +132,7 @@ def _origins(pairs: Sequence[Pair]) -> dict[str, Any]:
 
 def _origin(table: pa.Table, row: int) -> Pair:
     """A pair without texts that has the origin of a row."""
-    file = table["file"][row].as_py().decode("utf-8", "surrogatepass")
+    file = _text(table["file"][row])
     return Pair("", "", file, table["line"][row].as_py())
 
 
@@ -190,18 +187,13 @@ def clean_in_shards(job: CleanJob, engine: Engine, rows: int = ROWS) -> Cleaner:
     work = Work("clean", "pairs", partial(_cleaner, job, held_out), key_of("clean", request, pickle.dumps(held_out)))
     with shard_folder(job.output.with_name(f"{job.output.name}.shards")) as folder:
         files = map_shards(
-            work, _chunks(cleaner.readable(read_items(job.config, job.source, job.target)), rows), folder, engine
+            work, chunks(cleaner.readable(read_items(job.config, job.source, job.target)), rows), folder, engine
         )
         hashes = [read_shard(file)["hash"].drop_null().to_numpy() for file in files]
         with writing(job, cleaner) as writer:
             for file, mask in zip(files, repeated(hashes), strict=True):
                 _fold_cleaned(read_shard(file), mask, cleaner, writer)
     return cleaner
-
-
-def _chunks(items: Iterator[Item], rows: int) -> Iterator[list[Item]]:
-    while chunk := list(islice(items, rows)):
-        yield chunk
 
 
 def _cleaner(job: CleanJob, held_out: Sequence[Pair]) -> Function:
@@ -239,6 +231,12 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def _text(value: pa.Scalar) -> str:
+    """What `_bytes` made bytes of."""
+    text: str = value.as_py().decode("utf-8", "surrogatepass")
+    return text
+
+
 def _fold_cleaned(table: pa.Table, repeats: Mask, cleaner: Cleaner, writer: Writer) -> None:
     """Write the rows of a shard, of whose pairs with a hash `repeats` came before."""
     reasons = table["reason"].cast(pa.string()).to_numpy(zero_copy_only=False)
@@ -260,7 +258,7 @@ def _fold_cleaned(table: pa.Table, repeats: Mask, cleaner: Cleaner, writer: Writ
 
 def _item(rows: pa.Table, place: int) -> Item:
     """A row as it was read."""
-    source, target = (rows[side][place].as_py().decode("utf-8", "surrogatepass") for side in ("source", "target"))
+    source, target = (_text(rows[side][place]) for side in ("source", "target"))
     if not rows["readable"][place].as_py():
         return DataError(source)
     origin = _origin(rows, place)

@@ -11,12 +11,12 @@ import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from translora.data.pairs import chunks
 from translora.data.readers.wmt import text_segments
 from translora.errors import ModelError
 from translora.io.files import atomic_file
@@ -70,7 +70,7 @@ class LineJob:
 
         Raises `ModelError` where a machine has another model of that name.
         """
-        files = map_shards(self._work(), _chunks(lines, self.rows), folder, engine)
+        files = map_shards(self._work(), chunks(lines, self.rows), folder, engine)
         decoding = self.translator.decoding(self.options.beams)
         for file in files:
             table = read_shard(file)
@@ -87,12 +87,6 @@ class LineJob:
         plain = dataclasses.replace(options, glossary=None)
         make = partial(_line_translator, self.model, asked, plain, terms, self.scores)
         return Work("translate", "sentences", make, key_of("translate", repr(asked), repr(self.scores)))
-
-
-def _chunks(lines: Iterable[str], rows: int) -> Iterator[list[str]]:
-    rest = iter(lines)
-    while chunk := list(islice(rest, rows)):
-        yield chunk
 
 
 def _line_translator(
@@ -139,9 +133,9 @@ def translate_file_in_shards(
     notes, rated = job.translator.notes("translate", "--max-tokens"), Rated(review, str(path))
     with shard_folder(output.with_name(f"{output.name}.shards")) as folder:
         found = job.translate(text_segments(path, "src"), folder, engine, notes)
-        chunks = _chunks(text_segments(path, "src"), job.rows)
+        sources = chunks(text_segments(path, "src"), job.rows)
         with atomic_file(output) as temporary, open(temporary, "wb") as stream:
-            for lines, translations in zip(chunks, found, strict=True):
+            for lines, translations in zip(sources, found, strict=True):
                 rated.add(lines, translations)
                 stream.write("".join(one.text + "\n" for one in translations).encode())
     say_all(notes, job.options, str(path), rated.tally)

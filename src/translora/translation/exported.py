@@ -22,7 +22,7 @@ from translora.config import Config, DataConfig, DecodingConfig
 from translora.data.batching import sorted_batches
 from translora.data.placeholders import texts_of
 from translora.data.tokens import encode
-from translora.errors import ConfigError, DataError, ModelError
+from translora.errors import ConfigError, DataError, ModelError, reason_of
 from translora.io.files import one_line, read_json
 from translora.languages import same_language
 from translora.models.load import quiet_transformers
@@ -231,5 +231,5 @@ def _errors_named(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error)
         raise ModelError(f"{folder}: cannot be read ({reason}): export the run again") from error

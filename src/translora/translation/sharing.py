@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from translora.config import Config
-from translora.errors import ModelError
+from translora.errors import ModelError, reason_of
 from translora.io.files import write_text
 from translora.models.load import LoadedModel, model_folder, quiet_transformers
 from translora.models.shortlist import SHORTLIST, copy_shortlist
@@ -70,7 +70,7 @@ def upload(folder: Path, name: str, private: bool | None = None, token: str | No
     except HFValidationError as error:
         raise ModelError(f"{name}: no name of a model on the hub: use USER/MODEL") from error
     except (OfflineModeIsEnabled, http_error, OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error)
         raise ModelError(
             f"{name}: not uploaded ({reason}): check the network, the name, and that `hf auth login` was done"
         ) from error

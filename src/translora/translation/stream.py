@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
+from translora.data.pairs import chunks
 from translora.data.readers.wmt import text_segments
 from translora.errors import ConfigError, DataError
 from translora.io import console
@@ -95,7 +96,7 @@ def translate_stream(
     """Translate `lines` to `output`, chunk by chunk, one line each; `review` gets them too, as those of `name`."""
     notes, rated = translator.notes("translate", "--max-tokens"), Rated(review, name)
     with meter("translate", None, "sentences") as shown:
-        for chunk in _chunks(lines):
+        for chunk in chunks(lines, CHUNK):
             found = translator.decode(
                 chunk, **vars(options), scores=review is not None, notes=notes, advance=shown.advance
             )
@@ -153,7 +154,7 @@ def translate_file(
         stream.truncate(size)
         stream.seek(size)
         try:
-            for chunk in _chunks(islice(text_segments(path, "src"), done, None)):
+            for chunk in chunks(islice(text_segments(path, "src"), done, None), CHUNK):
                 found = translator.decode(
                     chunk, **vars(options), scores=review is not None, notes=notes, advance=shown.advance
                 )
@@ -171,12 +172,6 @@ def translate_file(
         os.replace(partial, output)
         state.unlink(missing_ok=True)
     say_all(notes, options, str(path), rated.tally)
-
-
-def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:
-    rest = iter(lines)
-    while chunk := list(islice(rest, CHUNK)):
-        yield chunk
 
 
 def digest_of(path: Path) -> tuple[str, int]:
