@@ -14,10 +14,10 @@ import translora
 from short_runs import RUN
 from translora.comparison import results, runner
 from translora.comparison.folder import delete_comparison, mark
-from translora.comparison.jobs import SAME_TIME, Outcome, run_equal_time
+from translora.comparison.jobs import SAME_TIME, Outcome, _untouched_config, run_equal_time
 from translora.comparison.variants import read_variants
 from translora.comparison.workers import Workers
-from translora.config import CompareConfig, Config
+from translora.config import CompareConfig, Config, DecodingConfig
 from translora.config.load import load_comparison
 from translora.errors import ConfigError, DataError
 from translora.io.interrupt import StopRequest
@@ -54,6 +54,11 @@ def test_a_run_has_its_own_seed_but_the_pairs_of_all():
     (one,) = variants({"method": "full"})
     config = one.run_config("folder", 1e-4, seed=7)
     assert (config.seed, config.data.seed, config.training.learning_rate) == (7, Config().seed, 1e-4)
+
+
+def test_the_untouched_model_needs_no_shortlist():
+    config = Config(decoding=DecodingConfig(beams=4, shortlist="targets"))
+    assert _untouched_config(config, Path("folder")).decoding == DecodingConfig(beams=4)
 
 
 MISTAKES = [
