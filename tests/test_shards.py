@@ -1,6 +1,7 @@
 """Work in shards: the same result as one pass, whatever the order; results are taken up, damaged ones done again."""
 
 import random
+import re
 
 import numpy as np
 import pytest
@@ -49,6 +50,7 @@ def corpus(tmp_path_factory):
     draw = random.Random(1)
     pairs = [draw.choice(good) if draw.random() < 0.8 else draw.choice(bad) for _ in range(700)]
     pairs += [(source.upper(), target) for source, target in draw.choices(good, k=60)]
+    pairs += [(f"{source} Ende", f"{target} End") for source, target in draw.choices(good, k=60)]
     draw.shuffle(pairs)
     lines = [f"{source}\t{target}\n".encode() for source, target in pairs]
     for place in (30, 31, 500):
@@ -65,6 +67,7 @@ RULES = [
     THOROUGH,
     CleaningConfig(bad_lines="skip", duplicates="exact", html="unescape"),
     CleaningConfig(bad_lines="skip", duplicates="keep", html="drop"),
+    CleaningConfig(bad_lines="skip", duplicates="near"),
 ]
 
 
@@ -78,12 +81,14 @@ def test_check_finds_the_same(corpus, rows):
     found = check_in_shards(corpus, ("de", "en"), THOROUGH, Extra(held_out, languages=rows == 97), engine, rows)
     assert as_dict([found]) == as_dict([alone])
     assert list(found.problems) == list(alone.problems)
-    assert len(found.problems) > 8
-    assert len(engine.done) == -(-764 // rows)
+    assert len(found.problems) > 9
+    near = found.problems["near duplicate"]
+    assert near.count > found.problems["duplicate, normalised"].count + 20
+    assert len(engine.done) == -(-824 // rows)
     assert not list((cache_folder() / "shards").glob("*"))
 
 
-@pytest.mark.parametrize("rules", RULES, ids=["thorough", "exact", "keep"])
+@pytest.mark.parametrize("rules", RULES, ids=["thorough", "exact", "keep", "near"])
 @pytest.mark.parametrize("ending", [".tsv", ".jsonl.gz"])
 def test_clean_writes_the_same(corpus, tmp_path, rules, ending):
     files = []
@@ -99,6 +104,12 @@ def test_clean_writes_the_same(corpus, tmp_path, rules, ending):
             )
         )
     assert files[0] == files[1] == files[2]
+    near = dict(files[0][1]).get("near duplicate")
+    assert (near is not None) == (rules.duplicates == "near")
+    if near and ending == ".tsv":
+        told = re.findall(rb"^near duplicate of \S+:(\d+)\t\S+:(\d+)\t", files[0][3], re.MULTILINE)
+        assert len(told) == near.count > 200
+        assert all(int(earlier) < int(line) for earlier, line in told)
     assert not list(tmp_path.glob("*.shards"))
 
 
@@ -114,7 +125,7 @@ def test_an_interrupted_start_is_taken_up_and_damaged_results_are_done_again(cor
     engine = Loop()
     clean_in_shards(job, engine, 100)
     assert f"{shards[0]}: damaged" in caplog.text
-    assert sorted(engine.done) == sorted({*range(8)} - {int(path.stem) for path in shards[1:]})
+    assert sorted(engine.done) == sorted({*range(9)} - {int(path.stem) for path in shards[1:]})
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["out.dropped.tsv", "out.tsv"]
     alone = CleanJob(corpus, "de", "en", THOROUGH, tmp_path / "alone.tsv")
     alone.run()
@@ -127,7 +138,7 @@ def test_results_of_other_rules_or_rows_are_not_taken_up(corpus, tmp_path):
         clean_in_shards(CleanJob(corpus, "de", "en", THOROUGH, output), Loop(fails_at=2), 100)
     engine = Loop()
     clean_in_shards(CleanJob(corpus, "de", "en", RULES[1], output), engine, 100)
-    assert sorted(engine.done) == [*range(8)]
+    assert sorted(engine.done) == [*range(9)]
 
 
 def test_mistakes_are_those_of_one_process(corpus, tmp_path):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -33,8 +33,8 @@ _SIDE = BANDS * BAND_ROWS // 2
 _BITS = 4
 _LEAST = round(2 * _SIDE * (THRESHOLD + (1 - THRESHOLD) / 2**_BITS))
 """Equal minima of pairs of that similarity; one of 16 others is equal by chance."""
-_BLOCK = 1000
-"""Texts whose arrays are held at a time."""
+_BLOCK = 1 << 17
+"""Characters whose arrays are held at a time, about 40 bytes for each; longer texts are cut into pieces for that."""
 _BASE = 0x9E3779B97F4A7C15
 """The base of the polynomial that is the hash of a word; an odd number."""
 _SCRAMBLE = np.uint32(0x9E3779B1)
@@ -50,11 +50,9 @@ _JOINERS = "\u200c\u200d"
 
 def signatures(pairs: Sequence[Pair]) -> Rows:
     """The signatures of pairs; they are the same on every machine and in any company."""
-    rows = np.zeros((len(pairs), BANDS, 2), dtype=np.uint16)
-    for start in range(0, len(pairs), _BLOCK):
-        block = pairs[start : start + _BLOCK]
-        for side in (0, 1):
-            rows[start : start + _BLOCK, :, side] = _side([pair[:2][side] for pair in block], side)
+    rows = np.empty((len(pairs), BANDS, 2), dtype=np.uint16)
+    for side in (0, 1):
+        rows[:, :, side] = _side([pair[:2][side] for pair in pairs], side)
     return rows.reshape(len(pairs), BANDS * 2).view(np.uint32)
 
 
@@ -88,18 +86,37 @@ def found_by_bands(similarity: float) -> float:
 
 def _side(texts: Sequence[str], side: int) -> npt.NDArray[np.uint16]:
     """The minima of a side's hash functions over the features of each text: texts x `BANDS`, four in each number."""
-    features, starts, owners = _features(texts)
-    bands = np.zeros((BANDS, len(texts)), dtype=np.uint16)
-    if not len(starts):
-        return bands.T
-    hashed = np.empty_like(features)
-    for number, (salt, factor) in enumerate(_functions()[side]):
-        np.bitwise_xor(features, salt, out=hashed)
-        np.multiply(hashed, factor, out=hashed)
-        lowest = np.minimum.reduceat(hashed, starts) * _SCRAMBLE >> np.uint32(32 - _BITS)
-        band, place = divmod(number, BAND_ROWS // 2)
-        bands[band, owners] |= lowest.astype(np.uint16) << np.uint16(_BITS * place)
-    return bands.T
+    minima = np.full((_SIDE, len(texts)), 0xFFFFFFFF, dtype=np.uint32)
+    for first, block in _blocks(texts):
+        features, starts, owners = _features(block)
+        if not len(starts):
+            continue
+        owners += first
+        hashed = np.empty_like(features)
+        for lowest, (salt, factor) in zip(minima, _functions()[side], strict=True):
+            np.bitwise_xor(features, salt, out=hashed)
+            np.multiply(hashed, factor, out=hashed)
+            lowest[owners] = np.minimum(lowest[owners], np.minimum.reduceat(hashed, starts))
+    minima *= _SCRAMBLE
+    minima >>= np.uint32(32 - _BITS)
+    grouped = minima.astype(np.uint16).reshape(BANDS, BAND_ROWS // 2, len(texts))
+    grouped <<= np.arange(0, 16, _BITS, dtype=np.uint16)[:, None]
+    packed: npt.NDArray[np.uint16] = np.bitwise_or.reduce(grouped, axis=1).T
+    return packed
+
+
+def _blocks(texts: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
+    """The number of a text, and it and those after it while they are short; or one piece of a long one."""
+    start = size = 0
+    for number, text in enumerate(texts):
+        size += len(text)
+        if size > _BLOCK:
+            yield start, texts[start:number]
+            start, size = number, len(text)
+        if size > _BLOCK:
+            yield from ((number, [text[place : place + _BLOCK]]) for place in range(0, size, _BLOCK))
+            start, size = number + 1, 0
+    yield start, texts[start:]
 
 
 @lru_cache(maxsize=1)
