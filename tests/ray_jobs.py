@@ -22,7 +22,7 @@ from translora.io.console import logger
 from translora.scale.cluster import RayEngine
 from translora.scale.shards import Shard, Work
 
-RULES = CleaningConfig(bad_lines="skip", duplicates="normalised", identical="drop", leakage="near")
+RULES = CleaningConfig(bad_lines="skip", duplicates="near", identical="drop", leakage="near")
 HELD_OUT = SourceConfig(path="mini", split="test", limit=50)
 ROWS = 100
 LINES = 4
