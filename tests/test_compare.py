@@ -15,6 +15,7 @@ from short_runs import RUN
 from translora.comparison import results, runner
 from translora.comparison.folder import delete_comparison, mark
 from translora.comparison.jobs import SAME_TIME, Outcome, _untouched_config, run_equal_time
+from translora.comparison.places import places
 from translora.comparison.variants import read_variants
 from translora.comparison.workers import Workers
 from translora.config import CompareConfig, Config, DecodingConfig
@@ -308,7 +309,9 @@ def test_a_run_of_equal_time_is_done_again_where_its_length_changed(
     lora, _ = read_variants(*load_comparison(tmp_path / "recipe.yaml"))
     untouched, outcome, seconds = outcomes[0], outcomes[1], outcomes[1].runs[0].summary.train_seconds
     for share, steps in ((0.5, 3), (0.5, 3), (0.67, 4)):
-        run_equal_time(lora, outcome, tmp_path, share * seconds, untouched, Workers([{}], StopRequest()))
+        run_equal_time(
+            lora, outcome, tmp_path, share * seconds, untouched, Workers(places(1, lora.config), StopRequest())
+        )
         assert outcome.equal_time.summary.steps == steps
         said = capsys.readouterr().err
         assert ("the run there is of another recipe (training.max_steps: 3 before, 4 now)" in said) == (steps == 4)
