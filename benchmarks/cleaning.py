@@ -26,6 +26,7 @@ from translora.io.files import write_json
 ROWS = {
     "default rules": ([], 1),
     "also normalised duplicates": (["--duplicates=normalised"], 1),
+    "also near duplicates": (["--duplicates=near"], 1),
     "also languages": (["--duplicates=normalised", "--language=drop"], 50),
 }
 """What is measured: the rules, and by how much the corpus is cut, for languages take much longer."""

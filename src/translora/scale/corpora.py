@@ -87,7 +87,7 @@ def check_in_shards(
     extra = replace(extra, held_out=list(extra.held_out))
     checks = PairChecks(config.path, rules, languages, extra)
     check_bytes(config, checks.findings)
-    request = repr((config, languages, rules, extra.languages, rows))
+    request = repr((config, languages, rules, extra.languages, extra.near, rows))
     vocabulary = tokenizer_hash(extra.tokenizer) if extra.tokenizer else ""
     key = key_of("check", request, pickle.dumps(extra.held_out), vocabulary)
     work = Work("check", "pairs", partial(_checker, config.path, languages, rules, extra), key)
@@ -114,8 +114,9 @@ def _checker(path: str, languages: tuple[str, str], rules: CleaningConfig, extra
             "row": pa.array([row for row, _ in rows], pa.int32()),
             **_origins([pair for _, pair in rows]),
             **{name: pa.array(one.values(), pa.uint64()) for name, one in checks.duplicates.items()},
-            NEAR: _signed([pair for _, pair in rows]),
         }
+        if extra.near:
+            columns[NEAR] = _signed([pair for _, pair in rows])
         found = checks.findings
         problems = {name: vars(problem) for name, problem in found.problems.items()}
         counts = asdict(checks.vocabulary.counts) if checks.vocabulary else {}
@@ -175,7 +176,9 @@ def _fold_checks(files: Sequence[Path], checks: PairChecks, near: NearFindings) 
             counts.merge(CharacterCounts(**{**found["counts"], "characters": Counter(found["counts"]["characters"])}))
         for name, parts in hashes.items():
             parts.append(table[name].to_numpy())
-        near.add_signatures([start + row for row in table["row"].to_pylist()], _pairs(table), _signatures(table[NEAR]))
+        if NEAR in table.column_names:
+            numbers = [start + row for row in table["row"].to_pylist()]
+            near.add_signatures(numbers, _pairs(table), _signatures(table[NEAR]))
         starts.append(start)
         start += found["rows"]
     for number, one in enumerate(checks.tests):
