@@ -57,7 +57,7 @@ class Extra:
     languages: bool = False
     """Whether the language of each side is identified."""
     near: bool = True
-    """Whether near duplicates are counted, in about half of the time and 180 to 240 bytes for each different pair."""
+    """Whether near duplicates are counted, in a third of the time and 180 to 240 bytes for each different pair."""
     tokenizer: PreTrainedTokenizerBase | None = None
     """The tokenizer whose vocabulary must have every character."""
 
