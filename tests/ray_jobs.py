@@ -49,7 +49,7 @@ def main() -> None:
 def check(corpus: str, output: Path, engine: RayEngine | None) -> None:
     from translora.scale.corpora import check_in_shards
 
-    config, extra = SourceConfig(path=corpus), Extra(list(read(HELD_OUT, "de", "en")))
+    config, extra = SourceConfig(path=corpus), Extra(list(read(HELD_OUT, "de", "en")), near=True)
     if engine:
         found = check_in_shards(config, ("de", "en"), RULES, extra, engine, ROWS)
     else:

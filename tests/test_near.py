@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from translora.config import CleaningConfig, Config, DataConfig, SourceConfig
-from translora.data.check import check_corpus
+from translora.data.check import Extra, check_corpus
 from translora.data.cleaning import minhash, near
 from translora.data.cleaning.minhash import BANDS, alike, found_by_bands, signatures, similarity
 from translora.data.cleaning.near import NearDuplicates
@@ -192,7 +192,9 @@ def test_a_training_leaves_them_out_and_the_check_counts_them(tmp_path):
     splits = read_splits(config)
     assert len(splits.train) == 26
     assert splits.dropped["near duplicate"].count == 20
-    near_ones = check_corpus(source, "de", "en", rules).problems["near duplicate"]
+    near_ones = check_corpus(source, "de", "en", rules, Extra(near=True)).problems["near duplicate"]
     assert (near_ones.count, near_ones.consequence) == (20, "left out")
     assert near_ones.places[0] == f"{source.path}:31 (like {source.path}:1)"
-    assert check_corpus(source, "de", "en", CleaningConfig()).problems["near duplicate"].consequence == "stays"
+    kept = check_corpus(source, "de", "en", CleaningConfig(), Extra(near=True))
+    assert kept.problems["near duplicate"].consequence == "stays"
+    assert "near duplicate" not in check_corpus(source, "de", "en", CleaningConfig()).problems

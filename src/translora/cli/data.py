@@ -45,7 +45,7 @@ def add(commands: Commands[Parser]) -> None:
         add_engine(parser)
         parser.add_argument("--against", nargs="+", default=[], help="files whose pairs must not occur in it")
     check.add_argument("--languages", action="store_true", help="also identify the language of each side")
-    check.add_argument("--no-near", action="store_true", help="do not look for near duplicates: less time and memory")
+    check.add_argument("--near", action="store_true", help="also count near duplicates: more time and memory")
     check.add_argument("--model", default="", help="also find characters that this model's vocabulary lacks")
     check.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     clean.add_argument("-o", "--output", required=True, help="the kept pairs: .tsv or .jsonl, also .gz")
@@ -63,7 +63,7 @@ def _check(arguments: argparse.Namespace, flags: list[str]) -> None:
     extra = Extra(
         read_each(_held_out(arguments), *languages),
         arguments.languages,
-        not arguments.no_near,
+        arguments.near,
         _tokenizer(arguments.model),
     )
     with ray_engine(arguments) as engine:
