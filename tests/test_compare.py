@@ -15,10 +15,11 @@ from short_runs import RUN
 from translora.cli import main
 from translora.comparison import results, runner
 from translora.comparison.folder import delete_comparison, mark
-from translora.comparison.jobs import SAME_TIME, Outcome, run_equal_time
+from translora.comparison.jobs import SAME_TIME, Outcome, _untouched_config, run_equal_time
+from translora.comparison.places import places
 from translora.comparison.variants import read_variants
 from translora.comparison.workers import Workers
-from translora.config import CompareConfig, Config
+from translora.config import CompareConfig, Config, DecodingConfig
 from translora.config.load import load_comparison
 from translora.errors import ConfigError, DataError
 from translora.io.interrupt import StopRequest
@@ -55,6 +56,11 @@ def test_a_run_has_its_own_seed_but_the_pairs_of_all():
     (one,) = variants({"method": "full"})
     config = one.run_config("folder", 1e-4, seed=7)
     assert (config.seed, config.data.seed, config.training.learning_rate) == (7, Config().seed, 1e-4)
+
+
+def test_the_untouched_model_needs_no_shortlist():
+    config = Config(decoding=DecodingConfig(beams=4, shortlist="targets"))
+    assert _untouched_config(config, Path("folder")).decoding == DecodingConfig(beams=4)
 
 
 MISTAKES = [
@@ -311,7 +317,9 @@ def test_a_run_of_equal_time_is_done_again_where_its_length_changed(
     lora, _ = read_variants(*load_comparison(tmp_path / "recipe.yaml"))
     untouched, outcome, seconds = outcomes[0], outcomes[1], outcomes[1].runs[0].summary.train_seconds
     for share, steps in ((0.5, 3), (0.5, 3), (0.67, 4)):
-        run_equal_time(lora, outcome, tmp_path, share * seconds, untouched, Workers([{}], StopRequest()))
+        run_equal_time(
+            lora, outcome, tmp_path, share * seconds, untouched, Workers(places(1, lora.config), StopRequest())
+        )
         assert outcome.equal_time.summary.steps == steps
         said = capsys.readouterr().err
         assert ("the run there is of another recipe (training.max_steps: 3 before, 4 now)" in said) == (steps == 4)

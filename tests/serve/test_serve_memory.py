@@ -63,7 +63,7 @@ def test_many_adapters_come_and_go_under_load(adapters):
 
         def level():
             server.wait_idle()
-            server.service.batcher.exclusive(lambda: None)
+            server.service.batcher.alone(lambda: None)
             return tensor_bytes(), decoder.nbytes, decoder.adapters
 
         cycle(0)
