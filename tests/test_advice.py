@@ -19,7 +19,7 @@ data:
 lora: {{rank: 2, targets: all-linear}}
 training: {{max_steps: 60, batch_tokens: 600}}
 decoding: {{max_tokens: 8}}
-compare: {{rates: [1e-9, 1e-2, 3e-2]}}
+compare: {{rates: [1e-9, 1e-2]}}
 """
 
 
@@ -45,7 +45,7 @@ def test_the_share_of_each_rank_and_a_second_call_trains_nothing(recipe, tmp_pat
     full, first, *others = found["variants"]
     assert full["share_of_gain"] == pytest.approx(1)
     assert full["validation_loss"] < found["untouched_validation_loss"]
-    assert set(first["rates"]) == {"1e-09", "0.01", "0.03"}
+    assert set(first["rates"]) == {"1e-09", "0.01"}
     assert abs(first["rates"]["1e-09"] - found["untouched_validation_loss"]) < 1e-4
     assert all(list(other["rates"]) == [f"{first['learning_rate']:g}"] for other in others)
     gain = found["untouched_validation_loss"] - full["validation_loss"]

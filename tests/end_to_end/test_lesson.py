@@ -20,21 +20,22 @@ dataset_info:
 """
 
 
-@pytest.fixture
-def wmt_folder(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def wmt_folder(tmp_path_factory):
     """20,000 records, of which the first 1% are 200."""
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+    folder = tmp_path_factory.mktemp("hub") / "wmt16"
     pairs = read(SourceConfig(path="mini", limit=20_000), "de", "en")
     rows = [{"translation": {"de": pair.source, "en": pair.target}} for pair in pairs]
-    (tmp_path / "wmt16" / "de-en").mkdir(parents=True)
-    datasets.Dataset.from_list(rows).to_parquet(tmp_path / "wmt16" / "de-en" / "train.parquet")
-    (tmp_path / "wmt16" / "README.md").write_text(CARD)
-    return tmp_path / "wmt16"
+    (folder / "de-en").mkdir(parents=True)
+    datasets.Dataset.from_list(rows).to_parquet(folder / "de-en" / "train.parquet")
+    (folder / "README.md").write_text(CARD)
+    return folder
 
 
 @pytest.mark.parametrize("recipe", ["lesson", "lesson-base"])
 @pytest.mark.parametrize("kind", ["hub", "auto"])
-def test_the_lesson_runs_on_a_stand_in(recipe, kind, wmt_folder, tiny_model, tmp_path, capsys):
+def test_the_lesson_runs_on_a_stand_in(recipe, kind, wmt_folder, tiny_model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
     flags = [
         f"--model={tiny_model}", f"--data.train.path={wmt_folder}", f"--data.train.format={kind}",
         "--data.validation_size=20", "--data.test_size=20", "--training.epochs=2", f"--output={tmp_path / 'run'}",

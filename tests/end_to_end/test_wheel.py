@@ -80,7 +80,7 @@ def test_five_lines_of_python_translate(python, tmp_path):
 
 
 def test_the_demo_runs(python, tmp_path):
-    few = ["--training.max_steps=3", "--data.test.limit=20", "--data.validation.limit=20"]
+    few = ["--training.max_steps=3", "--data.train.limit=300", "--data.test.limit=20", "--data.validation.limit=20"]
     shown = call(python.parent / "translora", "demo", *few, cwd=tmp_path)
     assert "Scores on 20 test pairs" in shown
     assert (tmp_path / "runs" / "demo" / "report.html").exists()
