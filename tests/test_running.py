@@ -204,9 +204,8 @@ def test_a_ticket_in_several_lanes_is_withdrawn_from_all(translator, lanes):
 
 
 def test_lines_do_not_wait_for_a_lane_that_steps_other_searches(translator, decoder):
-    """Nor for one whose search was closed."""
     group = SearchGroup(decoder, PartTicket.of(Part(translator, [], DECODING), True), Budget(4000), 2)
-    mine, others = ticket(translator, LINES * 30), ticket(translator, LINES[:1], adapter=1)
+    mine, others = ticket(translator, LINES * 6), ticket(translator, LINES[:1], adapter=1)
     group.add(mine)
     runner = group.runners[0]
     runner.step()
