@@ -1,13 +1,15 @@
 """A cluster of Ray of three machines on this one. Prints its address, and obeys lines of input until they end.
 
-`kill NODE` puts a machine in the place of another; `path FOLDER` puts one that finds packages in FOLDER first in the
-place of all.
+`kill NAME` puts a machine in the place of another, that of this name or that on which the process of this number runs;
+`path FOLDER` puts one that finds packages in FOLDER first in the place of all.
 """
 
 import os
 import sys
 from pathlib import Path
 
+import psutil
+from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
 
@@ -23,7 +25,7 @@ def main() -> None:
     for line in sys.stdin:
         word, _, name = line.strip().partition(" ")
         if word == "kill":
-            (node,) = (one for one in cluster.worker_nodes if one.node_id == name)
+            (node,) = (one for one in cluster.worker_nodes if name in (one.node_id, *processes(one)))
             cluster.remove_node(node, allow_graceful=False)
             cluster.add_node(num_cpus=1, **common)
         elif word == "path":
@@ -32,6 +34,12 @@ def main() -> None:
             cluster.add_node(num_cpus=1, env_vars={"PYTHONPATH": name}, **common)
         print("done", flush=True)
     cluster.shutdown()
+
+
+def processes(node: Node) -> list[str]:
+    """The ids of a machine's processes."""
+    (raylet,) = node.all_processes["raylet"]
+    return [str(one.pid) for one in psutil.Process(raylet.process.pid).children(recursive=True)]
 
 
 if __name__ == "__main__":

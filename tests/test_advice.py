@@ -73,8 +73,8 @@ def test_what_it_cannot_compare(recipe, capfd):
     with pytest.raises(ConfigError, match=r"--steps: must be at least 1, not 0"):
         advise(config, comparison, 0)
     for flags, message in (
-        (["--advise", "--seeds", "3"], "leave out --seeds and --parallel"),
-        (["--advise", "--parallel", "2"], "leave out --seeds and --parallel"),
+        (["--advise", "--seeds", "3"], "leave out --seeds, --parallel and --engine"),
+        (["--advise", "--parallel", "2"], "leave out --seeds, --parallel and --engine"),
         (["--steps", "3"], "--steps: is of --advise: add that, or set --training.max_steps"),
     ):
         assert call("compare", str(recipe), *flags) == 2

@@ -1,21 +1,26 @@
 """A cluster of Ray whose machines are lost: the same results as in one process, and one line for each mistake."""
 
 import importlib.util
+import json
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 from ray_jobs import JOBS, LINES
+from test_parallel import RECIPE, one_after_the_other, start, training_among, wait_for, without_measures
 from translora import cli
+from translora.comparison import results
 from translora.config import SourceConfig
 from translora.data.readers.sources import read
 from translora.errors import ClusterError
@@ -23,6 +28,7 @@ from translora.scale.cluster import RayEngine
 from translora.translation import stream
 
 PAIRS = 1_500
+LONGER = "max_steps: 120, epochs: 60, batch_tokens: 600, evaluate_every: 15"
 needs_ray = pytest.mark.skipif(not importlib.util.find_spec("ray"), reason='Ray is not installed: "translora[ray]"')
 
 
@@ -109,6 +115,67 @@ def test_a_lost_machine_changes_nothing_nor_does_a_killed_start(cluster, corpus,
     assert "was lost: shard" in said
     assert ("of 17 shards were there from an earlier start" in said) == (job == "clean")
     assert files_of(there) == files_of(alone)
+
+
+def checkpoints(folder):
+    """Those of one variant."""
+    return set(folder.glob("out/lora/*/*/checkpoints/step-*"))
+
+
+def training_of(folder, variant=""):
+    """The processes that train a variant, or any, of the comparison in a folder."""
+    found = []
+    for process in training_among(psutil.process_iter()):
+        with suppress(psutil.Error, OSError):  # it has ended
+            recipe = Path(process.cmdline()[-3]).read_text(encoding="utf-8")
+            found += [process] * (process.cwd() == str(folder) and f"out/{variant}" in recipe)
+    return found
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_comparison_is_that_of_one_machine_though_it_is_interrupted_and_loses_another(
+    cluster, tmp_path, tiny_model, corpus_file
+):
+    address, machines = cluster
+    recipe = RECIPE.format(model=tiny_model, corpus=corpus_file)
+    recipe = recipe.replace("max_steps: 6, batch_tokens: 600, evaluate_every: 3", LONGER)
+    (tmp_path / "recipe.yaml").write_text(recipe)
+    process = start(tmp_path, "--engine", "ray", "--address", address)
+    wait_for(lambda: len(list(tmp_path.glob("out/*/*/*/config.yaml"))) == 2, process)
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate()
+    assert process.returncode == 130, printed
+    assert printed.splitlines()[-1].startswith("translora: stopped in ")
+    assert not training_of(tmp_path)
+    before = checkpoints(tmp_path)
+    assert before
+
+    process = start(tmp_path, "--engine", "ray", "--address", address)
+    wait_for(lambda: checkpoints(tmp_path) - before, process)
+    lost = wait_for(lambda: training_of(tmp_path, "lora/"), process)[0]
+    machines.tell(f"kill {lost.pid}")
+    assert machines.line() == "done"
+    _, printed = process.communicate()
+    assert process.returncode == 0, printed
+    assert len(re.findall(r"\nlora, rate 0.01, seed 1: train: .* was lost .*; it is tried once more\n", printed)) == 1
+    assert "[lora, seed 1: translate] on " in printed
+
+    written, outcomes = json.loads((tmp_path / "out" / "compare.json").read_text()), one_after_the_other(tmp_path)
+    expected = json.loads(json.dumps(results.build(outcomes, "translora compare recipe.yaml")))
+    assert without_measures(written) == without_measures(expected)
+    for outcome in outcomes:
+        (summary,) = tmp_path.glob(f"out/{outcome.name}/**/summary.json")
+        assert learnt(summary.parent) == learnt(outcome.runs[0].folder)
+
+
+def learnt(folder):
+    """The weights, translations and metrics in a run folder."""
+    files = [path for kind in ("*.safetensors", "translations/*.txt", "metrics.jsonl") for path in folder.rglob(kind)]
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in files if "checkpoints" not in path.parts}
+    assert len(found) >= 3
+    lines = found.get("metrics.jsonl", b"").splitlines()
+    return found | {"metrics.jsonl": [{**json.loads(line), "time": 0} for line in lines]}
 
 
 def command(*arguments):

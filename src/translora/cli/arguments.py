@@ -109,13 +109,13 @@ def add_form(parser: argparse.ArgumentParser, format_flag: str = "--format") -> 
     parser.add_argument("--header", choices=["auto", "yes", "no"], default="auto", help="whether the first row is one")
 
 
-def add_engine(parser: argparse.ArgumentParser) -> None:
+def add_engine(parser: argparse.ArgumentParser, how: str = "in shards") -> None:
     """Where the work is done."""
     parser.add_argument(
         "--engine",
         choices=["process", "ray"],
         default="process",
-        help="where the work is done: in this process, the default, or in shards on Ray",
+        help=f"where the work is done: by this process, the default, or {how} on Ray",
     )
     parser.add_argument(
         "--address", default="", help="with --engine ray: HOST:PORT of a cluster, or auto (default: a Ray of its own)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from translora.cli.arguments import Commands, FieldsHelp, Parser, add_command
+from translora.cli.arguments import Commands, FieldsHelp, Parser, add_command, add_engine, check_engine, ray_engine
 
 _STEPS = 60
 
@@ -23,10 +23,11 @@ def add(commands: Commands[Parser]) -> None:
     parser.add_argument(
         "--parallel",
         type=int,
-        default=1,
         metavar="N",
-        help="do N runs at a time, one on each GPU or with a part of the CPU's threads",
+        help="do N runs at a time, one on each GPU or with a part of the CPU's threads (default: 1; with --engine ray, "
+        "one on each GPU or machine)",
     )
+    add_engine(parser, "runs side by side")
     parser.add_argument("--overwrite", action="store_true", help="delete an earlier comparison in the folder first")
     parser.add_argument(
         "--advise", action="store_true", help="from short runs alone, tell what LoRA would reach of full"
@@ -42,11 +43,14 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
     from translora.config.load import load_comparison
     from translora.errors import ConfigError
 
+    check_engine(arguments)
     config, comparison = load_comparison(arguments.recipe, flags)
     command = ["translora", "compare", arguments.recipe]
     if arguments.advise:
-        if arguments.seeds or arguments.parallel != 1:
-            raise ConfigError("--advise: trains one seed, one run after the other: leave out --seeds and --parallel")
+        if arguments.seeds or arguments.parallel is not None or arguments.engine != "process":
+            raise ConfigError(
+                "--advise: trains one seed, one run after the other: leave out --seeds, --parallel and --engine"
+            )
 
         from translora.comparison.advice import advise
 
@@ -63,4 +67,5 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
         comparison = dataclasses.replace(comparison, seeds=arguments.seeds)
     seeds = [f"--seeds={arguments.seeds}"] if arguments.seeds else []
     shown = shlex.join([*command, *seeds, *flags])
-    compare(config, comparison, shown, overwrite=arguments.overwrite, parallel=arguments.parallel)
+    with ray_engine(arguments) as engine:
+        compare(config, comparison, shown, arguments.overwrite, arguments.parallel, engine)

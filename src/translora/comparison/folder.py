@@ -10,6 +10,7 @@ advice.json                   its result
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -39,9 +40,18 @@ def check_folder(folder: Path) -> None:
 
 
 def mark(folder: Path) -> None:
-    """Make `folder` a comparison's; raises `StorageError` where it cannot be written."""
-    if not (folder / _MARKER).exists():
-        write_json(folder / _MARKER, {"translora": __version__})
+    """Make `folder` a comparison's; raises `StorageError` where it cannot be written.
+
+    The marker differs each time, so that a machine that sees the same one sees the same folder and no copy of it.
+    """
+    write_json(folder / _MARKER, {"translora": __version__, "start": secrets.token_hex(8)})
+
+
+def marker_of(folder: Path) -> str:
+    """The content of the marker; empty where there is none."""
+    with suppress(OSError):
+        return (folder / _MARKER).read_text(encoding="utf-8")
+    return ""
 
 
 def delete_comparison(folder: Path) -> None:

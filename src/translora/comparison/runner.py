@@ -12,8 +12,9 @@ from typing import Any
 from translora.comparison import results
 from translora.comparison.folder import REPORT_FILE, RESULT_FILE, check_folder, delete_comparison, mark
 from translora.comparison.jobs import Outcome, check_runs, run_equal_time, run_untouched, run_variant
+from translora.comparison.places import places
 from translora.comparison.variants import Variant, read_variants, warn_of_edge
-from translora.comparison.workers import Workers, places
+from translora.comparison.workers import Workers
 from translora.config import CompareConfig, Config
 from translora.config.load import load_comparison
 from translora.errors import ConfigError, TrainingError
@@ -22,6 +23,8 @@ from translora.io.files import only_process, write_json
 from translora.io.interrupt import stop_between_steps
 from translora.report.comparison import write_comparison
 from translora.runs.folder import Run
+from translora.scale.cluster import RayEngine
+from translora.scale.runs import ray_places
 from translora.scoring.metrics import METRICS, with_interval
 
 _COSTS = ("", "rate", "trained", "of most", "on disk", "peak memory", "seconds", "pairs/s")
@@ -32,7 +35,8 @@ def compare(
     comparison: CompareConfig | None = None,
     recipe: str = "",
     overwrite: bool = False,
-    parallel: int = 1,
+    parallel: int | None = None,
+    engine: RayEngine | None = None,
 ) -> dict[str, Any]:
     """Train and score every variant, and return the content of `compare.json`.
 
@@ -40,7 +44,8 @@ def compare(
     Each run is a run folder below `config.output`. The runs of an earlier call are not done again, except those of a
     variant whose recipe has changed, and the runs of equal time whose length follows from them.
     `recipe` is the command that the result names; `overwrite` deletes an earlier comparison first. `parallel` runs are
-    done at a time, each on a GPU of its own, or with its part of the CPU's threads.
+    done at a time, by default one, each on a GPU of its own, or with its part of the CPU's threads; with `engine` they
+    are done on a cluster of Ray, by default as many at a time as it has GPUs, or machines.
 
     Raises `ConfigError` before anything is trained, `InterruptedRunError` after Ctrl-C or SIGTERM, and `TrainingError`
     at the end where a variant failed; the others are written and shown all the same.
@@ -53,7 +58,7 @@ def compare(
     variants = read_variants(config, comparison)
     folder = Path(config.output)
     check_folder(folder)
-    rooms = places(parallel, config, variants)
+    rooms = ray_places(engine, parallel, config, variants) if engine else places(parallel, config, variants)
     with only_process(folder):
         if overwrite:
             delete_comparison(folder)

@@ -16,9 +16,9 @@ import tempfile
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -26,7 +26,7 @@ from translora import __version__
 from translora.errors import ClusterError, ConfigError, TransloraError, reason_of
 from translora.io import console
 from translora.scale.shards import Shard, Work
-from translora.scale.worker import versions
+from translora.scale.worker import shard_worker, versions
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -50,6 +50,8 @@ _STORE_BYTES = 512 << 20
 """The memory for rows and results on their way, of a Ray that is started here."""
 _TRIES = 4
 """Workers that one shard may cost."""
+_NODE = "ray.io/node-id"
+"""The label in which Ray has the name of a machine."""
 
 
 class RayEngine:
@@ -77,7 +79,7 @@ class RayEngine:
             raise ConfigError('--engine ray: Ray is not installed: pip install "translora[ray]"') from error
         with _signals_kept():
             self._connect(ray)
-        self._ray = ray
+        self._ray, self._class = ray, _worker_class(ray)
         return self
 
     def _connect(self, ray: Any) -> None:
@@ -115,11 +117,25 @@ class RayEngine:
         Raises the `TransloraError` that the work raises, and `ClusterError` for a worker that lacks translora or has
         another version, and where a shard ends one worker after the other.
         """
-        self._pool = _Pool(self._ray, work, self._gpu)
+        self._pool = _Pool(self, work)
         try:
             yield from self._pool.each(shards)
         finally:
             self._pool.close()
+
+    def machines(self) -> list[dict[str, float]]:
+        """What each machine of the cluster has, such as CPU and GPU."""
+        return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+
+    def worker(self, make: Any, needs: Mapping[str, float], avoid: str = "") -> Worker:
+        """A new worker, on a machine that has what it `needs`, once there is one; rather not on the node `avoid`.
+
+        `make` makes the function, pickled, or is Ray's reference to that.
+        """
+        strategy = self._ray.util.scheduling_strategies
+        spread = strategy.NodeLabelSchedulingStrategy({}, soft={_NODE: strategy.NotIn(avoid)}) if avoid else "SPREAD"
+        options = {"num_cpus": needs["CPU"], "num_gpus": needs.get("GPU", 0), "scheduling_strategy": spread}
+        return Worker(self._ray, self._class.options(**options).remote(), make)
 
 
 def _require_answer(address: str) -> None:
@@ -158,27 +174,63 @@ def _signals_kept() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@dataclass(eq=False)
-class _Worker:
-    """An actor of Ray."""
+class Worker:
+    """A process on a machine of the cluster that has made a function."""
 
-    actor: Any
-    host: str = ""
-    node: str = ""
-    """Ray's name of the machine; both are known once the worker has begun."""
+    def __init__(self, ray: Any, actor: Any, make: Any) -> None:
+        self._ray, self._actor = ray, actor
+        self.begun = self._actor.begin.remote(__version__, versions(), make)
+        """Ray's reference to the answer that `began` takes."""
+        self.host = ""
+        self.node = ""
+        """Ray's name of the machine; both are known once the worker has begun."""
+
+    def began(self) -> None:
+        """Note where it is; raises `ClusterError` where that machine cannot do the work, and as `answer` does."""
+        self.host, self.node, fault = self.answer(self.begun)
+        if fault:
+            raise ClusterError(f"--engine ray: {self.host} {fault}")
+
+    def ask(self, *arguments: Any) -> Any:
+        """Have it call the function; returns Ray's reference to the answer."""
+        return self._actor.run.remote(*arguments)
+
+    def is_answered(self, reference: Any, seconds: float) -> bool:
+        """Whether an answer is there within so many seconds, or never will be."""
+        return bool(self._ray.wait([reference], timeout=seconds)[0])
+
+    def answer(self, reference: Any) -> Any:
+        """What it returned; raises what it raised, and `LostWorkerError` where it is gone."""
+        try:
+            return self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, TransloraError):
+                raise error.cause from None
+            raise RuntimeError(f"a worker failed: {error}") from error
+        except self._ray.exceptions.RayError as error:
+            raise LostWorkerError(reason_of(error)) from error
+
+    def close(self) -> None:
+        """End it."""
+        with suppress(self._ray.exceptions.RayError, ValueError):
+            self._ray.kill(self._actor)
+
+
+class LostWorkerError(Exception):
+    """A worker is gone, with its machine or alone."""
 
 
 class _Pool:
     """The workers of one piece of work: those that start, those that wait, and those that have a shard."""
 
-    def __init__(self, ray: Any, work: Work, gpu: bool) -> None:
-        self._ray, self._label = ray, work.label
-        self._needs = {"CPU": 1.0, **({"GPU": 1.0} if gpu and ray.cluster_resources().get("GPU") else {})}
-        self._class = _worker_class(ray, self._needs)
-        self._make = ray.put(pickle.dumps(work.make))
-        self._starting: dict[Any, _Worker] = {}
-        self._idle: list[_Worker] = []
-        self._busy: dict[Any, tuple[_Worker, Shard]] = {}
+    def __init__(self, engine: RayEngine, work: Work) -> None:
+        ray = self._ray = engine._ray
+        self._engine, self._label = engine, work.label
+        self._needs = {"CPU": 1.0, **({"GPU": 1.0} if engine._gpu and ray.cluster_resources().get("GPU") else {})}
+        self._make = ray.put(pickle.dumps(partial(shard_worker, work.make)))
+        self._starting: dict[Any, Worker] = {}
+        self._idle: list[Worker] = []
+        self._busy: dict[Any, tuple[Worker, Shard]] = {}
         self._waiting: deque[Shard] = deque()
         self._losses: Counter[int] = Counter()
         self._alone_since = time.monotonic()
@@ -190,7 +242,7 @@ class _Pool:
                 self._waiting.extend(islice(shards, 1))
             if self._waiting and self._idle:
                 worker, shard = self._idle.pop(), self._waiting.popleft()
-                self._busy[worker.actor.run.remote(*shard)] = worker, shard
+                self._busy[worker.ask(*shard)] = worker, shard
                 continue
             if not self._waiting and not self._busy:
                 return
@@ -210,27 +262,25 @@ class _Pool:
         return max(1, min(int(there.get(name, 0) // amount) for name, amount in self._needs.items()))
 
     def _start(self) -> None:
-        worker = _Worker(self._class.remote())
-        self._starting[worker.actor.begin.remote(__version__, versions(), self._make)] = worker
+        worker = self._engine.worker(self._make, self._needs)
+        self._starting[worker.begun] = worker
 
     def _started(self, answer: Any) -> None:
         worker = self._starting.pop(answer)
         try:
-            worker.host, worker.node, fault = self._get(answer)
-        except self._ray.exceptions.RayError as error:
+            worker.began()
+        except LostWorkerError as error:
             self._count_loss(-1, error)
             return
-        if fault:
-            raise ClusterError(f"--engine ray: {worker.host} {fault}")
         self._idle.append(worker)
 
     def _finished(self, answer: Any) -> tuple[Shard, bytes] | None:
         """A shard with its result; None where its worker was lost."""
         worker, shard = self._busy.pop(answer)
         try:
-            result = self._get(answer)
-        except self._ray.exceptions.RayError as error:
-            self._end(worker)
+            result = worker.answer(answer)
+        except LostWorkerError as error:
+            worker.close()
             self._count_loss(shard.number, error)
             console.notice(f"{self._label}: the worker on {worker.host} was lost: shard {shard.number} is done again")
             self._waiting.appendleft(shard)
@@ -238,23 +288,12 @@ class _Pool:
         self._idle.append(worker)
         return shard, result
 
-    def _get(self, answer: Any) -> Any:
-        """What a worker returned; raises what it raised, and `RayError` where it is gone."""
-        try:
-            return self._ray.get(answer)
-        except self._ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, TransloraError):
-                raise error.cause from None
-            raise RuntimeError(f"a worker failed: {error}") from error
-
     def _count_loss(self, number: int, error: BaseException) -> None:
         """Raise `ClusterError` where that was the last try of a shard, or, with -1, of starting a worker."""
         self._losses[number] += 1
         if self._losses[number] == _TRIES:
             which = "every worker was lost at its start" if number < 0 else f"shard {number} ended {_TRIES} workers"
-            raise ClusterError(
-                f"{self._label}: {which} ({reason_of(error)}): look into Ray's logs; is there enough memory?"
-            )
+            raise ClusterError(f"{self._label}: {which} ({error}): look into Ray's logs; is there enough memory?")
 
     def _say_if_alone(self) -> None:
         now = time.monotonic()
@@ -265,17 +304,13 @@ class _Pool:
             needs = " and a ".join(reversed(self._needs))
             console.notice(f"{self._label}: no worker has begun yet: each needs a free {needs} of the cluster")
 
-    def _end(self, worker: _Worker) -> None:
-        with suppress(self._ray.exceptions.RayError, ValueError):
-            self._ray.kill(worker.actor)
-
     def close(self) -> None:
         """End all workers."""
         for worker in [*self._starting.values(), *self._idle, *(worker for worker, _ in self._busy.values())]:
-            self._end(worker)
+            worker.close()
 
 
-def _worker_class(ray: Any, needs: dict[str, float]) -> Any:
+def _worker_class(ray: Any) -> Any:
     """The class of the workers, defined here so that it travels by value; it uses no name of this module."""
 
     class Worker:
@@ -298,9 +333,8 @@ def _worker_class(ray: Any, needs: dict[str, float]) -> Any:
             self._function = begin(libraries, make)
             return *here, self._function if isinstance(self._function, str) else ""
 
-        def run(self, number: int, key: str, rows: bytes) -> bytes:
-            """The result of a shard."""
-            return self._do(self._function, number, key, rows)
+        def run(self, *arguments: Any) -> Any:
+            """What the function gives."""
+            return self._do(self._function, *arguments)
 
-    options = {"num_cpus": needs["CPU"], "num_gpus": needs.get("GPU", 0), "scheduling_strategy": "SPREAD"}
-    return ray.remote(**options)(Worker)
+    return ray.remote(Worker)

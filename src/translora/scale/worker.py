@@ -1,9 +1,9 @@
-"""What a worker on another machine does with a shard, once it has the same version of translora."""
+"""What a worker on another machine does, once it has the same version of translora."""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -20,22 +20,28 @@ def versions() -> dict[str, str]:
 
 
 def begin(libraries: Mapping[str, str], make: bytes) -> Any:
-    """The `Function` of the work, or a text: the reason why this machine cannot do it.
+    """The function of the work, or a text: the reason why this machine cannot do it.
 
-    `libraries` are the `versions` of the machine that gives the work.
+    `libraries` are the `versions` of the machine that gives the work; `make`, pickled, makes the function, or says why
+    it cannot.
     """
     for name, found in versions().items():
         if found != libraries[name]:
             return f"has {name} {found}, not {libraries[name]}: install the same on every machine"
     with console.quiet():
-        function: Function = pickle.loads(make)()
-        return function
+        return pickle.loads(make)()
 
 
-def do(function: Function, number: int, key: str, rows: bytes) -> bytes:
-    """The result of a shard."""
+def do(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What the function gives."""
     with console.quiet():
-        return result_of(function, Shard(number, key, rows))
+        return function(*arguments)
+
+
+def shard_worker(make: Callable[[], Function]) -> Callable[..., bytes]:
+    """The function of work in shards: it is given the fields of a `Shard`, and gives the file of its result."""
+    function = make()
+    return lambda *shard: result_of(function, Shard(*shard))
 
 
 def _version_of(name: str) -> str:
