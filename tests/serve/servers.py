@@ -95,10 +95,10 @@ class Server:
 
 @contextmanager
 def serving(paths, **settings):
-    """A server of the models at `paths`."""
+    """A server of the models at `paths`, with one lane unless `settings` say otherwise."""
     models = Models(Loading())
     models.load_all([str(path) for path in paths])
-    app = create_app(models, Settings(**settings))
+    app = create_app(models, Settings(**{"lanes": 1, **settings}))
     listening = bind(Address(port=0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

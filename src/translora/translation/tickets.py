@@ -51,8 +51,6 @@ class PartTicket(Ticket):
     found: dict[int, list[Generated]] = field(default_factory=dict, init=False)
     suspect: bool = field(default=False, init=False)
     """Whether it was in a search that failed, and is to be alone in the next one."""
-    since: float = field(default=0.0, init=False)
-    """When it began to wait, by `time.monotonic`."""
 
     def __post_init__(self) -> None:
         self.rest = sorted(range(len(self.tasks)), key=lambda i: len(self.tasks[i].row))

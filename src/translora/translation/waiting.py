@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -22,8 +21,9 @@ _MOST = 1.25
 """A lane takes lines of its queue while it has less than so many times its share of all lines."""
 _LEAST = 0.75
 """A lane takes lines of other queues while it has less than so many times its share of all lines."""
-_PATIENCE = 0.5
-"""The lines of a ticket that has waited for so many seconds are taken by any lane whose own queue is empty."""
+_PATIENCE = 16
+"""A lane whose own queue is empty takes all lines of one that made no step, being busy with other searches, in so many
+of its own."""
 
 
 @dataclass(eq=False)
@@ -39,6 +39,8 @@ class _Lane:
     under_way: dict[int, tuple[PartTicket, int]] = field(default_factory=dict)
     """The ticket and the task of each line that was begun and not finished, by number."""
     withdrawn: set[int] = field(default_factory=set)
+    missed: int = 0
+    """How many steps other lanes have made since this one did."""
 
     def suspect(self) -> PartTicket | None:
         """The suspect that has lines under way here, or else the first one with lines that wait."""
@@ -72,7 +74,6 @@ class Waiting:
     def add(self, ticket: PartTicket) -> None:
         """Let the lines of `ticket` wait for their turns."""
         with self._lock:
-            ticket.since = time.monotonic()
             self._queue(ticket)
 
     def withdraw(self, ticket: PartTicket) -> None:
@@ -97,11 +98,10 @@ class Waiting:
             if suspect := own.suspect():
                 return len(suspect.rest) if own.has_only(suspect) else 0
             used, share = len(own.under_way), self._share()
-            others = sum(other.pending for other in self._lanes) - own.pending
             mine = min(own.pending, max(0, _room(share) - used))
-            if others and not self._overdue(lane):
-                others = min(others, max(0, math.ceil(_LEAST * share) - used - mine))
-            return mine + others
+            others = sum(other.pending for other in self._lanes) - own.pending
+            free = sum(other.pending for other in self._lanes if other is not own and self._misses(other))
+            return mine + max(free, min(others, math.ceil(self._least(share)) - used - mine))
 
     def take(self, lane: int, fits: Callable[[Line], bool]) -> list[Line]:
         """The next lines for the lane, as long as `fits` says yes to one after the other; they are then under way."""
@@ -124,8 +124,10 @@ class Waiting:
         return taken
 
     def withdrawn(self, lane: int) -> Collection[int]:
-        """The lines under way in the lane that were given up since the last call."""
+        """The lines under way in the lane that were given up since its last step, which is when it asks."""
         with self._lock:
+            for number, one in enumerate(self._lanes):
+                one.missed = 0 if number == lane else one.missed + 1
             found, self._lanes[lane].withdrawn = self._lanes[lane].withdrawn, set()
         return found
 
@@ -227,10 +229,13 @@ class Waiting:
         """The lines of each lane, under way and waiting, if all had the same."""
         return sum(len(one.under_way) + one.pending for one in self._lanes) / self.lanes
 
-    def _overdue(self, lane: int) -> bool:
-        """Whether a ticket in the queue of another lane has waited for long."""
-        heads = (one.queue[0] for number, one in enumerate(self._lanes) if one.queue and number != lane)
-        return any(time.monotonic() - head.since > _PATIENCE for head in heads)
+    def _least(self, share: float) -> float:
+        """While a lane has fewer lines under way, it takes those of other lanes."""
+        return share if self._only is not None else _LEAST * share
+
+    def _misses(self, lane: _Lane) -> bool:
+        """Whether the lane has made no step for long, so that others may take what is in its queue."""
+        return lane.missed > _PATIENCE * (len(self._lanes) - 1)
 
     def _next(self, lane: int, share: float) -> PartTicket | None:
         """The ticket whose line the lane takes next."""
@@ -241,12 +246,10 @@ class Waiting:
             return suspect if suspect.rest and own.has_only(suspect) else None
         if own.queue and len(own.under_way) < _room(share):
             return own.queue[0]
-        fullest = max((one for one in self._lanes if one is not own), key=lambda one: one.pending, default=own)
-        if not fullest.queue or fullest is own:
-            return None
-        head = fullest.queue[0]
-        late = not own.queue and time.monotonic() - head.since > _PATIENCE
-        return head if late or len(own.under_way) < _LEAST * share else None
+        others = [one for one in self._lanes if one is not own and one.queue]
+        if len(own.under_way) >= self._least(share):
+            others = [one for one in others if not own.queue and self._misses(one)]
+        return max(others, key=lambda one: one.pending).queue[0] if others else None
 
 
 def _room(share: float) -> int:
