@@ -91,27 +91,37 @@ def workload(lengths: str, file: str = "") -> TokenisedCorpus:
 def make_workload(lengths: str) -> pa.Table:
     """Pairs of the embedded corpus: as they are (`corpus`), or re-cut to the lengths of news text (`news`).
 
-    News pairs have 42 source and 33 target tokens on average, gamma distributed; all stay within 128 tokens.
+    All stay within 128 tokens.
     """
     tokenizer = AutoTokenizer.from_pretrained(mini.MODEL)
     corpus = Corpus.of(read(SourceConfig(path="mini", limit=PAIRS), "de", "en"))
     sources, targets = (tokenizer(list(texts))["input_ids"] for texts in (corpus.sources, corpus.targets))
     if lengths == "news":
-        random = np.random.default_rng(0)
-        wanted = random.gamma(3.2, 42 / 3.2, len(sources))
-        ratio = 33 / 42 * np.exp(random.normal(0, 0.15, len(sources)))
-        sources, targets = _recut(sources, wanted), _recut(targets, wanted * ratio)
+        sources, targets = (
+            _recut(rows, wanted) for rows, wanted in zip((sources, targets), news_lengths(len(sources)), strict=True)
+        )
     kind = pa.large_list(pa.int32())
     columns = {"source": sources, "target": targets}
     return pa.table({side: pa.array([ids[:LONGEST] for ids in rows], kind) for side, rows in columns.items()})
 
 
-def _recut(rows: list[list[int]], lengths: np.ndarray) -> list[list[int]]:
-    """Rows of the given lengths (within 2 and 128) out of the running text of `rows`, each with its end token."""
+def news_lengths(pairs: int) -> tuple[Ints, Ints]:
+    """Source and target lengths of so many pairs of news text, in tokens, from 2 to 128.
+
+    They have 42 source and 33 target tokens on average, gamma distributed.
+    """
+    random = np.random.default_rng(0)
+    source = random.gamma(3.2, 42 / 3.2, pairs)
+    target = source * (33 / 42 * np.exp(random.normal(0, 0.15, pairs)))
+    return tuple(np.clip(np.round(lengths), 2, LONGEST).astype(int) for lengths in (source, target))  # type: ignore[return-value]
+
+
+def _recut(rows: list[list[int]], lengths: Ints) -> list[list[int]]:
+    """Rows of the given lengths out of the running text of `rows`, each with its end token."""
     text = [i for ids in rows for i in ids[:-1]]
     end = rows[0][-1]
     result, start = [], 0
-    for length in np.clip(np.round(lengths), 2, LONGEST).astype(int):
+    for length in lengths:
         if start + length > len(text):
             start = 0
         result.append([*text[start : start + length - 1], end])

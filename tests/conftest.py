@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the models here are so small that threads only wait
+os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # else bitsandbytes, where it is, has each process load a compiler
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,13 +12,14 @@ import pytest
 
 import translora
 from short_runs import RUN
+from translora.cli import main
 from translora.comparison import results, runner
 from translora.comparison.folder import delete_comparison, mark
-from translora.comparison.jobs import SAME_TIME, Outcome, run_equal_time
+from translora.comparison.jobs import SAME_TIME, Outcome, _untouched_config, run_equal_time
 from translora.comparison.places import places
 from translora.comparison.variants import read_variants
 from translora.comparison.workers import Workers
-from translora.config import CompareConfig, Config
+from translora.config import CompareConfig, Config, DecodingConfig
 from translora.config.load import load_comparison
 from translora.errors import ConfigError, DataError
 from translora.io.interrupt import StopRequest
@@ -55,6 +56,11 @@ def test_a_run_has_its_own_seed_but_the_pairs_of_all():
     (one,) = variants({"method": "full"})
     config = one.run_config("folder", 1e-4, seed=7)
     assert (config.seed, config.data.seed, config.training.learning_rate) == (7, Config().seed, 1e-4)
+
+
+def test_the_untouched_model_needs_no_shortlist():
+    config = Config(decoding=DecodingConfig(beams=4, shortlist="targets"))
+    assert _untouched_config(config, Path("folder")).decoding == DecodingConfig(beams=4)
 
 
 MISTAKES = [
@@ -228,16 +234,24 @@ def test_an_incomplete_run_folder_names_what_is_missing(outcomes, tmp_path):
     assert not (tmp_path / "page.html").exists()
 
 
-def compare(folder, *flags, **options):
-    command = [sys.executable, "-m", "translora", "compare", "recipe.yaml", *flags]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
-
-
 @pytest.mark.slow
-def test_a_comparison_stopped_and_taken_up_with_one_variant_that_fails(tmp_path, tiny_model, corpus_file):
-    recipe = RECIPE.format(model=tiny_model, corpus=corpus_file) + "    broken: {lora: {targets: query}}\n"
+def test_a_comparison_stopped_and_taken_up_with_one_variant_that_fails(
+    tmp_path, tiny_model, corpus_file, monkeypatch, capfd
+):
+    """Stopped in a process of its own, and taken up in this one; the runs have theirs."""
+
+    def compare(*flags):
+        with pytest.raises(SystemExit) as ended:
+            main(["compare", "recipe.yaml", *flags])
+        return ended.value.code, *capfd.readouterr()
+
+    monkeypatch.chdir(tmp_path)
+    recipe = (
+        RECIPE.format(model=tiny_model, corpus=corpus_file) + "    broken: {lora: {targets: query}, rates: [1e-3]}\n"
+    )
     (tmp_path / "recipe.yaml").write_text(recipe)
-    process = compare(tmp_path)
+    command = [sys.executable, "-m", "translora", "compare", "recipe.yaml"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not list(tmp_path.glob("out/lora/*/*/checkpoints/step-*")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.005)
@@ -247,7 +261,8 @@ def test_a_comparison_stopped_and_taken_up_with_one_variant_that_fails(tmp_path,
     assert printed.splitlines()[-1].startswith("translora: stopped in lora, rate ")
     assert not (tmp_path / "out" / "compare.json").exists()
 
-    out, printed = compare(tmp_path).communicate()
+    code, out, printed = compare()
+    assert code == 1
     assert "1 of 3 variants failed: broken: lora.targets 'query'" in printed.splitlines()[-1]
     assert "is better than" in out or "No significant difference" in out
     result = json.loads((tmp_path / "out" / "compare.json").read_text())
@@ -258,15 +273,13 @@ def test_a_comparison_stopped_and_taken_up_with_one_variant_that_fails(tmp_path,
     assert (tmp_path / "out" / "report.html").exists()
 
     written = times_written(tmp_path)
-    again = compare(tmp_path)
-    out, _ = again.communicate()
-    assert again.returncode == 1
+    assert compare()[0] == 1
     assert times_written(tmp_path) == written
 
     changed = recipe.replace("{method: full, rates: [1e-3]}", "{method: full, rates: [1e-3], training: {max_steps: 2}}")
     assert changed != recipe
     (tmp_path / "recipe.yaml").write_text(changed)
-    _, printed = compare(tmp_path).communicate()
+    _, _, printed = compare()
     assert (
         "full, rate 0.001, seed 1: the run there is of another recipe (training.max_steps: 6 before, 2 now)" in printed
     )
@@ -285,7 +298,7 @@ def test_a_comparison_stopped_and_taken_up_with_one_variant_that_fails(tmp_path,
     assert {name for name in written if name.startswith("lora/rate")} <= set(kept)
     assert not any(name.startswith("full/rate") for name in kept)
 
-    _, printed = compare(tmp_path, "--training.max_steps=5").communicate()
+    _, _, printed = compare("--training.max_steps=5")
     assert printed.splitlines()[-1].endswith("choose another --output, or add --overwrite")
     assert "untouched holds a run of another recipe (training.max_steps: 6 there, 5 here)" in printed
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from document_samples import BILINGUAL, DOCUMENTS, OPTIONS, PO, zipped
+from document_samples import BILINGUAL, DOCUMENTS, OPTIONS, PO, WORD, zipped
 from translora.documents.document import Options
 from translora.documents.fill import translate_segments
 from translora.documents.formats import FORMATS, read
@@ -203,6 +203,44 @@ def test_docx_parts_may_have_any_name():
     found = read(zipped(parts), "a", "docx", OPTIONS)
     assert [one.text for one in found.segments] == ["document2", "foot"]
     assert "Seite 2" in part_of(found.filled(["Seite 2", None]), "word/document2.xml")
+
+
+CONTROL = """<w:sdt><w:sdtPr><w:dataBinding w:xpath="{path}" w:storeItemID="{store}"/></w:sdtPr><w:sdtContent>{shown}
+</w:sdtContent></w:sdt>"""
+TITLE = "{6c3c8bc8-f283-45ae-878a-bab7291924a1}"
+COVER = "{55AF091B-3C7A-41E3-B477-F2FDAA23CFDA}"
+
+
+def bound_document():
+    """A cover page: a title and an abstract that are properties too, and a date that is shown otherwise."""
+    shown = "<w:p><w:r><w:t>{}</w:t></w:r></w:p>"
+    controls = [
+        CONTROL.format(path="/ns1:coreProperties[1]/ns0:title[1]", store=TITLE, shown=shown.format("Big &amp; Co")),
+        CONTROL.format(path="/ns0:CoverPageProperties[1]/ns0:Abstract[1]", store=COVER, shown=shown.format("In short")),
+        CONTROL.format(path="/ns0:CoverPageProperties[1]/ns0:PublishDate[1]", store=COVER, shown=shown.format("1 May")),
+        CONTROL.format(path="/a/@title", store=COVER, shown=shown.format("x")),
+    ]
+    store = f'<ds:datastoreItem ds:itemID="{COVER}"><ds:schemaRefs/></ds:datastoreItem>'
+    values = "<Abstract>In short</Abstract><PublishDate>2026-05-01</PublishDate><Other>In short</Other>"
+    core = "<cp:coreProperties><dc:title>Big &amp; Co</dc:title><dc:creator>A</dc:creator></cp:coreProperties>"
+    return zipped({
+        "word/document.xml": f'<w:document xmlns:w="{WORD}">{"".join(controls)}</w:document>',
+        "docProps/core.xml": core.replace(">", ' xmlns:cp="c" xmlns:dc="d">', 1),
+        "customXml/item3.xml": f"<CoverPageProperties>{values}</CoverPageProperties>",
+        "customXml/itemProps3.xml": store.replace(" ", ' xmlns:ds="d" ', 1),
+    })  # fmt: skip
+
+
+def test_docx_values_that_are_shown_in_place_of_the_text_are_texts_too():
+    found = read(bound_document(), "a", "docx", OPTIONS)
+    texts = ["Big & Co", "In short", "1 May", "x", "In short", "Big & Co"]
+    assert [one.text for one in found.segments] == texts
+    assert [one.note for one in found.segments[4:]] == ["customXml/item3.xml", "docProps/core.xml"]
+    written = found.filled([text.upper() for text in texts])
+    assert "<dc:title>BIG &amp; CO</dc:title><dc:creator>A<" in part_of(written, "docProps/core.xml")
+    values = "<Abstract>IN SHORT</Abstract><PublishDate>2026-05-01</PublishDate><Other>In short</Other>"
+    assert values in part_of(written, "customXml/item3.xml")
+    assert found.filled([None] * 6) == bound_document()
 
 
 def test_a_plain_picture_that_packs_to_a_thousandth_is_copied():

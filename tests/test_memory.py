@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from translora.training import memory
 from translora.translation import decode
 
 MEASURE = """
+import json
 import multiprocessing
 import sys
 import numpy as np
@@ -32,47 +34,59 @@ from translora.models.hardware import peak_memory_bytes, used_memory_bytes
 from translora.models.load import load
 from translora.models.budget import step_bytes
 
-fast, method, checkpointing, *sizes = sys.argv[1:]
-config = Config(fast=fast, method=method, training=TrainingConfig(gradient_checkpointing=checkpointing == "yes"))
-translator = load(config)
-pipeline.make_trainable(translator, config)
-trained = [p for p in translator.model.parameters() if p.requires_grad]
-
-def step(pairs, source, target):
+def step(translator, pairs, source, target):
+    trained = [p for p in translator.model.parameters() if p.requires_grad]
     ids, labels = torch.ones(pairs, source, dtype=torch.int64), torch.ones(pairs, target, dtype=torch.int64)
     translator.model.train()
     lengths = np.full(pairs, source), np.full(pairs, target)
     torch.autograd.grad(translator.loss(Batch(ids, labels, *lengths)).objective, trained)
 
-def measure(size):
+def measure(translator, size):
     shape = tuple(map(int, size.split("x")))
     predicted = step_bytes(translator, *shape)
-    step(1, 8, 8)
+    step(translator, 1, 8, 8)
     before = used_memory_bytes(translator.device)
-    step(*shape)
+    step(translator, *shape)
     print(predicted, peak_memory_bytes(translator.device) - before, flush=True)
 
-torch.set_num_threads(1)  # a fork takes no threads along
-for size in sizes:  # each in a process of its own, for freed memory is kept
-    child = multiprocessing.get_context("fork").Process(target=measure, args=(size,))
+def measure_all(fast, method, checkpointing):
+    config = Config(fast=fast, method=method, training=TrainingConfig(gradient_checkpointing=checkpointing == "yes"))
+    translator = load(config)
+    pipeline.make_trainable(translator, config)
+    for size in sizes:
+        in_a_process_of_its_own(measure, translator, size)
+
+def in_a_process_of_its_own(work, *arguments):  # for freed memory is kept
+    child = multiprocessing.get_context("fork").Process(target=work, args=arguments)
     child.start()
     child.join()
+
+torch.set_num_threads(1)  # a fork takes no threads along
+ways, sizes = json.loads(sys.argv[1])
+for way in ways:
+    in_a_process_of_its_own(measure_all, *way)
 """
+WAYS = [("auto", "lora", "no"), ("auto", "full", "no"), ("auto", "lora", "yes"), ("off", "lora", "no")]
+"""`fast`, `method`, and whether activations are computed twice."""
 SHAPES = ["16x130x130", "6x300x60", "4x60x400", "100x24x24"]
 """Pairs, source and target length: even and uneven, short and long."""
 
 
-@pytest.mark.parametrize(
-    ("fast", "method", "checkpointing"),
-    [("auto", "lora", "no"), ("auto", "full", "no"), ("auto", "lora", "yes"), ("off", "lora", "no")],
-)
-def test_the_prediction_is_near_what_a_step_takes(fast, method, checkpointing):
-    command = [sys.executable, "-c", MEASURE, fast, method, checkpointing, *SHAPES]
+@pytest.fixture(scope="module")
+def measured_steps():
+    """The predicted and the measured bytes of each shape, for each of `WAYS`."""
+    command = [sys.executable, "-c", MEASURE, json.dumps([WAYS, SHAPES])]
     alone = {**os.environ, "OMP_NUM_THREADS": "1"}  # what several threads took and gave back would serve the step
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=alone)
+    lines = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+    assert len(lines) == len(WAYS) * len(SHAPES)
+    return {way: lines[i * len(SHAPES) : (i + 1) * len(SHAPES)] for i, way in enumerate(WAYS)}
+
+
+@pytest.mark.parametrize("way", WAYS, ids="-".join)
+def test_the_prediction_is_near_what_a_step_takes(way, measured_steps):
     ratios = {}
-    for shape, line in zip(SHAPES, done.stdout.splitlines(), strict=True):
-        predicted, measured = map(int, line.split())
+    for shape, (predicted, measured) in zip(SHAPES, measured_steps[way], strict=True):
         assert measured > 20e6, shape
         ratios[shape] = predicted / measured
     assert all(0.75 < ratio < 1.5 for ratio in ratios.values()), ratios

@@ -1,6 +1,7 @@
 """Every command and every line of Python in the README runs, on a small corpus and for a few steps."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FEW_STEPS = ["--training.max_steps=2", "--data.validation_size=10", "--data.test_size=10"]
+FEW_RUNS = [
+    "--compare.equal_time=off",
+    '--compare.variants={"lora": {"rates": [1e-3]}, "full": {"method": "full", "rates": [1e-4]}}',
+]
 
 
 def blocks(language):
@@ -52,7 +57,9 @@ def test_every_command_runs(folder):
             continue  # demo: tests/end_to_end/test_demo.py; test: this very run
         line = re.sub(r"\btranslora (?=\w)", f"{translora} ", command)
         if " train " in line or " compare " in line:
-            line = f"{line} {' '.join(FEW_STEPS)}"
+            line = f"{line} {shlex.join(FEW_STEPS)}"
+        if " compare " in line:
+            line = f"{line} {shlex.join(FEW_RUNS)}"
         result = subprocess.run(line, shell=True, cwd=folder, capture_output=True, text=True, check=False)
         assert result.returncode == 0, f"{command}\n{result.stderr}"
         if "echo" in line:

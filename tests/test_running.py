@@ -11,7 +11,8 @@ from translora.models.load import load
 from translora.models.t5.decode import Decoder
 from translora.serve.scheduler import MOST_RUNNING, Scheduler
 from translora.translation.decode import Part, decode, make_decoder, translations
-from translora.translation.running import PartTicket, RunningSearch
+from translora.translation.running import SearchGroup
+from translora.translation.tickets import PartTicket
 
 DECODING = DecodingConfig(max_tokens=12)
 LINES = ["Guten Morgen!", "Wo ist der Bahnhof?", "", "Klicken Sie auf Speichern.", "Ja", "Das ist gut."]
@@ -28,9 +29,15 @@ def decoder(translator):
 
 
 @pytest.fixture
-def running(translator, decoder):
-    """A search that has about five places."""
-    return RunningSearch(decoder, PartTicket.of(Part(translator, [], DECODING), True), Budget(50))
+def group(translator, decoder):
+    """A group for one lane, whose search has about five places."""
+    return SearchGroup(decoder, PartTicket.of(Part(translator, [], DECODING), True), Budget(50))
+
+
+@pytest.fixture
+def running(group):
+    """Its search."""
+    return group.runners[0]
 
 
 def ticket(translator, lines, decoding=DECODING, **options):
@@ -48,12 +55,12 @@ def assert_as_alone(translator, one):
         assert our.score == pytest.approx(other.score, abs=1e-4)
 
 
-def test_lines_of_tickets_take_turns(translator, running):
+def test_lines_of_tickets_take_turns(translator, group, running):
     """A short ticket does not wait for the long one before it; limits differ."""
     long, short = ticket(translator, LINES * 6), ticket(translator, LINES[:2], replace(DECODING, max_tokens=5))
-    running.add(long)
+    group.add(long)
     assert running.step()
-    running.add(short)
+    group.add(short)
     while not short.future.done():
         assert running.step()
     assert running.pending > 10
@@ -65,16 +72,16 @@ def test_lines_of_tickets_take_turns(translator, running):
         assert_as_alone(translator, one)
 
 
-def test_a_withdrawn_ticket_gives_up_its_places(translator, running):
+def test_a_withdrawn_ticket_gives_up_its_places(translator, group, running):
     gone, stays, late = (ticket(translator, LINES * count) for count in (2, 1, 1))
     for one in (gone, stays, late):
-        running.add(one)
+        group.add(one)
     running.step()
     running.step()
-    assert any(own is gone for own, _ in running._under_way.values())
-    running.withdraw(gone)
-    running.withdraw(gone)
-    running.withdraw(late)
+    assert any(own is gone for own, _ in group._waiting._lanes[0].under_way.values())
+    group.withdraw(gone)
+    group.withdraw(gone)
+    group.withdraw(late)
     running.step()
     assert running.worked.total() <= len(stays.tasks)
     while running.step():
@@ -85,9 +92,9 @@ def test_a_withdrawn_ticket_gives_up_its_places(translator, running):
     assert not running.pending
 
 
-def test_a_closed_search_begins_nothing_new(translator, running):
+def test_a_closed_search_begins_nothing_new(translator, group, running):
     one = ticket(translator, LINES * 3)
-    running.add(one)
+    group.add(one)
     running.step()
     running.closed = True
     while running.step():
@@ -99,7 +106,7 @@ def test_a_closed_search_begins_nothing_new(translator, running):
     assert_as_alone(translator, one)
 
 
-def test_a_ticket_that_fails_leaves_the_others(translator, running, monkeypatch):
+def test_a_ticket_that_fails_leaves_the_others(translator, group, running, monkeypatch):
     bad, *good = ticket(translator, ["Bahnhof " * 9, "Ja"]), ticket(translator, LINES), ticket(translator, LINES[3:])
     encode, longest = Decoder.encode, max(len(task.row) for task in bad.tasks)
 
@@ -110,7 +117,7 @@ def test_a_ticket_that_fails_leaves_the_others(translator, running, monkeypatch)
 
     monkeypatch.setattr(Decoder, "encode", picky)
     for one in (good[0], bad, good[1]):
-        running.add(one)
+        group.add(one)
     while running.step():
         pass
     with pytest.raises(RuntimeError, match="a defect"):
@@ -120,7 +127,7 @@ def test_a_ticket_that_fails_leaves_the_others(translator, running, monkeypatch)
         assert_as_alone(translator, one)
 
 
-def test_out_of_memory_halves_what_is_under_way(translator, running, monkeypatch):
+def test_out_of_memory_halves_what_is_under_way(translator, group, running, monkeypatch):
     tickets, step, most = [ticket(translator, LINES * 2) for _ in range(2)], Decoder.step, 2
 
     def tight(self, cache):
@@ -130,14 +137,14 @@ def test_out_of_memory_halves_what_is_under_way(translator, running, monkeypatch
 
     monkeypatch.setattr(Decoder, "step", tight)
     for one in tickets:
-        running.add(one)
+        group.add(one)
     while running.step():
         pass
     for one in tickets:
         assert_as_alone(translator, one)
     most = 0
     last = ticket(translator, LINES[:1])
-    running.add(last)
+    group.add(last)
     while running.step():
         pass
     with pytest.raises(Exception, match="out of memory even with one"):
@@ -150,12 +157,12 @@ def test_groups_share_the_time_and_few_run_at_once(translator, decoder):
     sizes = {1: 10, **dict.fromkeys(range(2, 8), 1)}
     tickets = [ticket(translator, LINES * size, replace(DECODING, beams=beams)) for beams, size in sizes.items()]
     for one in tickets:
-        scheduler.add(one.key, one, lambda one=one: RunningSearch(decoder, one, Budget(50)))
+        scheduler.add(one.key, one, lambda one=one: SearchGroup(decoder, one, Budget(50)))
     order, most = [], 0
     while turn := scheduler.next():
-        scheduler.stepped(turn, turn.group.step(), 1.0)
+        scheduler.stepped(turn, turn.runner.step(), 1.0)
         order += [one for one in tickets if one.future.done() and one not in order]
-        most = max(most, sum(each.group.running for each in scheduler._turns.values()))
+        most = max(most, sum(each.runner.running for each in scheduler._lanes[0]._turns.values()))
     assert most == MOST_RUNNING
     assert order[-1] is tickets[0]
     assert len(order) == len(tickets)

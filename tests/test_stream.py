@@ -108,7 +108,7 @@ def test_a_killed_command_goes_on(tiny_model, tmp_path):
     lines = [f"Das ist der lange Satz mit der Nummer {number}." for number in range(4_500)]
     (tmp_path / "in.txt").write_text("".join(line + "\n" for line in lines))
     command = [sys.executable, "-m", "translora", "translate", str(tiny_model), "in.txt", "-o", "out.txt"]
-    command += ["--max-tokens", "12"]
+    command += ["--max-tokens", "4"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
     state = tmp_path / "out.txt.partial.json"
     while not state.exists():
@@ -120,7 +120,7 @@ def test_a_killed_command_goes_on(tiny_model, tmp_path):
     assert left in (2_000, 4_000)
     done = subprocess.run([*command, "--resume"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "Traceback" not in done.stderr
-    expected = Translator.from_pretrained(tiny_model, source="de", target="en", max_tokens=12).translate(lines)
+    expected = Translator.from_pretrained(tiny_model, source="de", target="en", max_tokens=4).translate(lines)
     assert (tmp_path / "out.txt").read_text().splitlines() == expected
 
 

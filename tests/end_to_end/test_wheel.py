@@ -1,12 +1,14 @@
-"""The wheel alone, installed into a fresh environment, runs the demo and translates from Python."""
+"""The wheel, in an environment with its declared dependencies alone, runs the demo and translates from Python."""
 
 import subprocess
 import sys
 import venv
 import zipfile
+from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent.parent
 FIVE_LINES = """
@@ -33,12 +35,29 @@ def wheel(tmp_path_factory):
     return path
 
 
+def dependencies(of, extras=("",)):
+    """The distributions that `of` needs, and those that they need, from the environment of the tests."""
+    for requirement in map(Requirement, of.requires or []):
+        if not requirement.marker or any(requirement.marker.evaluate({"extra": extra}) for extra in extras):
+            found = distribution(requirement.name)
+            yield found
+            yield from dependencies(found, ("", *requirement.extras))
+
+
 @pytest.fixture(scope="module")
 def python(wheel, tmp_path_factory):
+    """Of an environment that has the wheel, and links to what it says that it needs; nothing is downloaded again."""
     folder = tmp_path_factory.mktemp("fresh")
-    venv.create(folder, with_pip=True)
+    venv.create(folder)
     python = folder / "bin" / "python"
-    call(python, "-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", wheel)
+    pip = [sys.executable, "-m", "pip", "--python", python]
+    call(*pip, "install", "--quiet", "--no-deps", wheel)
+    (metadata,) = folder.glob("lib/*/site-packages/translora-*.dist-info")
+    for needed in dependencies(Distribution.at(metadata)):
+        for name in {file.parts[0] for file in needed.files} - {"..", "__pycache__"}:
+            if not (metadata.parent / name).exists():
+                (metadata.parent / name).symlink_to(needed.locate_file(name))
+    call(*pip, "check")
     return python
 
 

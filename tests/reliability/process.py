@@ -14,7 +14,13 @@ from pathlib import Path
 from translora.errors import TransloraError
 
 _SERVER = multiprocessing.get_context("forkserver")  # this process has threads, which a fork does not take along
-_SERVER.set_forkserver_preload(["pandas", "pytest", "torch._dynamo", "translora.cli", "translora.pipeline"])
+_SERVER.set_forkserver_preload(
+    [
+        "pandas", "pytest", "torch._dynamo", "translora.cli", "translora.pipeline",
+        "lxml.etree", "matplotlib.figure", "matplotlib.backends.backend_svg", "pyarrow.pandas_compat",
+        "sacrebleu.significance", "babel.dates", "babel.numbers", "torch.distributed.fsdp", "translora.report.run",
+    ]
+)  # fmt: skip
 
 
 class Process:

@@ -21,12 +21,12 @@ from translora.models.load import base_hash, load
 from translora.models.lora import attach
 from translora.translation.translator import Translator
 
-STEP = 1000
+CUTS = 40
 
 
 @pytest.fixture(scope="module")
 def small_model(tmp_path_factory):
-    """A model folder whose weights are small enough to be cut short at every thousandth byte."""
+    """A model folder whose weights are small enough to be cut short at many places."""
     folder = tmp_path_factory.mktemp("small")
     tokenizer = AutoTokenizer.from_pretrained(mini.MODEL)
     config = T5Config(
@@ -145,7 +145,7 @@ def test_modules_that_an_adapter_names_are_never_imported(adapter, tmp_path, mon
 
 def cut_points(file):
     size = file.stat().st_size
-    return range(0, size, max(1, min(STEP, size // 8)))
+    return range(0, size, max(1, size // CUTS))
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
@@ -173,11 +173,11 @@ def test_an_adapter_cut_short_anywhere_is_one_line(adapter, small_model, name):
         assert str(adapter) in assert_one_line(load_adapter, base, adapter, lambda: digest)
 
 
-def test_every_byte_of_a_header_may_lie(adapter, small_model):
+def test_any_byte_of_a_header_may_lie(adapter, small_model):
     base, digest = load(Config(model=str(small_model))).model, base_hash(Config(model=str(small_model)))
     file = adapter / "adapter_model.safetensors"
     whole = bytearray(file.read_bytes())
-    for place in range(0, 8 + struct.unpack("<Q", whole[:8])[0], 37):
+    for place in range(0, 8 + struct.unpack("<Q", whole[:8])[0], 101):
         changed = whole.copy()
         changed[place] ^= 0x15
         file.write_bytes(changed)

@@ -12,7 +12,7 @@ from process import Process
 
 from translora.config.load import save_config
 
-SIGNALS = 20
+SIGNALS = 6
 STEPS = 100
 """So many that none of the runs is through before its signal comes."""
 LONG = ("--training.epochs=20", f"--training.max_steps={STEPS}", "--training.evaluate_every=50")
@@ -57,7 +57,7 @@ def test_a_signal_ends_the_step_and_the_same_command_goes_on(recipe, tmp_path):
         assert f" {saved} of {STEPS}" in line
         assert steps_done(folder) == saved
         assert not list(folder.rglob("*.tmp"))
-        if number < 2:
+        if number < 1:
             assert Process(train, log).wait() == 0
             assert json.loads((folder / "summary.json").read_text())["steps"] == STEPS
 

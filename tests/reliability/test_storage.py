@@ -17,7 +17,7 @@ from translora.config.load import save_config
 from translora.io.files import atomic_file, write_text
 from translora.training.checkpoint import checkpoint_fault, numbered_folders
 
-SIZES = (20, 60, 100, 140, 180)
+SIZES = (20, 100, 180)
 """KiB that a small disk has, where a run needs about 250."""
 
 

@@ -65,7 +65,7 @@ class Server:
 
     def wait_idle(self):
         """Until nothing is being translated."""
-        while len(self.service.batcher._scheduler):
+        while len(self.service.batcher.lanes):
             time.sleep(0.01)
 
     def texts(self, lines, **options):
@@ -76,7 +76,7 @@ class Server:
 
     @contextmanager
     def busy(self):
-        """The worker is at work on something else while the block runs."""
+        """No lane begins a step while the block runs."""
         begun, done = threading.Event(), threading.Event()
 
         def work():

@@ -137,7 +137,7 @@ def test_adapters_come_and_go_under_load(server, alone, adapters, tiny_model):
             thread.join()
     assert len(answers) >= 3
     assert all(texts == alone[name] for name, texts in answers)
-    server.service.batcher.exclusive(lambda: None)
+    server.service.batcher.alone(lambda: None)
     assert engine._decoder.adapters == tuple(f"a{i}" for i in range(8))
     assert [served.name for served in server.service.models] == [f"a{i}" for i in range(8)]
 

@@ -41,7 +41,7 @@ def test_eight_adapters_take_little_more_than_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_hundred_adapters_come_and_go_under_load(adapters):
+def test_many_adapters_come_and_go_under_load(adapters):
     """No request fails, and no memory is left behind."""
     with serving([adapters / "a0", adapters / "a1"], adapters_root=adapters) as server:
         (engine,) = {served.engine for served in server.service.models}
@@ -63,7 +63,7 @@ def test_two_hundred_adapters_come_and_go_under_load(adapters):
 
         def level():
             server.wait_idle()
-            server.service.batcher.exclusive(lambda: None)
+            server.service.batcher.alone(lambda: None)
             return tensor_bytes(), decoder.nbytes, decoder.adapters
 
         cycle(0)
@@ -71,7 +71,7 @@ def test_two_hundred_adapters_come_and_go_under_load(adapters):
         for thread in threads:
             thread.start()
         try:
-            for number in range(200):
+            for number in range(1, 51):
                 cycle(number)
         finally:
             stop.set()

@@ -59,13 +59,16 @@ def run_untouched(config: Config, folder: Path, workers: Workers) -> Outcome:
     """
     untouched = _untouched_config(config, folder)
     run = find_run(untouched)
+    if config.decoding.shortlist != untouched.decoding.shortlist:
+        console.notice(f"{UNTOUCHED}: translates with the whole vocabulary, for a shortlist comes from a training")
     if not run.finished:
         workers.run(f"{UNTOUCHED}: translate", untouched, "score")
     return Outcome(UNTOUCHED, "none", [run])
 
 
 def _untouched_config(config: Config, folder: Path) -> Config:
-    variant = Variant(UNTOUCHED, dataclasses.replace(config, method="none"), ())
+    decoding = dataclasses.replace(config.decoding, shortlist="off")
+    variant = Variant(UNTOUCHED, dataclasses.replace(config, method="none", decoding=decoding), ())
     return variant.run_config(folder / UNTOUCHED, config.training.learning_rate, config.seed)
 
 

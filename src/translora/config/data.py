@@ -68,8 +68,10 @@ class CleaningConfig:
     """Longest side in words between white space; 0 has no limit."""
     max_ratio: Amount = 9.0
     """Longest side as a multiple of the other in characters, plus ten; 0 has no limit."""
-    duplicates: Literal["keep", "exact", "normalised"] = "exact"
-    """Pairs that came before, as they are or but for case, white space and outer punctuation."""
+    duplicates: Literal["keep", "exact", "normalised", "near"] = "exact"
+    """Pairs that came before, as they are or but for case, white space and outer punctuation; `near` also those that
+    an earlier kept pair is nearly like: the Jaccard similarity of words and word bigrams (of characters in scripts
+    without spaces), numbers among them, is estimated at 0.8 or more, as the mean of both sides."""
     language: Literal["keep", "drop"] = "keep"
     """Pairs with a side that is surely in another language, as py3langid identifies it."""
     leakage: Literal["normalised", "near"] = "normalised"

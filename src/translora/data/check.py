@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +13,16 @@ from translora.config import CleaningConfig, SourceConfig
 from translora.data.characters import CharacterCheck, CharacterCounts, UnknownCharacters, shown
 from translora.data.cleaning.identify import Languages
 from translora.data.cleaning.leakage import Duplicates, Leakage
-from translora.data.cleaning.rules import has_control, has_empty_side, has_entities, has_identical_sides, length_ratio
+from translora.data.cleaning.minhash import Rows, signatures
+from translora.data.cleaning.near import CHUNK, NearDuplicates
+from translora.data.cleaning.rules import (
+    NEAR,
+    has_control,
+    has_empty_side,
+    has_entities,
+    has_identical_sides,
+    length_ratio,
+)
 from translora.data.pairs import Item, Pair
 from translora.data.readers.lines import DAMAGED, LONGEST, open_binary
 from translora.data.readers.remarks import Remark, kept_remarks
@@ -33,6 +42,8 @@ _LINE_INSIDE = re.compile("[\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 _MARK = b"\xef\xbb\xbf"
 _TEXT_FORMATS = ("tsv", "csv", "jsonl", "text")
 _STOPS, _LEFT_OUT, _STAYS = "stops training", "left out", "stays"
+_LAST = 1000
+"""The number of the check for near duplicates, behind all others."""
 _BEFORE = (-1, 0)
 """The place in the order of findings of one that belongs to no row."""
 
@@ -93,6 +104,10 @@ class Findings:
             own.count += found.count
             own.places += found.places[: max(0, SHOWN - len(own.places))]
 
+    def sort(self) -> None:
+        """Put the problems into the order in which they were first found."""
+        self.problems = dict(sorted(self.problems.items(), key=lambda item: item[1].order))
+
     def add_remark(self, remark: Remark) -> None:
         """Add the remark of a reader."""
         found = self.problems.setdefault(remark.kind, Finding(consequence=_consequence(remark.left_out)))
@@ -117,11 +132,16 @@ def check_corpus(
     Raises `DataError` where there is no such file, and `ConfigError` for a language that cannot be identified.
     """
     checks = PairChecks(config.path, rules, (source, target), extra or Extra())
-    findings = checks.findings
+    findings, near = checks.findings, NearFindings(checks.findings, rules)
     check_bytes(config, findings)
     with closing_remarks(findings):
-        for item in read_items(config, source, target):
-            checks.add(item)
+        try:
+            for row, item in enumerate(read_items(config, source, target)):
+                checks.add(item)
+                if isinstance(item, Pair):
+                    near.add(row, item)
+        finally:
+            near.close()
     findings.unknown = checks.unknown
     return findings
 
@@ -202,6 +222,39 @@ class PairChecks:
         return self.vocabulary.result if self.vocabulary else None
 
 
+class NearFindings:
+    """Adds the near duplicates of one source to its findings, behind all other problems of the same row."""
+
+    def __init__(self, findings: Findings, rules: CleaningConfig) -> None:
+        self._findings = findings
+        self._consequence = _consequence(rules.duplicates == "near")
+        self._near = NearDuplicates()
+        self._waiting: list[tuple[int, Pair]] = []
+
+    def add(self, row: int, pair: Pair) -> None:
+        """The pair of a row; it is looked at with those of other rows."""
+        self._waiting.append((row, pair))
+        if len(self._waiting) == CHUNK:
+            self._look()
+
+    def add_signatures(self, rows: Sequence[int], pairs: Sequence[Pair], signed: Rows) -> None:
+        """The pairs of some rows by their signatures; their texts are not looked at."""
+        for row, pair, earlier in zip(rows, pairs, self._near.find(signed, pairs), strict=True):
+            if earlier:
+                place = f"{pair.origin} (like {earlier})"
+                self._findings.add(NEAR, place, self._consequence, (row, _LAST))
+
+    def close(self) -> None:
+        """Look at the pairs that still wait, and put all findings into their order."""
+        self._look()
+        self._findings.sort()
+
+    def _look(self) -> None:
+        rows, pairs = [row for row, _ in self._waiting], [pair for _, pair in self._waiting]
+        self._waiting = []
+        self.add_signatures(rows, pairs, signatures(pairs))
+
+
 def _tests(
     rules: CleaningConfig, source: str, target: str, extra: Extra, duplicates: Mapping[str, Duplicates]
 ) -> Iterator[Check]:
@@ -223,7 +276,9 @@ def _tests(
         lambda pair: length_ratio(pair) > ratio,
     )
     for (name, one), left_out in zip(
-        duplicates.items(), (rules.duplicates != "keep", rules.duplicates == "normalised"), strict=True
+        duplicates.items(),
+        (rules.duplicates != "keep", rules.duplicates in ("normalised", "near")),
+        strict=True,
     ):
         yield Check(name, _consequence(left_out), one.seen)
     pairs = list(extra.held_out)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from translora.documents.archive import Archive, ArchiveDocument
+from translora.documents.bound import Binding, bindings, bound_parts
 from translora.documents.document import Edit, Lines, Options, Piece, Segment, Slot, Spliced
 from translora.documents.inline import Inline, Item
 from translora.documents.markup import Token, element_end, escaped
@@ -60,7 +61,20 @@ def _read(data: bytes, name: str, parts: re.Pattern[str], needed: str, paragraph
     fixed = {heading for part in names if _TABLE.fullmatch(part) for heading in _headings(archive, part)}
     kept = [part for part in names if parts.fullmatch(part) or part in declared]
     kept.sort(key=lambda part: (part != main, [int(digits) for digits in re.findall(r"\d+", part)], part))
-    return ArchiveDocument(archive, ((part, _part(archive, part, paragraphs, fixed)) for part in kept))
+    return ArchiveDocument(archive, _parts(archive, kept, paragraphs, fixed))
+
+
+def _parts(
+    archive: Archive, kept: Sequence[str], paragraphs: tuple[str, ...], fixed: set[str]
+) -> Iterator[tuple[str, Spliced]]:
+    """The parts with paragraphs, then those with the values that content controls show."""
+    bound: list[Binding] = []
+    for part in kept:
+        name = f"{archive.name} ({part})"
+        source, found = archive.xml(part, paragraphs)
+        bound += bindings(found)
+        yield part, Spliced(name, source, _slots(Lines(source.text), found, paragraphs, fixed))
+    yield from bound_parts(archive, bound)
 
 
 def _declared(archive: Archive) -> Iterator[tuple[str, str]]:
@@ -79,10 +93,8 @@ def _headings(archive: Archive, part: str) -> Iterator[str]:
             yield token.attributes().get("name", "")
 
 
-def _part(archive: Archive, part: str, paragraphs: tuple[str, ...], fixed: set[str]) -> Spliced:
-    name = f"{archive.name} ({part})"
-    source, found = archive.xml(part, paragraphs)
-    lines, slots = Lines(source.text), []
+def _slots(lines: Lines, found: Sequence[Token], paragraphs: tuple[str, ...], fixed: set[str]) -> list[Slot]:
+    slots = []
     for number, token in enumerate(found):
         if token.kind == "open" and token.local in (*paragraphs, "sdtContent"):
             end = element_end(found, number)
@@ -90,7 +102,7 @@ def _part(archive: Archive, part: str, paragraphs: tuple[str, ...], fixed: set[s
             text = paragraph.inline.text
             if text and not paragraph.inline.ambiguous and text not in fixed:
                 slots.append(Slot(Segment(text, lines.at(token.start)), paragraph.edits))
-    return Spliced(name, source, slots)
+    return slots
 
 
 @dataclass(frozen=True)

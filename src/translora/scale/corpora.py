@@ -1,7 +1,7 @@
 """`translora data check` and `data clean` in shards, with the result of one pass over the corpus.
 
-A shard is judged alone, but for duplicates: it gives the hashes of its pairs, and which of them came before is told
-from the hashes of all shards.
+A shard is judged alone, but for duplicates: it gives the hashes or the MinHash signatures of its pairs, and which of
+them came before is told from those of all shards, in order.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from itertools import chain, islice, repeat
+from itertools import compress, count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,7 @@ from translora.data.check import (
     Extra,
     Finding,
     Findings,
+    NearFindings,
     PairChecks,
     check_bytes,
     closing_remarks,
@@ -35,7 +36,9 @@ from translora.data.check import (
 from translora.data.cleaning.corpus import CleanJob, KeptForm, Writer, writing
 from translora.data.cleaning.hashes import Hashes, Mask, repeated
 from translora.data.cleaning.leakage import HashList
-from translora.data.cleaning.rules import DUPLICATE, Cleaner
+from translora.data.cleaning.minhash import BANDS, Rows, signatures
+from translora.data.cleaning.near import NearDuplicates
+from translora.data.cleaning.rules import DUPLICATE, NEAR, Cleaner
 from translora.data.pairs import Item, Pair, chunks
 from translora.data.readers.sources import read_items
 from translora.data.tokens import tokenizer_hash
@@ -46,6 +49,7 @@ from translora.scale.shards import Engine, Function, Work, key_of, map_shards, r
 ROWS = 10_000
 """Pairs and unreadable lines of a shard."""
 _FINDINGS = b"findings"
+_SIGNATURE = pa.binary(4 * BANDS)
 
 
 class _Chunks:
@@ -90,7 +94,8 @@ def check_in_shards(
     with closing_remarks(checks.findings):
         items = _Chunks(read_items(config, *languages), rows)
         with shard_folder(cache_folder() / "shards" / f"check-{key[:16]}") as folder:
-            checks.findings.unknown = _fold_checks(map_shards(work, items, folder, engine), checks)
+            files = map_shards(work, items, folder, engine)
+            checks.findings.unknown = _fold_checks(files, checks, NearFindings(checks.findings, rules))
         if items.fault:
             raise items.fault
     return checks.findings
@@ -109,6 +114,7 @@ def _checker(path: str, languages: tuple[str, str], rules: CleaningConfig, extra
             "row": pa.array([row for row, _ in rows], pa.int32()),
             **_origins([pair for _, pair in rows]),
             **{name: pa.array(one.values(), pa.uint64()) for name, one in checks.duplicates.items()},
+            NEAR: _signed([pair for _, pair in rows]),
         }
         found = checks.findings
         problems = {name: vars(problem) for name, problem in found.problems.items()}
@@ -132,11 +138,30 @@ def _origins(pairs: Sequence[Pair]) -> dict[str, Any]:
 
 def _origin(table: pa.Table, row: int) -> Pair:
     """A pair without texts that has the origin of a row."""
-    file = _text(table["file"][row])
-    return Pair("", "", file, table["line"][row].as_py())
+    return Pair("", "", _text(table["file"][row]), table["line"][row].as_py())
 
 
-def _fold_checks(files: Sequence[Path], checks: PairChecks) -> UnknownCharacters | None:
+def _pairs(table: pa.Table) -> list[Pair]:
+    """A pair without texts for each row, with its origin."""
+    files = table["file"].combine_chunks()
+    names = [_text(name) for name in files.dictionary]
+    return [
+        Pair("", "", names[code], line)
+        for code, line in zip(files.indices.to_pylist(), table["line"].to_pylist(), strict=True)
+    ]
+
+
+def _signed(pairs: Sequence[Pair]) -> pa.Array:
+    """The column of the signatures of pairs."""
+    return pa.FixedSizeBinaryArray.from_buffers(_SIGNATURE, len(pairs), [None, pa.py_buffer(signatures(pairs))])
+
+
+def _signatures(column: pa.ChunkedArray) -> Rows:
+    """The signatures of a column without nulls."""
+    return np.frombuffer(b"".join(column.to_pylist()), dtype=np.uint32).reshape(-1, BANDS)
+
+
+def _fold_checks(files: Sequence[Path], checks: PairChecks, near: NearFindings) -> UnknownCharacters | None:
     """Put the findings of all shards into those of `checks`; returns the characters that the vocabulary lacks."""
     counts, start = CharacterCounts(), 0
     starts: list[int] = []
@@ -150,13 +175,13 @@ def _fold_checks(files: Sequence[Path], checks: PairChecks) -> UnknownCharacters
             counts.merge(CharacterCounts(**{**found["counts"], "characters": Counter(found["counts"]["characters"])}))
         for name, parts in hashes.items():
             parts.append(table[name].to_numpy())
+        near.add_signatures([start + row for row in table["row"].to_pylist()], _pairs(table), _signatures(table[NEAR]))
         starts.append(start)
         start += found["rows"]
     for number, one in enumerate(checks.tests):
         if one.name in hashes:
             _add_duplicates(files, starts, repeated(hashes.pop(one.name)), (checks.findings, number, one))
-    problems = checks.findings.problems
-    checks.findings.problems = dict(sorted(problems.items(), key=lambda item: item[1].order))
+    near.close()
     return counts.ranked() if checks.vocabulary else None
 
 
@@ -189,29 +214,62 @@ def clean_in_shards(job: CleanJob, engine: Engine, rows: int = ROWS) -> Cleaner:
         files = map_shards(
             work, chunks(cleaner.readable(read_items(job.config, job.source, job.target)), rows), folder, engine
         )
-        hashes = [read_shard(file)["hash"].drop_null().to_numpy() for file in files]
+        near = job.rules.duplicates == "near"
         with writing(job, cleaner) as writer:
-            for file, mask in zip(files, repeated(hashes), strict=True):
-                _fold_cleaned(read_shard(file), mask, cleaner, writer)
+            for table, came_before in _near_duplicates(files) if near else _duplicates(files):
+                _fold_cleaned(table, came_before, cleaner, writer)
     return cleaner
 
 
+class _CameBefore(NamedTuple):
+    """Which pairs of a shard came before, of those without another reason against them."""
+
+    mask: Mask
+    reason: str
+    places: Sequence[str] = ()
+    """The places of the earlier pairs, one for each of the mask's; empty where they are not named."""
+
+
+def _duplicates(files: Sequence[Path]) -> Iterator[tuple[pa.Table, _CameBefore]]:
+    """Each shard with its duplicates, told by the hashes of all."""
+    hashes = [read_shard(file)["hash"].drop_null().to_numpy() for file in files]
+    for file, mask in zip(files, repeated(hashes), strict=True):
+        yield read_shard(file), _CameBefore(mask, DUPLICATE)
+
+
+def _near_duplicates(files: Sequence[Path]) -> Iterator[tuple[pa.Table, _CameBefore]]:
+    """Each shard with its near duplicates, told by the signatures of those before it."""
+    near = NearDuplicates()
+    for file in files:
+        table = read_shard(file)
+        signed = table.select(["hash", "file", "line"]).filter(table["hash"].is_valid())
+        places = np.array(near.find(_signatures(signed["hash"]), _pairs(signed)), dtype=object)
+        mask = (places != "").astype(np.bool_)
+        yield table, _CameBefore(mask, NEAR, places[mask].tolist())
+
+
 def _cleaner(job: CleanJob, held_out: Sequence[Pair]) -> Function:
-    """Cleans shards: a row for each item with the reason against it, and of those without one the hash and the line."""
+    """Cleans shards: a row for each item with the reason against it, and of those without one the hash and the line.
+
+    Where near duplicates are looked for, the signature is in place of the hash.
+    """
     hashes = HashList(job.rules.duplicates == "normalised")
-    cleaner, form = job.cleaner(held_out, hashes), KeptForm(job)
+    near = job.rules.duplicates == "near"
+    alone = replace(job, rules=replace(job.rules, duplicates="keep")) if near else job
+    cleaner, form = alone.cleaner(held_out, hashes), KeptForm(job)
 
     def clean(items: Sequence[Item]) -> pa.Table:
         hashes.clear()
         judged = list(cleaner.sort(items))
         pairs = [item if isinstance(item, Pair) else Pair(str(item), "") for item, _ in judged]
         kept = [not reason for _, reason in judged]
-        value = chain(hashes.values(), repeat(None))
+        own = _signed(list(compress(pairs, kept))) if near else pa.array(hashes.values(), pa.uint64())
+        number = count()
         texts = zip(*((_bytes(pair.source), _bytes(pair.target)) for pair in pairs), strict=True)
         columns = {
             "reason": pa.array([reason for _, reason in judged], pa.string()).dictionary_encode(),
             "readable": pa.array([isinstance(item, Pair) for item, _ in judged]),
-            "hash": pa.array([next(value) if one else None for one in kept], pa.uint64()),
+            "hash": own.take(pa.array([next(number) if one and len(own) else None for one in kept], pa.int64())),
             **{
                 name: pa.array(column, pa.large_binary())
                 for name, column in zip(("source", "target"), texts, strict=True)
@@ -237,23 +295,24 @@ def _text(value: pa.Scalar) -> str:
     return text
 
 
-def _fold_cleaned(table: pa.Table, repeats: Mask, cleaner: Cleaner, writer: Writer) -> None:
-    """Write the rows of a shard, of whose pairs with a hash `repeats` came before."""
+def _fold_cleaned(table: pa.Table, came_before: _CameBefore, cleaner: Cleaner, writer: Writer) -> None:
+    """Write the rows of a shard."""
     reasons = table["reason"].cast(pa.string()).to_numpy(zero_copy_only=False)
+    earlier = np.full(len(reasons), "", dtype=object)
+    if came_before.mask.any():
+        repeats = np.flatnonzero(reasons == "")[came_before.mask]
+        reasons[repeats] = came_before.reason
+        earlier[repeats] = came_before.places or ""
     kept = reasons == ""
-    if len(repeats):
-        reasons[np.flatnonzero(kept)[repeats]] = DUPLICATE
-        kept = reasons == ""
     broken = np.flatnonzero(kept & table["breaks"].to_numpy())
     cleaner.kept += int(kept.sum())
     lines = b"".join(table["kept"].filter(pa.array(kept)).to_pylist()).decode()
     writer.keep_lines(lines, _origin(table, int(broken[0])).origin if len(broken) else "", len(broken))
     left_out = np.flatnonzero(~kept)
     rows = table.take(pa.array(left_out))
-    for place, reason in enumerate(reasons[left_out]):
+    for place, (reason, like) in enumerate(zip(reasons[left_out], earlier[left_out], strict=True)):
         item = _item(rows, place)
-        cleaner.leave_out(reason, item)
-        writer.drop(item, reason)
+        writer.drop(item, cleaner.leave_out(reason, item, like))
 
 
 def _item(rows: pa.Table, place: int) -> Item:

@@ -2,7 +2,7 @@ r"""Leave out pairs that would harm training: one pass over a stream of pairs, e
 
 The rules are those of the field: Moses's `clean-corpus-n` (lengths and their ratio), Bicleaner's hard rules and
 OpusFilter (identical sides, characters, languages, duplicates). Memory does not grow with the pairs, except for the
-hashes by which duplicates are found: 11 to 17 bytes for each different pair.
+hashes by which duplicates are found: 11 to 17 bytes for each different pair, or about 200 for near ones.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from translora.config import CleaningConfig
 from translora.data.cleaning.identify import Languages
 from translora.data.cleaning.leakage import Duplicates, Leakage
-from translora.data.pairs import Item, Pair
+from translora.data.cleaning.minhash import signatures
+from translora.data.cleaning.near import CHUNK, NearDuplicates
+from translora.data.pairs import Item, Pair, chunks
 from translora.errors import DataError
 
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\r\ufffd\ufffe\uffff]")
@@ -30,8 +32,8 @@ _SHOWN = 5
 
 
 _LEAKED = "also in validation or test"
-UNREADABLE, DUPLICATE = "unreadable line", "duplicate"
-"""The first and the last reason: one is known before there is a pair, the other looks at all pairs before it."""
+UNREADABLE, DUPLICATE, NEAR = "unreadable line", "duplicate", "near duplicate"
+"""The first and the last reasons: one is known before there is a pair, the others look at all pairs before it."""
 
 
 @dataclass
@@ -40,7 +42,7 @@ class Dropped:
 
     count: int = 0
     examples: list[str] = field(default_factory=list)
-    """Some of them, drawn evenly: where each came from, and its texts."""
+    """Some of them, drawn evenly: where each came from, and its texts; of near duplicates also the earlier place."""
 
 
 class Cleaner:
@@ -63,6 +65,7 @@ class Cleaner:
         self._config = config
         duplicates = duplicates or Duplicates(config.duplicates == "normalised")
         self._rules = list(_rules(config, source, target, held_out, duplicates))
+        self._near = NearDuplicates() if config.duplicates == "near" else None
         self._draw = random.Random(0)
         self.dropped: dict[str, Dropped] = {}
         self.kept = 0
@@ -72,7 +75,20 @@ class Cleaner:
         return (item for item, reason in self.sort(items) if not reason and isinstance(item, Pair))
 
     def sort(self, items: Iterable[Item]) -> Iterator[tuple[Item, str]]:
-        """Each item with the reason to leave it out, empty for one that is kept; see `keep`."""
+        """Each item with the reason to leave it out, empty for one that is kept; see `keep`.
+
+        The reason for a near duplicate also names the place of the earlier pair.
+        """
+        judged = self._judged(items)
+        for item, reason, earlier in self._apart(judged, self._near) if self._near else judged:
+            if reason:
+                reason = self.leave_out(reason, item, earlier)
+            else:
+                self.kept += 1
+            yield item, reason
+
+    def _judged(self, items: Iterable[Item]) -> Iterator[tuple[Item, str, str]]:
+        """Each item with the reason against it that is found by the rules, near duplicates apart."""
         for item in self.readable(items):
             if isinstance(item, DataError):
                 reason = UNREADABLE
@@ -80,11 +96,17 @@ class Cleaner:
                 if self._config.html == "unescape":
                     item = item._replace(source=html.unescape(item.source), target=html.unescape(item.target))
                 reason = next((name for name, breaks in self._rules if breaks(item)), "")
-            if reason:
-                self.leave_out(reason, item)
-            else:
-                self.kept += 1
-            yield item, reason
+            yield item, reason, ""
+
+    @staticmethod
+    def _apart(judged: Iterable[tuple[Item, str, str]], near: NearDuplicates) -> Iterator[tuple[Item, str, str]]:
+        """The same, with near duplicates told and the place of the earlier pair; reads ahead by a chunk."""
+        for chunk in chunks(judged, CHUNK):
+            pairs = [item for item, reason, _ in chunk if not reason and isinstance(item, Pair)]
+            found = iter(near.find(signatures(pairs), pairs))
+            for item, reason, _ in chunk:
+                earlier = "" if reason else next(found)
+                yield item, NEAR if earlier else reason, earlier
 
     def readable(self, items: Iterable[Item]) -> Iterator[Item]:
         """The same items; raises `DataError` at an unreadable line, unless these are skipped."""
@@ -107,13 +129,17 @@ class Cleaner:
         """The reasons so far, with their counts, in words."""
         return ", ".join(f"{name}: {dropped.count:,}" for name, dropped in self.dropped.items()) or "none"
 
-    def leave_out(self, reason: str, item: Item) -> None:
-        """Count an item that is left out, and perhaps keep it as an example."""
+    def leave_out(self, reason: str, item: Item, earlier: str = "") -> str:
+        """Count an item that is left out, and perhaps keep it as an example; returns the reason for its row.
+
+        `earlier` is the place of the pair that it is nearly like.
+        """
         dropped = self.dropped.setdefault(reason, Dropped())
         dropped.count += 1
         place = len(dropped.examples) if dropped.count <= _SHOWN else self._draw.randrange(dropped.count)
         if place < _SHOWN:
-            dropped.examples[place : place + 1] = [_shown(item)]
+            dropped.examples[place : place + 1] = [_shown(item) + (f" (like {earlier})" if earlier else "")]
+        return f"{reason} of {earlier}" if earlier else reason
 
 
 def _shown(item: Item) -> str:
@@ -149,7 +175,7 @@ def _rules(
     if config.language == "drop":
         yield "another language", Languages(source, target).differ
     yield _LEAKED, Leakage(held_out, config.leakage == "near").holds
-    if config.duplicates != "keep":
+    if config.duplicates not in ("keep", "near"):
         yield DUPLICATE, duplicates.seen
 
 

@@ -1,0 +1,152 @@
+"""When is LoRA enough? Full fine-tuning and adapters of several sizes over a grid of bases and numbers of pairs.
+
+    python benchmarks/when_lora.py runs/when-lora --json docs/when-lora.json --plot docs/when-lora.svg
+
+Each cell is a comparison as `translora compare` does it, on the first so many pairs of the embedded corpus, with the
+same number of steps for all: each variant tries its rates with the first seed and takes the best on validation. It is
+told what an adapter gains over the untouched model in BLEU on the test pairs, as a share of what full fine-tuning
+gains. A cell that is done is not done again, so that the same command goes on where it was stopped, and takes further
+seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from translora.comparison.runner import compare
+from translora.config import CompareConfig, Config
+from translora.config.load import load_comparison
+from translora.io import console
+from translora.io.files import write_json, write_text
+from translora.report.plots import line_plot
+
+PAIRS = (500, 2_000, 6_000, 12_000, 24_000)
+VALIDATIONS = 6
+"""In each run; the best checkpoint counts, for on few pairs more steps make a model worse."""
+MOST_PAIRS_A_STEP = 100
+FULL = "full-rates-by-tensor"
+VARIANTS: dict[str, dict[str, Any]] = {
+    FULL: {"method": "full", "training": {"scale_parameter": True}, "rates": [1.0e-2, 2.0e-2]},
+    "rank-64": {"lora": {"rank": 64, "tie_embeddings": True, "b_rate": 2}, "rates": [7.5e-4, 1.5e-3]},
+    "rank-15": {"lora": {"rank": 15, "tie_embeddings": True, "b_rate": 2}, "rates": [1.5e-3, 3.0e-3]},
+    "rank-4": {"lora": {"rank": 4, "tie_embeddings": True, "b_rate": 2}, "rates": [3.0e-3, 6.0e-3]},
+    "q-v-16": {"lora": {"targets": "q,v"}, "rates": [5.0e-3, 1.0e-2]},
+}
+"""What each cell trains, in what it differs from the recipe `compare`; docs/results.md has the search for the rates."""
+
+
+def cell_config(arguments: argparse.Namespace, base: str, pairs: int) -> tuple[Config, CompareConfig]:
+    config, comparison = load_comparison("compare")
+    train = dataclasses.replace(config.data.train, limit=pairs)
+    test = dataclasses.replace(config.data.test, limit=arguments.test_pairs)
+    most = min(config.data.validation.limit, arguments.test_pairs or config.data.validation.limit)
+    validation = dataclasses.replace(config.data.validation, limit=most)
+    data = dataclasses.replace(config.data, train=train, validation=validation, test=test)
+    every = max(1, arguments.steps // VALIDATIONS)
+    passes = max(1.0, MOST_PAIRS_A_STEP * arguments.steps / pairs)
+    training = dataclasses.replace(config.training, max_steps=arguments.steps, epochs=passes, evaluate_every=every)
+    folder = Path(arguments.folder) / Path(base).name / str(pairs)
+    config = dataclasses.replace(config, model=base, data=data, training=training, output=str(folder))
+    variants = {name: VARIANTS[name] for name in arguments.variants}
+    return config, dataclasses.replace(comparison, variants=variants, seeds=arguments.seeds, equal_time="off")
+
+
+def cell(arguments: argparse.Namespace, base: str, pairs: int) -> dict[str, Any]:
+    """The scores of one cell, by variant, and the shares of full fine-tuning's gain, by seed."""
+    console.notice(f"{base}, {pairs:,} pairs")
+    result = compare(*cell_config(arguments, base, pairs), parallel=arguments.parallel)
+    scores = {one["name"]: one["bleu"]["per_seed"] for one in result["variants"]}
+    before, full = scores["untouched"][0], scores[FULL]
+    return {
+        "base": base,
+        "pairs": pairs,
+        "untouched_bleu": before,
+        "variants": [
+            {
+                "name": one["name"],
+                "trained_share": one["trainable_parameters"] / one["total_parameters"],
+                "rate": one["learning_rate"],
+                "rates": one["rates"],
+                "bleu": one["bleu"]["per_seed"],
+                "share_of_gain": _shares(one["bleu"]["per_seed"], full, before),
+            }
+            for one in result["variants"]
+            if one["method"] != "none"
+        ],
+    }
+
+
+def _shares(scores: list[float], full: list[float], before: float) -> list[float]:
+    """The gains of `scores` over the gains of `full`, seed by seed; not a number where `full` gains nothing."""
+    pairs = zip(scores, full, strict=True)
+    return [(mine - before) / (whole - before) if whole != before else math.nan for mine, whole in pairs]
+
+
+def table(cells: list[dict[str, Any]]) -> None:
+    rows = [
+        [
+            Path(found["base"]).name,
+            f"{found['pairs']:,}",
+            one["name"],
+            f"{one['trained_share']:.1%}",
+            f"{one['rate']:g}",
+            f"{fmean(one['bleu']):.1f}",
+            f"{fmean(one['share_of_gain']):.0%}",
+            f"{min(one['share_of_gain']):.0%} to {max(one['share_of_gain']):.0%}",
+        ]
+        for found in cells
+        for one in found["variants"]
+    ]
+    heads = ["base", "pairs", "", "trained", "rate", "BLEU", "of full's gain", "over seeds"]
+    console.show_table("When is LoRA enough?", heads, rows)
+
+
+def plot(cells: list[dict[str, Any]], file: Path) -> None:
+    """Draw the share of full fine-tuning's gain over the number of pairs, a line for each adapter and base."""
+    series: dict[str, tuple[list[float], list[float]]] = {}
+    several = len({found["base"] for found in cells}) > 1
+    for found in cells:
+        for one in found["variants"]:
+            if one["name"] != FULL:
+                name = f"{one['name']}, {Path(found['base']).name}" if several else one["name"]
+                xs, ys = series.setdefault(name, ([], []))
+                xs.append(found["pairs"])
+                ys.append(100 * fmean(one["share_of_gain"]))
+    words = "the share of full fine-tuning's gain in BLEU that each adapter reaches, over the number of training pairs"
+    drawn = line_plot(series, "training pairs", "% of full's gain in BLEU", words)
+    write_text(file, drawn.svg)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", help="of the runs")
+    parser.add_argument("--bases", nargs="+", default=["mini"], help="models to begin from")
+    parser.add_argument("--pairs", type=int, nargs="+", default=list(PAIRS), help="how many pairs to train on")
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--steps", type=int, default=750, help="of each run (default: 750, the demo's)")
+    parser.add_argument("--test-pairs", type=int, default=0, help="validate and score on so many, for a quick try")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--parallel", type=int, default=1, help="runs at a time")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--plot", type=Path, help="draw the shares into this SVG file")
+    arguments = parser.parse_args()
+    if FULL not in arguments.variants:
+        parser.error(f"--variants: shares are of {FULL}: name it too")
+    cells: list[dict[str, Any]] = []
+    for base in arguments.bases:
+        for pairs in arguments.pairs:
+            cells.append(cell(arguments, base, pairs))
+            if arguments.json:
+                write_json(arguments.json, {"steps": arguments.steps, "cells": cells})
+    table(cells)
+    if arguments.plot:
+        plot(cells, arguments.plot)
+
+
+if __name__ == "__main__":
+    main()
