@@ -21,6 +21,7 @@ from translora.data.readers.sources import read
 from translora.io.console import logger
 from translora.scale.cluster import RayEngine
 from translora.scale.shards import Shard, Work
+from translora.translation import evaluation
 
 RULES = CleaningConfig(bad_lines="skip", duplicates="near", identical="drop", leakage="near")
 HELD_OUT = SourceConfig(path="mini", split="test", limit=50)
@@ -42,6 +43,7 @@ class Pausing(RayEngine):
 def main() -> None:
     kind, address, corpus, name = sys.argv[1:]
     output = Path(name)
+    evaluation.RANGE = LINES
     with Pausing(address) as engine:
         JOBS[kind](corpus, output, engine)
 
@@ -92,6 +94,15 @@ def translate(corpus: str, output: Path, engine: RayEngine | None) -> None:
             stream.translate_file(translator, lines, output, options, review=review)
 
 
+def evaluate(corpus: str, output: Path, engine: RayEngine | None) -> None:
+    """Some pairs of the corpus."""
+    data = SourceConfig(path=corpus, split="[:40]")
+    request = evaluation.Request(model="mini", data=data, max_tokens=8, output=str(output))
+    with notices_to(output.with_name("said.txt")):
+        found = evaluation.run_evaluation(request, engine)
+    output.with_suffix(".json").write_text(json.dumps(found.as_dict()))
+
+
 @contextmanager
 def notices_to(path: Path) -> Iterator[None]:
     """Also write to `path` what is said of lines; not what is said of shards."""
@@ -105,7 +116,7 @@ def notices_to(path: Path) -> Iterator[None]:
         handler.close()
 
 
-JOBS = {"check": check, "clean": clean, "translate": translate}
+JOBS = {"check": check, "clean": clean, "translate": translate, "evaluate": evaluate}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ import comet_score
 from translora.config import SourceConfig
 from translora.errors import ConfigError, DataError
 from translora.scoring.comet import CometError, comet
+from translora.translation import evaluation
 from translora.translation.evaluation import Request, explained, printed, run_evaluation
+from translora.translation.translator import Translator
 
 REFERENCE = ["The house is wonderful.", "It isn't raining, is it?", "Save the file – now.", "Close it."]
 SECOND = ["The house is great.", "It is not raining, is it?", "Save the file now.", "Shut it."]
@@ -70,6 +72,26 @@ def test_bleu_is_explained_on_the_same_output(files):
     first, *others = explained(evaluation)
     assert first.split()[0] == f"{evaluation.scores.bleu.score:.2f}"
     assert len(others) == 3
+
+
+def test_lines_are_translated_by_length_and_told_by_their_places(files, monkeypatch, caplog):
+    caplog.set_level("INFO", "translora")
+    monkeypatch.setattr(evaluation, "RANGE", 2)
+    sources = [
+        "Ja",
+        "Klicken Sie auf die Schaltfläche Speichern, um das Dokument zu sichern.",
+        "Datei",
+        "Die Seite ist leer, und das Dokument ist noch neu.",
+    ]
+    (files / "lengths.tsv").write_text("".join(f"{line}\tx\n" for line in sources), encoding="utf-8")
+    found = run_evaluation(request(files, model="mini", data="lengths.tsv", max_tokens=6))
+    told = [record.getMessage() for record in caplog.records if "reached decoding.max_tokens" in record.getMessage()]
+    translator = Translator.from_pretrained("mini", max_tokens=6)
+    alone = [translator.translate(line, details=True, protect="off") for line in sources]
+    assert found.hypotheses == [one.text for one in alone]
+    cut = [number for number, one in enumerate(alone, 1) if one.cut]
+    assert cut == [2, 4]
+    assert told[0].startswith("translate: the translation of line 2 (and 1 more) reached")
 
 
 MISTAKES = [

@@ -45,7 +45,7 @@ ORDER = [
     "translation.segments", "translation.interface", "translation.kept", "translation.termed", "translation.tally",
     "translation.exported", "translation.configuration", "translation.sharing",
     "translation.quality", "translation.similar", "translation.memory", "translation.review", "translation.notes",
-    "translation.translator", "translation.stream", "translation.evaluation", "scale.lines",
+    "translation.translator", "translation.stream", "scale.lines", "translation.evaluation",
     "documents.archive", "documents.values", "documents.json_locale",
     "documents.subtitles", "documents.paragraphs", "documents.tmx", "documents.android",
     "documents.html_pages", "documents.markdown", "documents.yaml_locale", "documents.bound", "documents.office",

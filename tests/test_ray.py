@@ -25,7 +25,7 @@ from translora.config import SourceConfig
 from translora.data.readers.sources import read
 from translora.errors import ClusterError
 from translora.scale.cluster import RayEngine
-from translora.translation import stream
+from translora.translation import evaluation, stream
 
 PAIRS = 1_500
 LONGER = "max_steps: 120, epochs: 60, batch_tokens: 600, evaluate_every: 15"
@@ -94,13 +94,14 @@ def files_of(folder):
 
 @needs_ray
 @pytest.mark.slow
-@pytest.mark.parametrize("job", ["check", "clean", "translate"])
+@pytest.mark.parametrize("job", ["check", "clean", "translate", "evaluate"])
 def test_a_lost_machine_changes_nothing_nor_does_a_killed_start(cluster, corpus, tmp_path, monkeypatch, job):
     address, machines = cluster
     alone, there = tmp_path / "alone", tmp_path / "there"
     for folder in (alone, there):
         folder.mkdir()
     monkeypatch.setattr(stream, "CHUNK", LINES)
+    monkeypatch.setattr(evaluation, "RANGE", LINES)
     JOBS[job](str(corpus), alone / "out.tsv", None)
     if job == "clean":
         killed = Process("ray_jobs.py", job, address, corpus, there / "out.tsv")
@@ -201,6 +202,12 @@ def test_what_cannot_be_done_on_ray_is_one_line(corpus, tmp_path, monkeypatch, c
         ([*check, "--engine", "ray", "--address", "here"], "--address here: give HOST:PORT of the cluster's head node"),
         (["translate", "mini", str(corpus), "--address", "auto"], "--address: belongs to --engine ray"),
         (["translate", "mini", "-", "--engine", "ray"], "--engine ray: give an input file and --output"),
+        (
+            ["evaluate", "--hypotheses", "x", "--references", "y", "--engine", "ray"],
+            "--engine ray: it translates: give",
+        ),
+        (["compare", "demo", "--advise", "--engine", "ray"], "--advise: trains one seed, one run after the other"),
+        (["compare", "demo", "--address", "auto"], "--address: belongs to --engine ray"),
         (["translate", "mini", str(tmp_path / "a.po"), "--engine", "ray"], "--engine ray: it translates lines of text"),
     ):
         with pytest.raises(SystemExit):

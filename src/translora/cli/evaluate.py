@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 
-from translora.cli.arguments import Commands, Parser, add_command, add_form, add_model, source_config
+from translora.cli.arguments import (
+    Commands,
+    Parser,
+    add_command,
+    add_engine,
+    add_form,
+    add_model,
+    ray_engine,
+    source_config,
+)
 
 
 def add(commands: Commands[Parser]) -> None:
@@ -23,6 +32,7 @@ def add(commands: Commands[Parser]) -> None:
         "--test", choices=["bootstrap", "randomisation"], default="bootstrap", help="how to test the difference"
     )
     parser.add_argument("-o", "--output", default="", help="also write the translations to this file")
+    add_engine(parser)
     parser.add_argument("--comet", action="store_true", help="also score by COMET, a program apart")
     parser.add_argument("--explain", action="store_true", help="also show BLEU by other ways of counting")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
@@ -32,12 +42,17 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
     """Score, and print for people or for machines."""
     import dataclasses
 
+    from translora.errors import ConfigError
     from translora.translation.evaluation import Request, explained, printed, run_evaluation
 
     given = vars(arguments)
     fields = {field.name: given[field.name] for field in dataclasses.fields(Request) if field.name in given}
     data = source_config(arguments, arguments.data) if arguments.data else None
-    evaluation = run_evaluation(Request(**{**fields, "data": data, "references": tuple(arguments.references)}))
+    request = Request(**{**fields, "data": data, "references": tuple(arguments.references)})
+    if arguments.engine == "ray" and not arguments.model:
+        raise ConfigError("--engine ray: it translates: give a model, or leave it out with --hypotheses")
+    with ray_engine(arguments, gpu=True) as engine:
+        evaluation = run_evaluation(request, engine)
     if arguments.json:
         print(json.dumps(evaluation.as_dict()))
         return

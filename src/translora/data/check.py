@@ -57,7 +57,7 @@ class Extra:
     languages: bool = False
     """Whether the language of each side is identified."""
     near: bool = False
-    """Whether near duplicates are counted, which takes half as long again and 180 to 240 bytes for each different pair."""
+    """Whether near duplicates are counted, in half as much time again and 180 to 240 bytes for each different pair."""
     tokenizer: PreTrainedTokenizerBase | None = None
     """The tokenizer whose vocabulary must have every character."""
 

@@ -6,22 +6,29 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import translora.scoring.metrics as metrics
 from translora.config import SourceConfig
 from translora.data.form import ColumnsError
-from translora.data.pairs import Corpus
+from translora.data.pairs import Corpus, chunks
 from translora.data.readers.files import kind_of
 from translora.data.readers.sources import default_split, read_corpus
 from translora.data.readers.wmt import Layer, text_segments
 from translora.errors import ConfigError, DataError
 from translora.io import console
-from translora.io.files import write_lines
+from translora.io.files import cache_folder, sha256, write_lines
 from translora.scoring.comet import CometScore, comet, find_comet
 from translora.scoring.metrics import Scores
 from translora.scoring.significance import Difference, Method, compared_scores, paired_test
 from translora.translation.configuration import Shortlisting
+
+if TYPE_CHECKING:
+    from translora.scale.lines import LineJob
+    from translora.scale.shards import Engine
+
+RANGE = 500
+"""Lines that are translated at a time, the longest first; on Ray they are a shard, which keeps the batches the same."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +82,8 @@ class Evaluation:
         return found
 
 
-def run_evaluation(request: Request) -> Evaluation:
-    """Translate the sources where a model is given, and score the translations.
+def run_evaluation(request: Request, engine: Engine | None = None) -> Evaluation:
+    """Translate the sources where a model is given, by `engine` where there is one, and score the translations.
 
     Raises `ConfigError` for a request that does not say what to score, and `DataError`, naming the files, where lists
     of lines do not pair up.
@@ -84,7 +91,7 @@ def run_evaluation(request: Request) -> Evaluation:
     _check(request)
     if request.comet:
         find_comet()
-    sources, hypotheses, references, target = _texts(request)
+    sources, hypotheses, references, target = _texts(request, engine)
     if request.output:
         write_lines(Path(request.output), hypotheses)
     differences = None
@@ -113,26 +120,18 @@ def _check(request: Request) -> None:
         raise ConfigError("evaluate: --comet reads the sources too: give --data")
 
 
-def _texts(request: Request) -> tuple[list[str], list[str], list[list[str]], str]:
+def _texts(request: Request, engine: Engine | None) -> tuple[list[str], list[str], list[list[str]], str]:
     """Sources, hypotheses, references and the target language."""
     if request.model:
-        from translora.translation.translator import Translator
+        from translora.scale.lines import LineJob, ModelName
+        from translora.translation.stream import TextOptions
 
-        translator = Translator.from_pretrained(
-            request.model,
-            source=request.source,
-            target=request.target,
-            max_tokens=request.max_tokens,
-            shortlist=request.shortlist,
-        )
+        model = ModelName(request.model, request.source, request.target, request.max_tokens, request.shortlist)
+        translator = model.load()
+        job = LineJob(model, translator, TextOptions(request.beams, translator.scored_as), rows=RANGE)
         config = translator.config
         pairs = _pairs(request, config.source, config.target, config.data.train)
-        notes = translator.notes("translate", "--max-tokens")
-        found = translator.decode(
-            pairs.sources, beams=request.beams, progress="translate", notes=notes, protect=translator.scored_as
-        )
-        notes.say()
-        hypotheses = [one.text for one in found]
+        hypotheses = _translations(job, pairs.sources, engine)
         sources, references, target = pairs.sources, [pairs.targets], config.target
     else:
         target = request.target or "en"
@@ -145,6 +144,29 @@ def _texts(request: Request) -> tuple[list[str], list[str], list[list[str]], str
     for file in request.references:
         references.append(_references(file, request, len(hypotheses)))
     return sources, hypotheses, references, target
+
+
+def _translations(job: LineJob, sources: Sequence[str], engine: Engine | None) -> list[str]:
+    """The translation of each of `sources`; on Ray, results of a killed start are taken over."""
+    from translora.scale.shards import shard_folder
+
+    notes = job.translator.notes("translate", "--max-tokens")
+    order = sorted(range(len(sources)), key=lambda place: -len(sources[place]))
+    lines = [sources[place] for place in order]
+    if engine:
+        key = sha256(*lines, job.translator.identity)
+        with shard_folder(cache_folder() / "shards" / f"evaluate-{key[:16]}") as folder:
+            found = [one.text for part in job.translate(lines, folder, engine, notes) for one in part]
+    else:
+        found = []
+        with console.meter("translate", len(lines), "sentences") as shown:
+            for chunk in chunks(lines, job.rows):
+                parts = job.translator.decode(chunk, **vars(job.options), notes=notes, advance=shown.advance)
+                found += [one.text for one in parts]
+    notes.renumber(order)
+    notes.say()
+    texts = dict(zip(order, found, strict=True))
+    return [texts[place] for place in range(len(sources))]
 
 
 def _pairs(request: Request, source: str, target: str, trained_on: SourceConfig | None = None) -> Corpus:

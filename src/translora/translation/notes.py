@@ -69,6 +69,12 @@ class Notes:
         self._decoding = decoding
         self._lines += state["lines"]
 
+    def renumber(self, order: Sequence[int]) -> None:
+        """Give the lines that were noted, which were translated in `order`, their places, counted from 0 there."""
+        for found in (self._numbers, self._cuts):
+            for kind, numbers in found.items():
+                found[kind] = sorted(order[number - 1] + 1 for number in numbers)
+
     def say(self) -> None:
         """Say it, in one line per kind."""
         noted = {kind: first_of(numbers) for kind, numbers in self._numbers.items() if numbers}
