@@ -1,7 +1,4 @@
-"""Searches that tickets join: turns by line, tickets that are withdrawn or fail, memory that runs out, fair turns.
-
-Several lanes are stepped by turns here; the tests of the server step two in threads.
-"""
+"""Searches that tickets join: turns by line, tickets that are withdrawn or fail, memory that runs out, fair turns."""
 
 from dataclasses import replace
 
@@ -14,8 +11,7 @@ from translora.models.load import load
 from translora.models.t5.decode import Decoder
 from translora.serve.scheduler import MOST_RUNNING, Scheduler
 from translora.translation.decode import Part, decode, make_decoder, translations
-from translora.translation.running import SearchGroup
-from translora.translation.tickets import PartTicket
+from translora.translation.running import PartTicket, RunningSearch
 
 DECODING = DecodingConfig(max_tokens=12)
 LINES = ["Guten Morgen!", "Wo ist der Bahnhof?", "", "Klicken Sie auf Speichern.", "Ja", "Das ist gut."]
@@ -32,36 +28,13 @@ def decoder(translator):
 
 
 @pytest.fixture
-def group(translator, decoder):
-    """A group for one lane, whose search has about five places."""
-    return SearchGroup(decoder, PartTicket.of(Part(translator, [], DECODING), True), Budget(50))
-
-
-@pytest.fixture(params=[1, 3])
-def lanes(request, translator, decoder):
-    """A group for so many lanes, with about five places in all."""
-    return SearchGroup(decoder, PartTicket.of(Part(translator, [], DECODING), True), Budget(50), request.param)
-
-
-@pytest.fixture
-def running(group):
-    """Its search."""
-    return group.runners[0]
+def running(translator, decoder):
+    """A search that has about five places."""
+    return RunningSearch(decoder, PartTicket.of(Part(translator, [], DECODING), True), Budget(50))
 
 
 def ticket(translator, lines, decoding=DECODING, **options):
     return PartTicket.of(Part(translator, lines, decoding, **options), True)
-
-
-def finish(group):
-    """Step all lanes by turns until none has anything to do."""
-    while any([runner.step() for runner in group.runners]):
-        pass
-
-
-def under_way(runner):
-    """The tickets of the lines under way in a lane."""
-    return [one for one, _ in runner._waiting._lanes[runner._lane].under_way.values()]
 
 
 def result(one):
@@ -75,12 +48,12 @@ def assert_as_alone(translator, one):
         assert our.score == pytest.approx(other.score, abs=1e-4)
 
 
-def test_lines_of_tickets_take_turns(translator, group, running):
+def test_lines_of_tickets_take_turns(translator, running):
     """A short ticket does not wait for the long one before it; limits differ."""
     long, short = ticket(translator, LINES * 6), ticket(translator, LINES[:2], replace(DECODING, max_tokens=5))
-    group.add(long)
+    running.add(long)
     assert running.step()
-    group.add(short)
+    running.add(short)
     while not short.future.done():
         assert running.step()
     assert running.pending > 10
@@ -92,16 +65,16 @@ def test_lines_of_tickets_take_turns(translator, group, running):
         assert_as_alone(translator, one)
 
 
-def test_a_withdrawn_ticket_gives_up_its_places(translator, group, running):
+def test_a_withdrawn_ticket_gives_up_its_places(translator, running):
     gone, stays, late = (ticket(translator, LINES * count) for count in (2, 1, 1))
     for one in (gone, stays, late):
-        group.add(one)
+        running.add(one)
     running.step()
     running.step()
-    assert gone in under_way(running)
-    group.withdraw(gone)
-    group.withdraw(gone)
-    group.withdraw(late)
+    assert any(own is gone for own, _ in running._under_way.values())
+    running.withdraw(gone)
+    running.withdraw(gone)
+    running.withdraw(late)
     running.step()
     assert running.worked.total() <= len(stays.tasks)
     while running.step():
@@ -112,9 +85,9 @@ def test_a_withdrawn_ticket_gives_up_its_places(translator, group, running):
     assert not running.pending
 
 
-def test_a_closed_search_begins_nothing_new(translator, group, running):
+def test_a_closed_search_begins_nothing_new(translator, running):
     one = ticket(translator, LINES * 3)
-    group.add(one)
+    running.add(one)
     running.step()
     running.closed = True
     while running.step():
@@ -126,7 +99,7 @@ def test_a_closed_search_begins_nothing_new(translator, group, running):
     assert_as_alone(translator, one)
 
 
-def test_a_ticket_that_fails_leaves_the_others(translator, lanes, monkeypatch):
+def test_a_ticket_that_fails_leaves_the_others(translator, running, monkeypatch):
     bad, *good = ticket(translator, ["Bahnhof " * 9, "Ja"]), ticket(translator, LINES), ticket(translator, LINES[3:])
     encode, longest = Decoder.encode, max(len(task.row) for task in bad.tasks)
 
@@ -136,10 +109,10 @@ def test_a_ticket_that_fails_leaves_the_others(translator, lanes, monkeypatch):
         return encode(self, rows, *rest)
 
     monkeypatch.setattr(Decoder, "encode", picky)
-    good += [ticket(translator, LINES, adapter=number) for number in range(3)]
-    for one in (good[0], bad, *good[1:]):
-        lanes.add(one)
-    finish(lanes)
+    for one in (good[0], bad, good[1]):
+        running.add(one)
+    while running.step():
+        pass
     with pytest.raises(RuntimeError, match="a defect"):
         bad.future.result(0)
     monkeypatch.undo()
@@ -147,7 +120,7 @@ def test_a_ticket_that_fails_leaves_the_others(translator, lanes, monkeypatch):
         assert_as_alone(translator, one)
 
 
-def test_out_of_memory_halves_what_is_under_way(translator, lanes, monkeypatch):
+def test_out_of_memory_halves_what_is_under_way(translator, running, monkeypatch):
     tickets, step, most = [ticket(translator, LINES * 2) for _ in range(2)], Decoder.step, 2
 
     def tight(self, cache):
@@ -157,88 +130,18 @@ def test_out_of_memory_halves_what_is_under_way(translator, lanes, monkeypatch):
 
     monkeypatch.setattr(Decoder, "step", tight)
     for one in tickets:
-        lanes.add(one)
-    finish(lanes)
+        running.add(one)
+    while running.step():
+        pass
     for one in tickets:
         assert_as_alone(translator, one)
     most = 0
     last = ticket(translator, LINES[:1])
-    lanes.add(last)
-    finish(lanes)
+    running.add(last)
+    while running.step():
+        pass
     with pytest.raises(Exception, match="out of memory even with one"):
         last.future.result(0)
-
-
-def test_lanes_have_adapters_of_their_own_and_none_is_idle(translator, decoder):
-    group = SearchGroup(decoder, PartTicket.of(Part(translator, [], DECODING), True), Budget(4000), 2)
-    tickets = [ticket(translator, LINES, adapter=number) for number in range(4)]
-    for one in tickets:
-        group.add(one)
-    assert all([runner.step() for runner in group.runners])
-    for lane, runner in enumerate(group.runners):
-        assert {one.part.adapter for one in under_way(runner)} == {lane, lane + 2}
-    finish(group)
-    crowd = [ticket(translator, LINES[:2], adapter=1) for _ in range(20)]
-    for one in crowd:
-        group.add(one)
-    assert all([runner.step() for runner in group.runners])
-    sizes = [len(under_way(runner)) for runner in group.runners]
-    assert sum(sizes) == 40
-    assert min(sizes) >= 14  # each lane has about its share, all being of one adapter
-    finish(group)
-    for one in tickets + crowd:
-        assert_as_alone(translator, one)
-    assert not any(runner.running or runner.pending for runner in group.runners)
-
-
-def test_a_ticket_in_several_lanes_is_withdrawn_from_all(translator, lanes):
-    gone, stays = ticket(translator, LINES * 6), ticket(translator, LINES, adapter=1)
-    lanes.add(gone)
-    lanes.add(stays)
-    assert all([runner.step() for runner in lanes.runners])
-    assert all(gone in under_way(runner) or stays in under_way(runner) for runner in lanes.runners)
-    lanes.withdraw(gone)
-    finish(lanes)
-    assert_as_alone(translator, stays)
-    assert not gone.future.done()
-
-
-def test_lines_do_not_wait_for_a_lane_that_steps_other_searches(translator, decoder):
-    group = SearchGroup(decoder, PartTicket.of(Part(translator, [], DECODING), True), Budget(4000), 2)
-    mine, others = ticket(translator, LINES * 6), ticket(translator, LINES[:1], adapter=1)
-    group.add(mine)
-    runner = group.runners[0]
-    runner.step()
-    group.add(others)
-    while runner.step():
-        pass
-    assert_as_alone(translator, others)
-    assert_as_alone(translator, mine)
-
-
-def test_all_lanes_give_their_memory_up_where_it_runs_out_in_one(translator, decoder, monkeypatch):
-    budget = Budget(400)
-    group = SearchGroup(decoder, PartTicket.of(Part(translator, [], DECODING), True), budget, 2)
-    tickets = [ticket(translator, LINES, adapter=number) for number in range(4)]
-    for one in tickets:
-        group.add(one)
-    first, second = group.runners
-    assert first.step()
-    assert second.step()
-    with monkeypatch.context() as patched:
-        patched.setattr(Decoder, "step", lambda *_: (_ for _ in ()).throw(MemoryError))
-        assert second.step()
-    assert second.returned
-    assert budget.tokens == 200
-    assert not second.step()  # until the other has given its memory up
-    assert under_way(first)
-    assert first.step()
-    assert first.returned
-    assert second.pending
-    finish(group)
-    assert budget.tokens == 200
-    for one in tickets:
-        assert_as_alone(translator, one)
 
 
 def test_groups_share_the_time_and_few_run_at_once(translator, decoder):
@@ -247,12 +150,12 @@ def test_groups_share_the_time_and_few_run_at_once(translator, decoder):
     sizes = {1: 10, **dict.fromkeys(range(2, 8), 1)}
     tickets = [ticket(translator, LINES * size, replace(DECODING, beams=beams)) for beams, size in sizes.items()]
     for one in tickets:
-        scheduler.add(one.key, one, lambda one=one: SearchGroup(decoder, one, Budget(50)))
+        scheduler.add(one.key, one, lambda one=one: RunningSearch(decoder, one, Budget(50)))
     order, most = [], 0
     while turn := scheduler.next():
-        scheduler.stepped(turn, turn.runner.step(), 1.0)
+        scheduler.stepped(turn, turn.group.step(), 1.0)
         order += [one for one in tickets if one.future.done() and one not in order]
-        most = max(most, sum(each.runner.running for each in scheduler._lanes[0]._turns.values()))
+        most = max(most, sum(each.group.running for each in scheduler._turns.values()))
     assert most == MOST_RUNNING
     assert order[-1] is tickets[0]
     assert len(order) == len(tickets)

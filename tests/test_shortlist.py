@@ -24,10 +24,10 @@ from translora.runs.folder import Run
 from translora.serve.engines import Options, Work
 from translora.serve.models import Loading, Models
 from translora.translation.decode import Part, decode
+from translora.translation.running import PartTicket
 from translora.translation.search import Line, search
 from translora.translation.shortlist import with_shortlist
 from translora.translation.stream import TextOptions, asked_of, require_same
-from translora.translation.tickets import PartTicket
 
 VOCABULARY = 97
 GUARDS = {"no_repeat_ngram_size": 2, "repetition_penalty": 1.3}

@@ -21,8 +21,8 @@ def adapters(tiny_model, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(adapters):
-    """One server of all eight adapters in two lanes, to which adapters can be added."""
-    with serving([adapters / f"a{i}" for i in range(8)], adapters_root=adapters, lanes=2) as running:
+    """One server of all eight adapters, to which adapters can be added."""
+    with serving([adapters / f"a{i}" for i in range(8)], adapters_root=adapters) as running:
         yield running
 
 

@@ -65,7 +65,7 @@ class Server:
 
     def wait_idle(self):
         """Until nothing is being translated."""
-        while len(self.service.batcher.lanes):
+        while len(self.service.batcher._scheduler):
             time.sleep(0.01)
 
     def texts(self, lines, **options):
@@ -76,7 +76,7 @@ class Server:
 
     @contextmanager
     def busy(self):
-        """No lane begins a step while the block runs."""
+        """The worker is at work on something else while the block runs."""
         begun, done = threading.Event(), threading.Event()
 
         def work():
@@ -95,10 +95,10 @@ class Server:
 
 @contextmanager
 def serving(paths, **settings):
-    """A server of the models at `paths`, with one lane unless `settings` say otherwise."""
+    """A server of the models at `paths`."""
     models = Models(Loading())
     models.load_all([str(path) for path in paths])
-    app = create_app(models, Settings(**{"lanes": 1, **settings}))
+    app = create_app(models, Settings(**settings))
     listening = bind(Address(port=0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -38,8 +38,8 @@ def test_eight_adapters_in_a_crowd_translate_as_each_alone(server, alone):
 
 
 def large_steps(metrics):
-    """How many steps of a lane there were of more than 32 lines."""
-    found = re.findall(r'translora_batch_lines_bucket{le="(?:32.0|\+Inf)"} (\S+)', metrics)
+    """How many steps there were of more than 64 lines."""
+    found = re.findall(r'translora_batch_lines_bucket{le="(?:64.0|\+Inf)"} (\S+)', metrics)
     return float(found[1]) - float(found[0])
 
 
@@ -137,7 +137,7 @@ def test_adapters_come_and_go_under_load(server, alone, adapters, tiny_model):
             thread.join()
     assert len(answers) >= 3
     assert all(texts == alone[name] for name, texts in answers)
-    server.service.batcher.alone(lambda: None)
+    server.service.batcher.exclusive(lambda: None)
     assert engine._decoder.adapters == tuple(f"a{i}" for i in range(8))
     assert [served.name for served in server.service.models] == [f"a{i}" for i in range(8)]
 
@@ -239,12 +239,8 @@ def test_an_export_and_an_adapter_are_served_together(adapters, tmp_path):
     }  # fmt: skip
     (folder / MARKER).write_text(json.dumps(marker))
     expected = translora.Translator.from_pretrained(folder).translate(LINES)
-    with serving([folder, adapters / "a0"], lanes=2) as server:
-        with ThreadPoolExecutor(4) as pool, server.busy():
-            both = [(name, pool.submit(server.texts, LINES, adapter=name)) for name in ("converted", "a0") * 2]
-            server.wait_for(4 * len(LINES))
-        assert {tuple(answer.result()) for name, answer in both if name == "converted"} == {tuple(expected)}
-        assert len({tuple(answer.result()) for name, answer in both if name == "a0"}) == 1
+    with serving([folder, adapters / "a0"]) as server:
+        assert server.texts(LINES, adapter="converted") == expected
         streamed = server.post("/v1/translate", json={"texts": LINES, "adapter": "converted", "stream": True}).text
         assert streamed.count("event: translation\n") == len(LINES)
         assert streamed.endswith('event: end\ndata: {"texts": 5}\n\n')

@@ -159,29 +159,6 @@ def test_out_of_memory_halves_the_batch_for_good(adapters, monkeypatch):
         assert server.texts(LINES) == expected
 
 
-def test_memory_that_runs_out_in_one_lane_halves_the_batches_of_all(adapters, monkeypatch):
-    step, failed = Decoder.step, []
-
-    def short(self, cache):
-        if not failed and threading.current_thread().name.endswith("1"):
-            failed.append(cache.lines)
-            raise MemoryError
-        return step(self, cache)
-
-    with serving([adapters / "a0", adapters / "a1"], lanes=2) as server, ThreadPoolExecutor(8) as pool:
-        expected = {name: server.texts(LINES, adapter=name) for name in ("a0", "a1")}
-        (engine,) = {served.engine for served in server.service.models}
-        (before,) = [budget.tokens for budget in engine._budgets.values()]
-        monkeypatch.setattr(Decoder, "step", short)
-        with server.busy():
-            asked = [(name, pool.submit(server.texts, LINES, adapter=name)) for name in expected for _ in range(4)]
-            server.wait_for(8 * len(LINES))
-        assert all(answer.result() == expected[name] for name, answer in asked)
-        assert failed
-        assert [budget.tokens for budget in engine._budgets.values()] == [before // 2]
-        assert server.texts(LINES, adapter="a1") == expected["a1"]
-
-
 def test_a_request_that_fails_leaves_the_others(adapters, monkeypatch, caplog):
     encode = Decoder.encode
 

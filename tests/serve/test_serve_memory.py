@@ -43,7 +43,7 @@ def test_eight_adapters_take_little_more_than_one(tmp_path):
 @pytest.mark.slow
 def test_many_adapters_come_and_go_under_load(adapters):
     """No request fails, and no memory is left behind."""
-    with serving([adapters / "a0", adapters / "a1"], adapters_root=adapters, lanes=2) as server:
+    with serving([adapters / "a0", adapters / "a1"], adapters_root=adapters) as server:
         (engine,) = {served.engine for served in server.service.models}
         decoder, stop, answers = engine._decoder, threading.Event(), []
         expected = {
@@ -63,7 +63,7 @@ def test_many_adapters_come_and_go_under_load(adapters):
 
         def level():
             server.wait_idle()
-            server.service.batcher.alone(lambda: None)
+            server.service.batcher.exclusive(lambda: None)
             return tensor_bytes(), decoder.nbytes, decoder.adapters
 
         cycle(0)

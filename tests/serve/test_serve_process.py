@@ -21,10 +21,9 @@ TEXTS = [f"Wo ist der Bahnhof {number}, und wie komme ich heute dorthin?" for nu
 
 @contextmanager
 def process(*arguments):
-    """`translora serve` with any free port and two lanes; gives the process and its address."""
+    """`translora serve` with any free port; gives the process and its address."""
     command = [sys.executable, "-m", "translora", "serve", *map(str, arguments), "--port", "0"]
-    cores = {**os.environ, "OMP_NUM_THREADS": "2"}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=cores) as running:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
         try:
             said = []
             for line in running.stderr:

@@ -1,4 +1,4 @@
-"""The queue of the lines that all clients ask for, which the lanes translate, as many together as there are.
+"""The worker: one thread that translates what all clients ask for, as many lines together as there are.
 
 Requests wait in a queue of bounded size, measured in lines, and join what is under way as soon as there are places. A
 request whose client is gone gives its places up, in the queue and in a search.
@@ -19,12 +19,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+import torch
+
 from translora.serve.engines import Options, Work
-from translora.serve.lanes import Lanes
 from translora.serve.models import Pair, Served
 from translora.serve.refusals import RefusalError
+from translora.serve.scheduler import Scheduler, Turn
 from translora.translation.result import Translation
-from translora.translation.tickets import Ticket
+from translora.translation.running import Ticket
 
 _READERS = 16
 """Threads that read large requests, and wait where a placeholder was lost and must be translated again."""
@@ -37,7 +39,7 @@ Result = TypeVar("Result")
 
 
 class Watcher(Protocol):
-    """Is told what is done; `step` is called by any lane."""
+    """Is told what is done; `step` is called by the worker."""
 
     def step(self, lines: Mapping[str, int], seconds: float) -> None:
         """A step of a search, or a batch, of so many lines of each model took so long."""
@@ -102,7 +104,7 @@ class _Request:
     """Whether it has places in the queue."""
 
     def begun(self) -> None:
-        """Its last line has left the queue; called by a lane."""
+        """Its last line has left the queue; called by the worker."""
         with suppress(RuntimeError):  # the event loop has ended
             self.loop.call_soon_threadsafe(self.leave_queue)
 
@@ -114,36 +116,37 @@ class _Request:
 
 
 class Batcher:
-    """The queue and its lanes."""
+    """The queue and its worker."""
 
-    def __init__(self, queue_lines: int, patience: float, watcher: Watcher | None = None, lanes: int = 1) -> None:
+    def __init__(self, queue_lines: int, patience: float, watcher: Watcher | None = None) -> None:
         """`queue_lines` wait at most; a client waits `patience` seconds for a place among them."""
         self.room = Room(queue_lines)
-        self.lanes = Lanes(lanes, watcher.step) if watcher else Lanes(lanes)
         self._patience, self._watcher = patience, watcher
+        self._scheduler = Scheduler()
         self._live: set[_Request] = set()
+        self._chores: deque[tuple[Callable[[], Any], concurrent.futures.Future[Any]]] = deque()
         self._retired: list[tuple[Served, Callable[[Served], None]]] = []
         self._changed = threading.Condition()
         self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="translora-worker", daemon=True)
         self._pool = concurrent.futures.ThreadPoolExecutor(_READERS, "translora-reader")
 
     def start(self) -> None:
         """Begin to work."""
-        self.lanes.start()
+        self._thread.start()
 
     def stop(self) -> None:
-        """Finish what is left to do, and end the threads."""
+        """Finish what is left to do, and end the worker."""
         with self._changed:
             self._stopping = True
-            while self._live and self.alive:
-                self._changed.wait(1)
-        self.lanes.stop()
+            self._changed.notify()
+        self._thread.join()
         self._pool.shutdown()
 
     @property
     def alive(self) -> bool:
-        """Whether all lanes work."""
-        return self.lanes.alive
+        """Whether the worker works."""
+        return self._thread.is_alive()
 
     async def translate(self, served: Served, pair: Pair, lines: Sequence[str], options: Options) -> list[Translation]:
         """Translate `lines`; cancelled, they give up their places.
@@ -175,34 +178,20 @@ class Batcher:
             self._leave(request)
 
     def exclusive(self, work: Callable[[], Any]) -> Any:
-        """Call `work` while no lane is in a step, and return its result; not from a step or an event loop."""
-        return self.lanes.exclusive(work)
-
-    def alone(self, work: Callable[[], Any]) -> Any:
-        """Call `work` in the thread of models that are not `concurrent`, and return its result; not from a lane."""
-        return self._result(self.lanes.between(work))
+        """Call `work` between two steps, and return its result; not from the worker or an event loop."""
+        if not self._thread.is_alive():
+            return work()
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        with self._changed:
+            self._chores.append((work, future))
+            self._changed.notify()
+        return self._result(future)
 
     def retire(self, served: Served, release: Callable[[Served], None]) -> None:
         """Call `release` between two steps once no request for the removed model `served` is left."""
         with self._changed:
             self._retired.append((served, release))
-            self._release_unused()
-
-    def _release_unused(self) -> None:
-        """Let a lane release the removed models of which no request is left."""
-        if not self._retired:
-            return
-        wanted = {id(request.served) for request in self._live}
-        unused = [one for one in self._retired if id(one[0]) not in wanted]
-        self._retired = [one for one in self._retired if id(one[0]) in wanted]
-        for served, release in unused:
-            self.lanes.between(partial(self._release, served, release))
-
-    def _release(self, served: Served, release: Callable[[Served], None]) -> None:
-        try:
-            self.lanes.exclusive(partial(release, served))
-        except Exception:
-            log.error("the memory of %s is not given back:\n%s", served.name, traceback.format_exc())
+            self._changed.notify()
 
     async def _called(self, aside: bool, work: Callable[[], Result]) -> Result:
         """The result of `work`, which is done in a thread of its own where it may take long."""
@@ -211,7 +200,7 @@ class Batcher:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     async def _count(self, served: Served, tokens: Callable[[], tuple[int, int]], aside: bool) -> None:
-        """Tell the watcher of a request that is done."""
+        """Tell the watcher of a request that is done; tokenizers of models of their own bear the worker alone."""
         watcher = self._watcher
         if watcher is None:
             return
@@ -219,10 +208,12 @@ class Batcher:
         def count() -> None:
             watcher.translated(served.name, *tokens())
 
-        if served.engine.concurrent:
+        if served.shared:
             await self._called(aside, count)
-        else:
-            self.lanes.between(count)
+        elif self._thread.is_alive():
+            with self._changed:
+                self._chores.append((count, concurrent.futures.Future()))
+                self._changed.notify()
 
     def _enter(self, request: _Request) -> None:
         with self._changed:
@@ -233,7 +224,7 @@ class Batcher:
             self._live.add(request)
 
     def _put(self, request: _Request, ticket: Ticket) -> Ticket:
-        """Let the lanes translate `ticket`; raises `CancelledError` where nobody waits for the request any more."""
+        """Let the worker translate `ticket`; raises `CancelledError` where nobody waits for the request any more."""
         engine = request.served.engine
         ticket.begun, ticket.label = request.begun, request.served.name
         with self._changed:
@@ -243,7 +234,8 @@ class Batcher:
                 ticket.settle([])
                 return ticket
             request.ticket, request.key = ticket, (engine, ticket.key)
-            self.lanes.put(request.key, ticket, lambda: engine.group(ticket, self.lanes.count))
+            self._scheduler.add(request.key, ticket, lambda: engine.group(ticket))
+            self._changed.notify()
         return ticket
 
     def _ask(self, request: _Request, ticket: Ticket) -> Any:
@@ -252,7 +244,7 @@ class Batcher:
 
     def _result(self, future: concurrent.futures.Future[Any]) -> Any:
         while not concurrent.futures.wait([future], 1).done:
-            if not self.alive:
+            if not self._thread.is_alive():
                 raise RefusalError(503, "the server is going down")
         return future.result()
 
@@ -263,8 +255,63 @@ class Batcher:
             if request.ticket is not None and not request.ticket.future.done():
                 request.ticket.future.cancel()
             if request.ticket is not None:
-                self.lanes.withdraw(request.key, request.ticket)
+                self._scheduler.withdraw(request.key, request.ticket)
             self._live.discard(request)
-            self._release_unused()
             self._changed.notify()
         request.leave_queue()
+
+    def _run(self) -> None:
+        # One core is left to connections and clients: a step whose threads wait for one of them takes twice as long.
+        torch.set_num_threads(max(1, torch.get_num_threads() - 1))
+        while True:
+            with self._changed:
+                chores, released, turn = self._next()
+                while not (chores or released or turn):
+                    if self._stopping and not self._live:
+                        return
+                    self._changed.wait()
+                    chores, released, turn = self._next()
+            for work, future in chores:
+                _settle(future, work)
+            for served, release in released:
+                try:
+                    release(served)
+                except Exception:
+                    log.error("the memory of %s is not given back:\n%s", served.name, traceback.format_exc())
+            if turn:
+                self._step(turn)
+
+    def _next(
+        self,
+    ) -> tuple[
+        list[tuple[Callable[[], Any], concurrent.futures.Future[Any]]],
+        list[tuple[Served, Callable[[Served], None]]],
+        Turn | None,
+    ]:
+        """What to do next: chores, models to release, and the group whose turn it is."""
+        chores = list(self._chores)
+        self._chores.clear()
+        released: list[tuple[Served, Callable[[Served], None]]] = []
+        if self._retired:
+            wanted = {id(request.served) for request in self._live}
+            released = [one for one in self._retired if id(one[0]) not in wanted]
+            self._retired = [one for one in self._retired if id(one[0]) in wanted]
+        return chores, released, self._scheduler.next()
+
+    def _step(self, turn: Turn) -> None:
+        begun = time.perf_counter()
+        going = turn.group.step()
+        seconds = time.perf_counter() - begun
+        with self._changed:
+            self._scheduler.stepped(turn, going, seconds)
+        if self._watcher and turn.group.worked:
+            self._watcher.step(turn.group.worked, seconds)
+
+
+def _settle(future: concurrent.futures.Future[Any], work: Callable[[], Any]) -> None:
+    try:
+        result = work()
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)

@@ -1,6 +1,6 @@
 """What translates: a base in memory once with any number of adapters, or a model of its own.
 
-Requests are read, and results written, by any thread; groups of requests are translated by a thread in each lane.
+Requests are read, and results written, by any thread; groups of requests are translated by one thread.
 """
 
 from __future__ import annotations
@@ -29,12 +29,10 @@ from translora.serve.scheduler import Group
 from translora.translation import kept
 from translora.translation.decode import Part, first_budget, make_decoder, translations
 from translora.translation.result import Translation
-from translora.translation.running import SearchGroup
+from translora.translation.running import PartTicket, RunningSearch, Ticket
 from translora.translation.termed import with_uses
 from translora.translation.terms import Glossary
-from translora.translation.tickets import PartTicket, Ticket
 from translora.translation.translator import Translator
-from translora.translation.workers import most_workers
 
 BATCH_LINES = 256
 """The most lines that are translated together by a model that is translated in batches."""
@@ -87,16 +85,11 @@ class Reading(NamedTuple):
 class Engine(Protocol):
     """Translates the lines of many requests together."""
 
-    lanes: int
-    """The most threads that translate by it at a time."""
-    concurrent: bool
-    """Whether any thread may use its tokenizer, at any time; else only the one that translates."""
-
     def read(self, work: Work, ask: Ask) -> Reading:
         """What there is to translate for `work`; `ask` is for what must be translated again."""
 
-    def group(self, ticket: Any, lanes: int) -> Group:
-        """An empty group, for so many lanes, of those that can be translated together with `ticket`: of equal keys.
+    def group(self, ticket: Any) -> Group:
+        """An empty group of those that can be translated together with `ticket`: their keys are equal.
 
         Its tickets get an `OutOfMemoryError` where memory does not do even for single lines.
         """
@@ -111,7 +104,6 @@ class Searching:
 
     def __init__(self, loaded: LoadedModel, decoder: Decoder) -> None:
         self.loaded, self._decoder = loaded, decoder
-        self.lanes, self.concurrent = most_workers(loaded.device), True
         self._budgets: dict[int, Budget] = {}
 
     def read(self, work: Work, ask: Ask) -> Reading:
@@ -133,11 +125,11 @@ class Searching:
 
         return Reading(ticket, finish, ticket.tokens, terms is None and not any(piece.originals for piece in pieces))
 
-    def group(self, ticket: PartTicket, lanes: int) -> Group:
+    def group(self, ticket: PartTicket) -> Group:
         """See `Engine`; an engine that ran out of memory goes on with smaller batches from then on."""
         decoding = ticket.part.decoding
         budget = self._budgets.setdefault(decoding.beams, first_budget(decoding))
-        return SearchGroup(self._decoder, ticket, budget, lanes)
+        return RunningSearch(self._decoder, ticket, budget)
 
     def _part(self, work: Work, texts: Sequence[str], decoding: DecodingConfig | None = None) -> Part:
         loaded = work.translator.loaded
@@ -218,15 +210,13 @@ class SharedBase(Searching):
 class Alone:
     """A model that is translated in batches: an export, or one of another architecture."""
 
-    lanes, concurrent = 1, False
-
     def read(self, work: Work, ask: Ask) -> Reading:
         """See `Engine`; all options must be equal."""
         key = work.translator.decoding(work.options.beams), work.options.scores, work.options.glossary
         ticket = WorkTicket(key, len(work.lines), work=work)
         return Reading(ticket, lambda found: found, partial(_tokens_of, work))
 
-    def group(self, ticket: WorkTicket, lanes: int) -> Group:
+    def group(self, ticket: WorkTicket) -> Group:
         """See `Engine`."""
         return Batches()
 
@@ -242,8 +232,7 @@ class Batches:
     """Requests that are translated in batches: those that come while one is under way wait for the next."""
 
     def __init__(self) -> None:
-        self.closed = self.running = self.returned = False
-        self.runners = (self,)
+        self.closed = self.running = False
         self.worked: Counter[str] = Counter()
         self._queue: deque[WorkTicket] = deque()
 

@@ -115,11 +115,6 @@ class Models:
     def __len__(self) -> int:
         return len(self._served)
 
-    @property
-    def lanes(self) -> int:
-        """How many threads translate side by side at most."""
-        return max((served.engine.lanes for served in self), default=1)
-
     def get(self, name: str) -> Served | None:
         """The model of that name."""
         return self._served.get(name)

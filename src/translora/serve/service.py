@@ -59,8 +59,6 @@ class Settings:
     """The web pages that browsers may call the server from."""
     glossaries: Path | None = None
     """The folder of stored glossaries; without it they are in memory."""
-    lanes: int = 0
-    """How many threads translate side by side; 0 stands for as many as the models and the cores allow."""
 
 
 class Service:
@@ -69,8 +67,7 @@ class Service:
     def __init__(self, models: Models, settings: Settings) -> None:
         self.models, self.settings = models, settings
         self.metrics = Metrics(lambda: self.batcher.room.used)
-        lanes = settings.lanes or models.lanes
-        self.batcher = Batcher(settings.limits.queue_lines, settings.limits.patience, self.metrics, lanes)
+        self.batcher = Batcher(settings.limits.queue_lines, settings.limits.patience, self.metrics)
         self.detector = Detector()
         self.files = Files()
         self.glossaries = Glossaries(settings.glossaries)

@@ -115,9 +115,9 @@ async def _cut(service: Service, chosen: tuple[Served, Pair], texts: Sequence[Se
             for pieces in texts
         ]
 
-    if served.engine.concurrent:
+    if served.shared:
         return await asyncio.to_thread(cut)
-    return await asyncio.to_thread(service.batcher.alone, cut)  # tokenizers of language codes bear one thread
+    return await asyncio.to_thread(service.batcher.exclusive, cut)  # tokenizers of language codes bear one thread
 
 
 def _units(texts: Sequence[_Cut]) -> Iterator[_Unit]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 
 import torch
 
@@ -46,43 +45,13 @@ def search_in_threads(
     return _Workers(decoder, rules, places, found, count).run(lines)
 
 
-def start_threads(works: Sequence[tuple[int, Callable[[], None]]], name: str) -> list[threading.Thread]:
-    """Threads that do `works`, each with so many threads for its own operations; later threads have as many as before.
-
-    Where starting them is interrupted, none begins its work.
-    """
-    total, ready, threads = torch.get_num_threads(), threading.Barrier(len(works) + 1), list[threading.Thread]()
-
-    def begin(operations: int, work: Callable[[], None]) -> None:
-        torch.set_num_threads(operations)  # of this thread's operations
-        try:
-            ready.wait()
-        except threading.BrokenBarrierError:
-            return
-        work()
-
-    try:
-        for number, job in enumerate(works):
-            thread = threading.Thread(target=begin, args=job, name=f"{name}-{number}", daemon=True)
-            thread.start()
-            threads.append(thread)
-        ready.wait()
-    except BaseException:
-        ready.abort()
-        for thread in threads:
-            thread.join()
-        raise
-    finally:
-        torch.set_num_threads(total)  # that of later threads, which these changed
-    return threads
-
-
 class _Workers:
     """Threads that search, and what they share."""
 
     def __init__(self, decoder: Decoder, rules: Rules, places: Callable[[int], int], found: Found, count: int) -> None:
         self._decoder, self._rules, self._places, self._found, self._count = decoder, rules, places, found, count
         self._lock = threading.Lock()
+        self._ready = threading.Barrier(count + 1)
         self._stop = False
         self._errors: list[BaseException] = []
 
@@ -90,21 +59,29 @@ class _Workers:
         """Translate `lines`; each thread gets as many long and short ones as the others."""
         by_length = sorted(lines, key=lambda line: len(line.ids))
         shares = [by_length[i :: self._count] for i in range(self._count)]
-        each, threads = torch.get_num_threads() // self._count, []
+        total, threads = torch.get_num_threads(), []
         try:
-            threads = start_threads([(each, partial(self._work, share)) for share in shares], "translora-search")
+            for share in shares:
+                thread = threading.Thread(target=self._work, args=(share, total // self._count), daemon=True)
+                thread.start()
+                threads.append(thread)
+            self._ready.wait()
+            torch.set_num_threads(total)  # that of later threads, which the workers changed
             for thread in threads:
                 thread.join()
         finally:  # also where Ctrl-C ends the waiting
             self._stop = True
+            self._ready.abort()
             for thread in threads:
                 thread.join()
         if self._errors:
             raise self._errors[0]
 
-    def _work(self, lines: Sequence[Line]) -> None:
+    def _work(self, lines: Sequence[Line], threads: int) -> None:
         with suppress(_StoppedError):
             try:
+                torch.set_num_threads(threads)  # of this thread's operations
+                self._ready.wait()
                 search(self._decoder, lines, self._rules, self._own_places, self._one)
             except _StoppedError:
                 raise
