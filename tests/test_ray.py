@@ -141,6 +141,8 @@ def test_a_comparison_is_that_of_one_machine_though_it_is_interrupted_and_loses_
     address, machines = cluster
     recipe = RECIPE.format(model=tiny_model, corpus=corpus_file)
     recipe = recipe.replace("max_steps: 6, batch_tokens: 600, evaluate_every: 3", LONGER)
+    own = f"  validation: {{path: {corpus_file}, limit: 20}}\n  test: {{path: {corpus_file}, limit: 40}}\n"
+    recipe = recipe.replace("  validation_size: 20\n  test_size: 40\n", own)  # so one run reads no training pairs
     (tmp_path / "recipe.yaml").write_text(recipe)
     process = start(tmp_path, "--engine", "ray", "--address", address)
     wait_for(lambda: len(list(tmp_path.glob("out/*/*/*/config.yaml"))) == 2, process)
