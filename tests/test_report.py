@@ -8,6 +8,7 @@ import translora
 from translora.config import Config
 from translora.config.load import save_config
 from translora.errors import DataError
+from translora.io import console
 from translora.report.changes import by_length, marked_words, most_changed
 from translora.report.plots import bar_plot, line_plot
 from translora.report.run import write_report
@@ -135,3 +136,12 @@ def test_a_plot_says_in_words_what_it_shows(plot):
     assert not parser.open
     assert parser.described == 1
     assert 'aria-label="It rises; &#34;a&#34; &lt; &#34;b&#34;."' in plot.__html__()
+
+
+def test_a_table_that_is_too_wide_is_folded_and_not_cut(monkeypatch, capsys):
+    monkeypatch.setattr(console.results, "_width", 40)
+    console.show_table("Costs", ["", "trained", "seconds"], [["full-rates-by-tensor", "9,905,408", "1,352"]] * 2)
+    shown = capsys.readouterr().out
+    assert "\u2026" not in shown
+    names = "".join(row[1].strip() for row in (line.split("\u2502") for line in shown.splitlines()) if len(row) > 1)
+    assert names == "full-rates-by-tensor" * 2
