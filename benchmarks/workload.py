@@ -113,7 +113,8 @@ def news_lengths(pairs: int) -> tuple[Ints, Ints]:
     random = np.random.default_rng(0)
     source = random.gamma(3.2, 42 / 3.2, pairs)
     target = source * (33 / 42 * np.exp(random.normal(0, 0.15, pairs)))
-    return tuple(np.clip(np.round(lengths), 2, LONGEST).astype(int) for lengths in (source, target))  # type: ignore[return-value]
+    lengths = np.clip(np.round([source, target]), 2, LONGEST).astype(int)
+    return lengths[0], lengths[1]
 
 
 def _recut(rows: list[list[int]], lengths: Ints) -> list[list[int]]:

@@ -1,12 +1,6 @@
 """The simulation of many ranks: its steps are those of a training, and its parts add up."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-
 import scale_simulation
 from workload import flan_t5, news_lengths
 

@@ -1,10 +1,5 @@
 """The ways of other programs that `benchmarks/placeholders.py` compares with."""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-
 from tags_elsewhere import as_argos, as_weblate
 
 

@@ -2,16 +2,11 @@
 
 import argparse
 import math
-import sys
-from pathlib import Path
 
 import pytest
+import when_lora
 
 from translora.comparison.variants import read_variants
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-
-import when_lora
 
 
 def options(**changed):

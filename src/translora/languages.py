@@ -155,6 +155,8 @@ UNSPACED = (
 )
 """Characters of scripts that put no spaces between words (Han, kana, Thai, Lao, Tibetan, Burmese, Khmer, Yi), as ranges
 for a character class of `re`."""
+JOINERS = "\u200c\u200d"
+"""Zero-width joiners, which stand inside words of Persian and of Indian languages."""
 _UNSPACED_LETTER = re.compile(f"[{UNSPACED}]")
 
 

@@ -101,7 +101,7 @@ class RunProcess:
         reason = (
             f"was killed by signal {-code} (out of memory?)" if code < 0 else f"failed (exit code {code}, see above)"
         )
-        return {"exit_code": 1, "message": f"its process {reason}", "again": True}
+        return to_try_again(f"its process {reason}")
 
     def end(self) -> None:
         """See `Started`."""

@@ -6,14 +6,13 @@ property of the document, has one translation in both places.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from translora.documents.archive import Archive
 from translora.documents.document import Edit, Lines, Segment, Slot, Spliced
-from translora.documents.markup import Token, element_end, escaped
+from translora.documents.markup import Token, element_end, escaped, text_of
 
 _PROPERTIES = {
     "{6C3C8BC8-F283-45AE-878A-BAB7291924A1}": "docProps/core.xml",
@@ -50,18 +49,15 @@ def bindings(found: Sequence[Token]) -> Iterator[Binding]:
 def _shown(content: Sequence[Token]) -> str:
     """The text of a control."""
     texts = [i for i, one in enumerate(content) if one.kind == "open" and one.local == "t"]
-    return "".join(_text(content[i : element_end(content, i)]) for i in texts)
-
-
-def _text(found: Sequence[Token]) -> str:
-    return html.unescape("".join(one.raw for one in found if one.kind == "text"))
+    return "".join(text_of(content[i : element_end(content, i)]) for i in texts)
 
 
 def bound_parts(archive: Archive, wanted: Sequence[Binding]) -> Iterator[tuple[str, Spliced]]:
     """The parts with the values, by name; a value that is not the text that is shown, such as a date, stays."""
     names = set(archive.names())
     stores = {store: part for store, part in _PROPERTIES.items() if part in names}
-    for name in sorted(names) if wanted else ():
+    custom = any(one.store not in _PROPERTIES for one in wanted)
+    for name in sorted(names) if custom else ():
         if found := _STORE.fullmatch(name):
             part = f"customXml/item{found[1]}.xml"
             stores |= {store: part for store in _identifiers(archive, name) if part in names}
@@ -81,7 +77,7 @@ def _values(archive: Archive, part: str, values: set[tuple[str, str]]) -> Splice
     source, found = archive.xml(part, sorted({re.escape(element) for element, _ in values}))
     lines, slots = Lines(source.text), []
     for opening, text, closing in zip(found, found[1:], found[2:], strict=False):
-        value = html.unescape(text.raw)
+        value = text_of([text])
         if (opening.kind, text.kind, closing.kind) == ("open", "text", "close") and (opening.local, value) in values:
             slots.append(Slot(Segment(value, lines.at(text.start)), _Value(text).edits))
     return Spliced(f"{archive.name} ({part})", source, slots)

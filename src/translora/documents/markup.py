@@ -161,6 +161,11 @@ def escaped(text: str) -> str:
     return escape(_FORBIDDEN.sub("", text))
 
 
+def text_of(found: Sequence[Token]) -> str:
+    """The text of tokens, without their markup."""
+    return html.unescape("".join(token.raw for token in found if token.kind == "text"))
+
+
 def element_end(found: Sequence[Token], first: int) -> int:
     """The index of the token that closes the element which `found[first]` opens; the last one where none does."""
     if found[first].kind != "open":

@@ -6,7 +6,6 @@ paragraph whose translation is its own text keeps its runs as they are.
 
 from __future__ import annotations
 
-import html
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ from translora.documents.archive import Archive, ArchiveDocument
 from translora.documents.bound import Binding, bindings, bound_parts
 from translora.documents.document import Edit, Lines, Options, Piece, Segment, Slot, Spliced
 from translora.documents.inline import Inline, Item
-from translora.documents.markup import Token, element_end, escaped
+from translora.documents.markup import Token, element_end, escaped, text_of
 from translora.errors import DataError
 
 _DOCX = re.compile(r"word/(?:document|header\d*|footer\d*|footnotes|endnotes|comments)\.xml")
@@ -184,7 +183,7 @@ class _Paragraph:
 
     def _bare(self, text: Sequence[Token]) -> Item:
         """A text that no run is around, with its tags."""
-        item = Item("text", text[0].start, text[-1].end, _text(text))
+        item = Item("text", text[0].start, text[-1].end, text_of(text))
         self._runs[item] = _Run(item.start, item.end, "", bare=True)
         return item
 
@@ -209,7 +208,7 @@ class _Paragraph:
         items = []
         for child, first, last in content:
             if child.local == "t":
-                item = Item("text", child.start, run[last].end, _text(run[first : last + 1]))
+                item = Item("text", child.start, run[last].end, text_of(run[first : last + 1]))
             else:
                 item = Item("fixed", child.start, run[last].end)
             self._runs[item] = whole
@@ -245,7 +244,3 @@ class _Paragraph:
                 result.append(opening)
             result += [item, Item("close", item.end, item.end, name)]
         return result
-
-
-def _text(found: Sequence[Token]) -> str:
-    return html.unescape("".join(token.raw for token in found if token.kind == "text"))

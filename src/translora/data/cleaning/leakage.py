@@ -16,14 +16,12 @@ import numpy.typing as npt
 
 from translora.data.cleaning.hashes import HashSet
 from translora.data.pairs import Pair
-from translora.languages import UNSPACED
+from translora.languages import JOINERS, UNSPACED
 
 _OUTER = " .,;:!?\"'"
 """Of ASCII; of all other characters, punctuation by its Unicode category."""
 _GRAM, _CHARACTERS, _NEAR = 4, 8, 0.7
 """A sequence has four words, or eight characters of a script without spaces (two stand for a word)."""
-_JOINERS = "\u200c\u200d"
-"""Zero-width joiners, which stand inside words of Persian and of Indian languages."""
 
 
 def normalised(text: str) -> str:
@@ -146,7 +144,7 @@ def _words(text: str) -> list[str]:
 @lru_cache(maxsize=1)
 def _word_pattern() -> re.Pattern[str]:
     planes = (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))  # all that have combining marks
-    marks = _JOINERS
+    marks = JOINERS
     for _, run in groupby(enumerate(code for code in planes if unicodedata.category(chr(code))[0] == "M"), _offset):
         codes = [code for _, code in run]
         marks += f"{chr(codes[0])}-{chr(codes[-1])}"

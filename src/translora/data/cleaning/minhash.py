@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from translora.data.pairs import Pair
-from translora.languages import UNSPACED
+from translora.languages import JOINERS, UNSPACED
 
 Rows = npt.NDArray[np.uint32]
 """Signatures of n pairs: n x `BANDS`, the hash functions of a band in each number: four of either side."""
@@ -45,7 +45,6 @@ _SEPARATOR, _PART, _ALONE, _MARK, _UNKNOWN = range(5)
 _KINDS = np.full(0x110000, _UNKNOWN, dtype=np.uint8)
 """The kind of each character, filled in as characters are met."""
 _UNSPACED = re.compile(f"[{UNSPACED}]")
-_JOINERS = "\u200c\u200d"
 
 
 def signatures(pairs: Sequence[Pair]) -> Rows:
@@ -177,7 +176,7 @@ def _kinds(codes: _Codes) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]
 
 def _kind(character: str) -> int:
     category = unicodedata.category(character)
-    if category[0] == "M" or character in _JOINERS:
+    if category[0] == "M" or character in JOINERS:
         return _MARK
     if category[0] in "PZ" or category in ("Cc", "Cf", "Cs"):
         return _SEPARATOR
