@@ -97,9 +97,13 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float, scale_parameter: boo
     T5 from scratch does not learn under one rate for all tensors: the embedding's values are of size 1, the
     projections' of size 1 / sqrt(width) (Shazeer & Stern 2018, section 8; nanoT5 finds the same for AdamW).
     """
-    for group in optimizer.param_groups:
-        scale = group["factor"]
-        if scale_parameter:
-            (tensor,) = group["params"]
-            scale *= max(_SMALLEST_SCALE, float(whole(tensor.detach()).float().pow(2).mean().sqrt()))
-        group["lr"] = rate * scale
+    groups = optimizer.param_groups
+    sizes = _root_mean_squares([group["params"][0] for group in groups]) if scale_parameter else [1.0] * len(groups)
+    for group, size in zip(groups, sizes, strict=True):
+        group["lr"] = rate * group["factor"] * max(_SMALLEST_SCALE, size)
+
+
+def _root_mean_squares(tensors: list[torch.Tensor]) -> list[float]:
+    """The root mean square of each of `tensors`; a GPU is waited for once."""
+    norms = [torch.linalg.vector_norm(whole(tensor.detach()), dtype=torch.float32) for tensor in tensors]
+    return [norm / math.sqrt(t.numel()) for norm, t in zip(torch.stack(norms).tolist(), tensors, strict=True)]

@@ -90,19 +90,19 @@ class Stepper:
         nor the number of ranks changes it.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        total = 0.0
+        losses = []
         parts = self.parts(pairs, most)
         shares = shared_out([self._cost(part) for part in parts], self.ranks.size)
         mine = shares[self.ranks.rank]
         for i in mine:
             torch.manual_seed(micro_seed(self.seed, number, i))
             loss = self.translator.loss(self._batch(parts[i]), self.training.label_smoothing)
-            total += float(loss.cross_entropy)
+            losses.append(loss.cross_entropy)  # read at the end: a GPU would be waited for here
             (loss.objective / tokens).backward()
         for _ in range(max(map(len, shares)) - len(mine) if self.sharded else 0):
             idle = self.translator.loss(self.examples.batch(parts[0]))  # the others need this rank's weights
             (0 * idle.objective).backward()
-        return total
+        return math.fsum(map(float, losses))
 
     def _batch(self, part: Ints) -> Batch:
         """The batch of a micro-batch, with the encoder's states where they are kept."""
