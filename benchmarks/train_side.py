@@ -29,10 +29,10 @@ from translora.models.loss import LossPath
 from translora.training.optimizer import build_optimizer
 from translora.training.step import Stepper
 
-BATCH = 16
-WARM_UP = 2
+WARM_UP = 10 if torch.cuda.is_available() else 2
+"""Steps that are not timed; a GPU loads each kernel at its first use."""
 SIDES = {
-    "transformers_peft": "(a) Seq2SeqTrainer + peft, batch 16",
+    "transformers_peft": "(a) Seq2SeqTrainer + peft",
     "no_dropout": "(a) without dropout",
     "grouped": "(b) (a), grouped by length",
     "padded_128": "(c) (a), padded to 128",
@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--shape", choices=SHAPES, default="small")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--data", help="a file of token ids that another side has made already")
+    parser.add_argument("--batch", type=int, default=16, help="pairs of a batch of the trainer")
     parser.add_argument("--batch-tokens", type=int, default=2048, help="translora's budget, padded tokens")
     options = parser.parse_args()
     data = workload(options.lengths, options.data)
@@ -158,7 +159,7 @@ def _trainer(options: Any, data: TokenisedCorpus) -> dict[str, Any]:
             model=model,
             args=Seq2SeqTrainingArguments(
                 output_dir=folder,
-                per_device_train_batch_size=BATCH,
+                per_device_train_batch_size=options.batch,
                 num_train_epochs=1,
                 learning_rate=1e-3,
                 train_sampling_strategy="sequential",
@@ -185,10 +186,10 @@ def _trainer_batches(options: Any, data: TokenisedCorpus) -> list[Ints]:
     source = data.source_lengths
     torch.manual_seed(1)
     if options.side == "grouped":
-        order = np.array(get_length_grouped_indices(source.tolist(), BATCH), dtype=np.int64)
+        order = np.array(get_length_grouped_indices(source.tolist(), options.batch), dtype=np.int64)
     else:
         order = torch.randperm(len(source)).numpy()
-    every = [order[i : i + BATCH] for i in range(0, len(order) - BATCH + 1, BATCH)]
+    every = [order[i : i + options.batch] for i in range(0, len(order) - options.batch + 1, options.batch)]
     timed = evenly(every, lambda pairs: float(source[pairs].sum() / len(pairs)), options.steps)
     return [*warm_up(every, source, data.target_lengths), *timed]
 

@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--shape", choices=SHAPES, default="small")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=8, help="timed steps of each side in each round")
+    parser.add_argument("--batch", type=int, default=16, help="pairs of a batch of the trainer")
     parser.add_argument("--batch-tokens", type=int, default=2048, help="translora's budget, padded tokens")
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--json", type=Path, help="write the figures here as well")
@@ -51,7 +52,7 @@ def main() -> None:
 
 
 def _run(side: str, options: Any, data: str) -> dict[str, Any]:
-    flags = ("lengths", "method", "shape", "steps", "batch_tokens")
+    flags = ("lengths", "method", "shape", "steps", "batch", "batch_tokens")
     command = [sys.executable, str(Path(__file__).with_name("train_side.py")), side, "--data", data]
     command += [f"--{flag.replace('_', '-')}={getattr(options, flag)}" for flag in flags]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -66,7 +67,9 @@ def _median(runs: list[dict[str, Any]], figure: str) -> float:
 
 
 def _show(runs: dict[str, list[dict[str, Any]]], options: Any) -> None:
-    table = Table(title=f"flan-t5-{options.shape} shape, {options.method}, {options.lengths} lengths", min_width=100)
+    sizes = f"the trainer's batches of {options.batch} pairs, translora's of {options.batch_tokens} tokens"
+    title = f"flan-t5-{options.shape} shape, {options.method}, {options.lengths} lengths; {sizes}"
+    table = Table(title=title, min_width=100)
     for heading in ("", "pairs/s (range)", "real tokens/s", "peak memory", "of matrix rate", "padding", "translora is"):
         table.add_column(heading, justify="right" if heading else "left")
     ours = _median(runs["translora"], "pairs_per_second") if "translora" in runs else None

@@ -22,20 +22,20 @@ from translora.models.hardware import peak_memory_bytes
 from translora.models.load import LoadedModel, load
 from translora.models.t5.decode import Decoder
 from translora.translation.choices import Rules
+from translora.translation.decode import places
 from translora.translation.exported import ExportedModel
 from translora.translation.search import Line
 from translora.translation.translator import Translator
-from translora.translation.workers import search_in_threads
+from translora.translation.workers import most_workers, search_in_threads
 
 SIDES = {
-    "generate": "generate, batches of 32 in order",
-    "generate_sorted": "generate, batches of 32 by length",
+    "generate": "generate, batches in order",
+    "generate_sorted": "generate, batches by length",
     "ctranslate2": "CTranslate2, float32",
     "ctranslate2_int8": "CTranslate2, int8",
-    "translora": "translora, float32",
+    "translora": "translora",
     "translora_int8": "translora, int8 export",
 }
-_BATCH = 32
 _CT2_TOKENS = 2048
 """CTranslate2's batches, in tokens."""
 _FORCED = 33
@@ -70,6 +70,8 @@ def main() -> None:
     parser.add_argument("--lines", type=int, required=True)
     parser.add_argument("--data", default="", help="the file of `make_workload`, for a model of random weights")
     parser.add_argument("--converted", default="", help="the folder of the model in CTranslate2's format")
+    parser.add_argument("--batch", type=int, default=32, help="lines of a batch of `generate`")
+    parser.add_argument("--batch-tokens", type=int, default=DecodingConfig().batch_tokens, help="translora's budget")
     options = parser.parse_args()
     job = make_job(options.model, options.beams, options.lines, options.data)
     translate = _PREPARE[options.side](job, options)
@@ -79,13 +81,14 @@ def main() -> None:
     found = translate(job.rows)
     job.loaded.tokenizer.batch_decode(found, skip_special_tokens=True)
     seconds, computed = time.perf_counter() - started, time.process_time() - computed
-    rate = matrix_rate(torch.device("cpu"), torch.float32)
+    device = job.loaded.device
+    rate = matrix_rate(device, job.loaded.dtype)
     flops = translation_flops(
         job.loaded.model.config, [len(row) for row in job.rows], [len(ids) for ids in found], job.beams
     )
     figures = {
         "lines_per_second": len(job.rows) / seconds,
-        "peak_memory_bytes": peak_memory_bytes(torch.device("cpu")),
+        "peak_memory_bytes": peak_memory_bytes(device),
         "share_of_matrix_rate": flops / seconds / rate,
         "target_tokens": sum(map(len, found)),
         "seconds": seconds,
@@ -103,7 +106,8 @@ def make_job(model: str, beams: int, count: int, data: str = "") -> Job:
     """The lines as token ids and the model; those of a shape with random weights come from the file `data`."""
     if is_shape(model):
         loaded = load(Config(model="mini"))
-        loaded = dataclasses.replace(loaded, model=flan_t5(model.removeprefix("flan-t5-"), dropout=0.0).eval())
+        shaped = flan_t5(model.removeprefix("flan-t5-"), dropout=0.0).eval().to(loaded.device, loaded.dtype)
+        loaded = dataclasses.replace(loaded, model=shaped)
         rows = read_table(data).column(_SOURCE_COLUMN).to_pylist()[:count] if data else []
         return Job(loaded, rows, beams, forced=True)
     loaded = Translator.from_pretrained(model).loaded
@@ -131,12 +135,13 @@ def _transformers(job: Job, options: Any) -> Callable[[Rows], Rows]:
         if options.side == "generate_sorted":
             order.sort(key=lambda i: -len(rows[i]))
         found: dict[int, list[int]] = {}
-        for start in range(0, len(order), _BATCH):
-            part = order[start : start + _BATCH]
+        for start in range(0, len(order), options.batch):
+            part = order[start : start + options.batch]
             longest = max(len(rows[i]) for i in part)
             ids = torch.tensor([rows[i] + [pad] * (longest - len(rows[i])) for i in part])
             mask = torch.tensor([[1] * len(rows[i]) + [0] * (longest - len(rows[i])) for i in part])
-            made = job.loaded.model.generate(input_ids=ids, attention_mask=mask, generation_config=config).tolist()
+            inputs = {"input_ids": ids.to(job.loaded.device), "attention_mask": mask.to(job.loaded.device)}
+            made = job.loaded.model.generate(**inputs, generation_config=config).tolist()
             found.update(zip(part, (_until(row[1:], job.end) for row in made), strict=True))
         return [found[i] for i in range(len(rows))]
 
@@ -167,19 +172,20 @@ def _ctranslate2(job: Job, options: Any) -> Callable[[Rows], Rows]:
 
 
 def _translora(job: Job, options: Any) -> Callable[[Rows], Rows]:
-    decoder = Decoder(job.loaded.model, torch.float32)
+    decoder = Decoder(job.loaded.model, job.loaded.dtype)
     wanted = Rules(int(job.loaded.tokenizer.pad_token_id), job.end, job.beams)
     limit = _FORCED if job.forced else _LIMIT
-    budget = DecodingConfig().batch_tokens // job.beams
+    decoding = DecodingConfig(beams=job.beams)
+    budget = options.batch_tokens // job.beams
 
     def translate(rows: Rows) -> Rows:
         found: dict[int, list[int]] = {}
         lines = [Line(i, row, limit) for i, row in enumerate(rows)]
 
-        def places(longest: int) -> int:
-            return max(1, min(budget // longest, 256 // job.beams))
+        def room(longest: int) -> int:
+            return places(job.loaded, decoding, longest, budget, most_workers(job.loaded.device))
 
-        search_in_threads(decoder, lines, wanted, places, lambda number, best: found.update({number: best[0].ids}))
+        search_in_threads(decoder, lines, wanted, room, lambda number, best: found.update({number: best[0].ids}))
         return [found[i] for i in range(len(rows))]
 
     return translate

@@ -30,6 +30,7 @@ from rich.table import Table
 from translate_side import SIDES, is_shape, make_job
 from workload import make_workload
 
+from translora.config import DecodingConfig
 from translora.models.load import quiet_transformers
 
 FIGURES = ("lines_per_second", "peak_memory_bytes", "share_of_matrix_rate")
@@ -42,6 +43,8 @@ def main() -> None:
     parser.add_argument("--beams", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--lines", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=32, help="lines of a batch of `generate`")
+    parser.add_argument("--batch-tokens", type=int, default=DecodingConfig().batch_tokens, help="translora's budget")
     parser.add_argument("--threads", type=int, default=0, help="of each side; 0 takes as many as there are cores")
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--json", type=Path, help="append the runs to the list in this file")
@@ -95,14 +98,17 @@ def _run(options: Any, sides: list[str], beams: int, files: list[str]) -> dict[s
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "threads": options.threads or os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "torch": torch.__version__,
     }
-    return {"sides": figures, "model": options.model, "beams": beams, "lines": options.lines, "machine": machine}
+    chosen = {flag: getattr(options, flag) for flag in ("model", "lines", "batch", "batch_tokens")}
+    return {"sides": figures, "beams": beams, **chosen, "machine": machine}
 
 
 def _side(side: str, options: Any, beams: int, files: list[str]) -> dict[str, Any]:
     command = [sys.executable, str(Path(__file__).with_name("translate_side.py")), side]
     command += [f"--model={options.model}", f"--beams={beams}", f"--lines={options.lines}", *files]
+    command += [f"--batch={options.batch}", f"--batch-tokens={options.batch_tokens}"]
     threads = str(options.threads or os.cpu_count())
     quiet = {"GOMP_SPINCOUNT": "1000", "TOKENIZERS_PARALLELISM": "false"}  # as the command line of translora sets it
     environment = {**os.environ, **quiet, "OMP_NUM_THREADS": threads}
