@@ -12,7 +12,8 @@ import torch
 import translora
 from test_cli import call
 from test_fast_t5 import wide_norms  # noqa: F401  # a fixture
-from test_t5_decode import START, assert_same, generated, lively, rules, searched, several_adapters, sources
+from test_mixed_adapters import several_adapters
+from test_t5_decode import START, assert_same, generated, lively, rules, searched, sources
 from translora.config import Config, DataConfig, DecodingConfig, LoraConfig, SourceConfig, TrainingConfig
 from translora.data.tokens import control_tokens, encode
 from translora.errors import ConfigError, ModelError
