@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -24,8 +25,12 @@ from translora.data.readers.sources import read
 from translora.data.tokens import TokenisedCorpus
 from translora.models.load import give_own_head, quiet_transformers
 
-PAIRS = 20_000
-"""As many pairs as the lesson's training set; batches are made out of all of them, and some of the batches timed."""
+PAIRS = int(os.environ.get("TRANSLORA_BENCHMARK_PAIRS", "20000"))
+"""As many pairs as the lesson's training set; batches are made out of all of them, and some of the batches timed.
+Tests take fewer."""
+
+MATRIX = int(os.environ.get("TRANSLORA_BENCHMARK_MATRIX", "0"))
+"""The rows of the square matrices whose product is the measure; 0 takes as many as keep the device busy."""
 
 LONGEST = 128
 """The lesson's limit, in tokens."""
@@ -166,7 +171,7 @@ def translation_flops(config: T5Config, source: Sequence[int], target: Sequence[
 
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Floating point operations a second of a large square matrix product here and now."""
-    size = 2048 if device.type == "cpu" else 8192
+    size = MATRIX or (2048 if device.type == "cpu" else 8192)
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     out = torch.empty_like(left)
     seconds = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -9,6 +10,12 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the models here are so small that threads only wait
 os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # else bitsandbytes, where it is, has each process load a compiler
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from going through all that imports made, again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

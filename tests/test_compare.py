@@ -1,15 +1,15 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+import forked
 import translora
 from short_runs import RUN
 from translora.cli import main
@@ -250,8 +250,7 @@ def test_a_comparison_stopped_and_taken_up_with_one_variant_that_fails(
         RECIPE.format(model=tiny_model, corpus=corpus_file) + "    broken: {lora: {targets: query}, rates: [1e-3]}\n"
     )
     (tmp_path / "recipe.yaml").write_text(recipe)
-    command = [sys.executable, "-m", "translora", "compare", "recipe.yaml"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = forked.start("compare", "recipe.yaml", cwd=tmp_path)
     while not list(tmp_path.glob("out/lora/*/*/checkpoints/step-*")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.005)
@@ -316,12 +315,19 @@ def test_a_run_of_equal_time_is_done_again_where_its_length_changed(
     (tmp_path / "recipe.yaml").write_text(RECIPE.format(model=tiny_model, corpus=corpus_file))
     lora, _ = read_variants(*load_comparison(tmp_path / "recipe.yaml"))
     untouched, outcome, seconds = outcomes[0], outcomes[1], outcomes[1].runs[0].summary.train_seconds
-    for share, steps in ((0.5, 3), (0.5, 3), (0.67, 4)):
+    config = lora.run_config(tmp_path / "lora" / "equal-time", 1e-2, 1)
+    epochs = config.training.epochs + 1
+    translora.train(
+        dataclasses.replace(config, training=dataclasses.replace(config.training, max_steps=3, epochs=epochs))
+    )
+    capsys.readouterr()
+    for share, steps in ((0.5, 3), (0.67, 4)):
         run_equal_time(
             lora, outcome, tmp_path, share * seconds, untouched, Workers(places(1, lora.config), StopRequest())
         )
         assert outcome.equal_time.summary.steps == steps
         said = capsys.readouterr().err
+        assert bool(re.search(r"lora, \d+ s: train", said)) == (steps == 4), said
         assert ("the run there is of another recipe (training.max_steps: 3 before, 4 now)" in said) == (steps == 4)
 
 

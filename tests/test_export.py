@@ -2,14 +2,13 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import AutoModelForSeq2SeqLM, ByT5Tokenizer, PreTrainedTokenizerFast
 
+import forked
 import translora
 from test_fast_t5 import ARCHITECTURES, SHAPE
 from translora.config import Config, DecodingConfig, LoraConfig, SourceConfig
@@ -174,8 +173,7 @@ def test_an_export_of_ctranslate2_is_read_like_a_run(adapter, corpus_file, tmp_p
         translora.Translator.from_pretrained(output, source="en", target="de")
     with pytest.raises(ConfigError, match="is an export: export the run"):
         export(request(output, corpus_file, tmp_path / "again"))
-    command = [sys.executable, "-m", "translora", "translate", str(output), "--max-tokens", "9"]
-    done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, check=True)
+    done = forked.translora("translate", output, "--max-tokens", "9", text="\n".join(lines))
     assert done.stdout.splitlines() == [one.text for one in found]
 
 

@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 
@@ -14,6 +12,7 @@ import psutil
 import pytest
 import torch
 
+import forked
 import translora
 from short_runs import RUN
 from translora.comparison import results
@@ -173,8 +172,7 @@ def test_the_error_of_one_task_ends_the_others():
 
 
 def start(folder, *flags):
-    command = [sys.executable, "-m", "translora", "compare", "recipe.yaml", *flags]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return forked.start("compare", "recipe.yaml", *flags, cwd=folder)
 
 
 def trainings(process):

@@ -3,12 +3,12 @@
 import json
 import shutil
 import subprocess
-import sys
 import time
 from xml.etree import ElementTree
 
 import pytest
 
+import forked
 from test_cli import call
 from test_report import Strict
 from translora.documents.document import Options
@@ -146,13 +146,11 @@ def test_a_killed_document_goes_on(tiny_model, translate, tmp_path):
     texts = [f"Datei {i} ist da" for i in range(1_800)]
     (tmp_path / "a.json").write_text(json.dumps(texts), encoding="utf-8")
     asked = ["a.json", "-o", "b.json"]
-    command = [sys.executable, "-m", "translora", "translate", str(tiny_model), "--max-tokens", "4", *asked]
     partial = tmp_path / "b.json.partial"
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    process = forked.start("translate", tiny_model, "--max-tokens", "4", *asked, cwd=tmp_path)
     while process.poll() is None and not (partial.exists() and partial.stat().st_size):
         time.sleep(0.01)
     process.kill()
-    process.wait()
     assert not (tmp_path / "b.json").exists()
     lines = partial.read_text(encoding="utf-8").splitlines()
     kept = [json.loads(line) for line in lines[1:3]]

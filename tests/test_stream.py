@@ -1,14 +1,11 @@
 """Files of many lines: chunk by chunk, taken up after a kill, and long lines sentence by sentence."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
+import forked
 from translora.errors import ConfigError, DataError
 from translora.translation import stream
 from translora.translation.segments import joined, sentences
@@ -107,18 +104,17 @@ def test_a_line_that_cannot_be_read_is_said_before_any_work(translator, tmp_path
 def test_a_killed_command_goes_on(tiny_model, tmp_path):
     lines = [f"Das ist der lange Satz mit der Nummer {number}." for number in range(4_500)]
     (tmp_path / "in.txt").write_text("".join(line + "\n" for line in lines))
-    command = [sys.executable, "-m", "translora", "translate", str(tiny_model), "in.txt", "-o", "out.txt"]
-    command += ["--max-tokens", "4"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+    command = ["translate", tiny_model, "in.txt", "-o", "out.txt", "--max-tokens", "4"]
+    process = forked.start(*command, cwd=tmp_path)
     state = tmp_path / "out.txt.partial.json"
     while not state.exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.kill()
     left = json.loads(state.read_text())["lines"]
     assert left in (2_000, 4_000)
-    done = subprocess.run([*command, "--resume"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = forked.translora(*command, "--resume", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     expected = Translator.from_pretrained(tiny_model, source="de", target="en", max_tokens=4).translate(lines)
     assert (tmp_path / "out.txt").read_text().splitlines() == expected

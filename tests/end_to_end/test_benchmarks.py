@@ -1,12 +1,11 @@
 """The benchmarks run and write what they promise; no speed is asserted."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+import forked
 from translora.config import Config, LoraConfig
 from translora.models.adapter import save_adapter
 from translora.models.load import base_hash, load
@@ -15,8 +14,15 @@ from translora.models.lora import attach
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
-def run(*command):
-    done = subprocess.run([sys.executable, *command], cwd=FOLDER, capture_output=True, text=True)
+@pytest.fixture(autouse=True)
+def little_work(monkeypatch):
+    """Few pairs to make batches of, and a small matrix product as the measure."""
+    monkeypatch.setenv("TRANSLORA_BENCHMARK_PAIRS", "2000")
+    monkeypatch.setenv("TRANSLORA_BENCHMARK_MATRIX", "256")
+
+
+def run(name, *options):
+    done = forked.script(FOLDER / name, *options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

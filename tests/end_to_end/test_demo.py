@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import forked
+
 pytestmark = pytest.mark.slow
 
 
@@ -73,7 +75,6 @@ def test_peft_and_transformers_alone_give_the_same_translations(demo):
 
 def test_translate_gives_the_lines_of_the_run(demo):
     run, _ = demo
-    command = [sys.executable, "-m", "translora", "translate", str(run), "--protect", "off"]
     text = "".join(line + "\n" for line in lines(run, "source")[:30])
-    result = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
+    result = forked.translora("translate", run, "--protect", "off", text=text)
     assert result.stdout.split("\n")[:-1] == lines(run, "after")[:30]

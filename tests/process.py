@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import pkgutil
@@ -50,6 +51,7 @@ class Process:
 
 
 def _do(work: Callable[[], object], log: Path | None) -> None:
+    gc.freeze()  # what the server imported is no garbage
     output = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
