@@ -54,6 +54,12 @@ class Program(Process):
         self.signal(signal.SIGKILL)
         self.communicate()
 
+    @property
+    def errors(self) -> str:
+        """What it has written on standard error until now."""
+        file = self._files / "stderr"
+        return file.read_text(encoding="utf-8") if file.exists() else ""
+
     def communicate(self) -> tuple[str, str]:
         """What it wrote on standard output and standard error, once it has ended."""
         self.wait()
