@@ -184,6 +184,7 @@ async def _load(url: str, clients: int, options: Any, lines: list[str], names: l
     return {
         "lines_per_second": len(took) / seconds, "requests": len(took), "errors": errors, "refused": refused,
         "p50_seconds": p50, "p95_seconds": p95, "p99_seconds": p99, "health_most_seconds": max(health),
+        "health_p50_seconds": float(np.median(health)), "health_p99_seconds": float(np.percentile(health, 99)),
     }  # fmt: skip
 
 

@@ -118,7 +118,7 @@ def plot(cells: list[dict[str, Any]], file: Path) -> None:
                 xs.append(found["pairs"])
                 ys.append(100 * fmean(one["share_of_gain"]))
     words = "the share of full fine-tuning's gain in BLEU that each adapter reaches, over the number of training pairs"
-    drawn = line_plot(series, "training pairs", "% of full's gain in BLEU", words)
+    drawn = line_plot(series, "training pairs", "% of full's gain in BLEU", words, log_x=True)
     write_text(file, drawn.svg)
 
 

@@ -153,7 +153,9 @@ def test_a_run_learns_as_on_the_cpu_and_its_adapter_goes_back_there(tmp_path):
     assert here == pytest.approx(there, rel=1e-3)
     assert torch.cuda.get_device_name() in (tmp_path / DEVICE / "summary.json").read_text()
     lines = read_splits(config()).test.sources[:20]
-    texts = [Translator.load(tmp_path / DEVICE, device=device).translate(lines) for device in (DEVICE, "cpu")]
+    texts = [
+        Translator.from_pretrained(str(tmp_path / DEVICE), device=device).translate(lines) for device in (DEVICE, "cpu")
+    ]
     assert sum(one != other for one, other in zip(*texts, strict=True)) <= 1
 
 

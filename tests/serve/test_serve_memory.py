@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import weakref
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import translora
 from translora import mini
 from translora.models.t5.decode import copied_bytes
 from translora.serve.models import Loading, Models
+from translora.serve.server import freeze_objects
 
 
 def tensor_bytes():
@@ -38,6 +40,24 @@ def test_eight_adapters_take_little_more_than_one(tmp_path):
         assert sizes[-1] > own + packed
         del models, engine
     assert sizes[1] < 1.3 * sizes[0]
+
+
+def test_a_removed_model_is_freed_though_garbage_collections_leave_it_out(adapters):
+    models = Models(Loading())
+    models.load_all([str(adapters / "a0"), str(adapters / "a1")])
+    parameters = weakref.ref(next(models.get("a0").engine.loaded.model.parameters()))
+    translators = [weakref.ref(next(iter(served.translators.values()))) for served in models]
+    gc.disable()
+    freeze_objects()
+    try:
+        assert gc.get_freeze_count() > 50 * len(gc.get_objects())
+        for count in (1, 0):
+            models.release(models.remove(f"a{1 - count}"))
+            assert sum(found() is not None for found in translators) == count
+            assert (parameters() is not None) == bool(count)
+    finally:
+        gc.unfreeze()
+        gc.enable()
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from translora.documents.document import Edit, Lines, Options, Segment, Slot, Spliced, decoded
 from translora.documents.inline import Inline
-from translora.documents.markup import Token, check_size, escaped, inline_items, tokens
+from translora.documents.markup import Token, check_size, escaped, html_tokens, inline_items, stays
 from translora.errors import DataError
 from translora.tags import VOID
 
@@ -34,7 +34,7 @@ def read(data: bytes, name: str, options: Options) -> Spliced:
         encoding = _latin(data)
     source = decoded(data, name, "" if encoding.startswith("utf-16") else encoding)
     check_size(source.text, name)
-    found = _tokens(source.text)
+    found = list(html_tokens(source.text, _RAW))
     if not any(token.kind in ("open", "empty") for token in found) and source.text.strip():
         raise DataError(f"{name}: no tag in it: give an HTML page, or --format paragraphs")
     lines, slots = Lines(source.text), list[Slot]()
@@ -60,35 +60,9 @@ def _slot(inline: Inline, lines: Lines) -> Slot:
     return Slot(Segment(inline.text, lines.at(inline.start)), lambda text: inline.edit(text, escaped))
 
 
-def _tokens(text: str) -> list[Token]:
-    """The tokens of a page, names in lower case; what is in scripts and the like is one token."""
-    found: list[Token] = []
-    at = 0
-    while at < len(text):
-        for token in tokens(text, at):
-            lower = Token(token.kind, token.start, token.end, token.name.lower(), token.raw)
-            found.append(lower)
-            at = token.end
-            if lower.kind == "open" and lower.name in _RAW:
-                close = re.compile(rf"</{lower.name}\b", re.IGNORECASE).search(text, at)
-                end = close.start() if close else len(text)
-                if end > at:
-                    found.append(Token("other", at, end, "", text[at:end]))
-                at = end
-                break
-    return found
-
-
 def _is_kept(token: Token) -> bool:
     """Whether the content of an element stays."""
-    if token.kind != "open" or token.name in _VOID:
-        return False
-    attributes = token.attributes()
-    return (
-        token.name in _KEPT
-        or attributes.get("translate") == "no"
-        or "notranslate" in attributes.get("class", "").split()
-    )
+    return token.kind == "open" and token.name not in _VOID and (token.name in _KEPT or stays(token))
 
 
 def _runs(found: Sequence[Token]) -> Iterator[list[Token]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
@@ -17,11 +17,13 @@ from translora.errors import DataError
 
 _TOKEN = re.compile(
     r"(?P<comment><!--.*?(?:-->|\Z))|<!\[CDATA\[(?P<cdata>.*?)(?:\]\]>|\Z)"
-    r"|(?P<other><\?.*?(?:>|\Z)|<!(?!\[CDATA\[|--)[^>\[]*(?:>|\[.*?(?:\]\s*>|\Z)|\Z))"
+    r"|(?P<other><\?(?:php\b|=).*?(?:\?>|\Z)|<\?.*?(?:>|\Z)|<!(?!\[CDATA\[|--)[^>\[]*(?:>|\[.*?(?:\]\s*>|\Z)|\Z))"
     r"|</(?P<close>[A-Za-z_][^\s<>/]*)[^<>]*>"
-    r"|<(?P<open>[A-Za-z_][^\s<>/]*)(?P<attributes>(?:[^<>\"'/]|\"[^\"]*\"|'[^']*'|/(?!>))*)(?P<empty>/?)>",
+    r"|<(?P<open>[A-Za-z_][^\s<>/]*)"
+    r"(?P<attributes>(?:[^<>\"'/]|(?<=[\s=\"'/])(?:\"[^\"]*\"|'[^']*')|(?<![\s=\"'/])[\"']|/(?!>))*)(?P<empty>/?)>",
     re.DOTALL,
 )
+"""A quote begins a value after a space, `=`, a slash or a quote; elsewhere, as in `<a title=it's>`, it is a letter."""
 _ATTRIBUTE = re.compile(r"(?<=[\s\"'/])([^\s=\"'<>/]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>=]+))")
 _DECLARED = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.:-]+)[\"']")
 _DECLARATION = re.compile(r"\s*(?:<\?xml[^>]*\?>\s*)?")
@@ -83,6 +85,29 @@ def tokens(text: str, start: int = 0, end: int = -1) -> Iterator[Token]:
         yield Token(kind, found.start(), at, name, found[0])
     if at < last:
         yield Token("text", at, last, "", text[at:last])
+
+
+def html_tokens(text: str, raw: Collection[str]) -> Iterator[Token]:
+    """The tokens of HTML, names in lower case; what is in an element of the names in `raw` is one token, `other`."""
+    at = 0
+    while at < len(text):
+        for token in tokens(text, at):
+            name = token.name.lower()
+            yield Token(token.kind, token.start, token.end, name, token.raw)
+            at = token.end
+            if token.kind == "open" and name in raw:
+                close = re.compile(rf"</{name}\b", re.IGNORECASE).search(text, at)
+                end = close.start() if close else len(text)
+                if end > at:
+                    yield Token("other", at, end, "", text[at:end])
+                at = end
+                break
+
+
+def stays(token: Token) -> bool:
+    """Whether an element of HTML says that its content is not to be translated."""
+    attributes = {name.lower(): value for name, value in token.attributes().items()}
+    return attributes.get("translate", "").lower() == "no" or "notranslate" in attributes.get("class", "").split()
 
 
 def check_size(text: str, name: str, before: int = 0) -> int:

@@ -32,10 +32,22 @@ class Plot(NamedTuple):
 
 
 def line_plot(
-    series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str, description: str
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    x_label: str,
+    y_label: str,
+    description: str,
+    log_x: bool = False,
 ) -> Plot:
-    """Lines by name, each as its x and y values; a series of few points shows them."""
+    """Lines by name, each as its x and y values; a series of few points shows them.
+
+    With `log_x` the x axis is logarithmic, and its ticks are the values themselves.
+    """
     figure, axes = _axes(x_label, y_label)
+    if log_x:
+        ticks = sorted({x for xs, _ in series.values() for x in xs})
+        axes.set_xscale("log")
+        axes.set_xticks(ticks, [f"{x:,.0f}" for x in ticks])
+        axes.minorticks_off()
     for colour, (name, (xs, ys)) in zip(cycle(_SERIES), series.items(), strict=False):
         axes.plot(xs, ys, label=name, color=colour, linewidth=1.4, marker="o" if len(xs) < 40 else "", markersize=4)
     if len(series) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import socket
@@ -58,6 +59,7 @@ def bind(address: Address) -> socket.socket:
 def serve(models: Models, settings: Settings, listening: socket.socket, address: Address, running: Running) -> None:
     """Serve until SIGTERM or Ctrl-C; requests that are under way then are answered first."""
     app = create_app(models, settings)
+    freeze_objects()
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -81,6 +83,17 @@ def serve(models: Models, settings: Settings, listening: socket.socket, address:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def freeze_objects() -> None:
+    """Take all objects that are alive out of later garbage collections.
+
+    A full collection visits half a million objects of libraries and models. It holds Python's lock for about 0.3
+    seconds, in which no request is answered. Removed models are freed all the same: their references form no cycle.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.collect()  # the next full collection is due by the number of objects that are left, which is small now
 
 
 def _already_handled(*_: object) -> None:

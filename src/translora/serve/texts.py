@@ -11,10 +11,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from translora.documents.markup import Token, html_tokens, stays, tokens
 from translora.tags import VOID
 
 _BREAK = re.compile(r"(\r\n|\r|\n)")
-_KEPT = ("script", "style", "code", "pre", "kbd", "samp", "var")
+_RAW = ("script", "style")
+"""Elements that hold no tags."""
+_KEPT = (*_RAW, "code", "pre", "kbd", "samp", "var")
 """Elements whose text is not translated."""
 _INLINE = frozenset(
     "a abbr b bdi bdo big cite del dfn em font i img ins mark q s small span strong sub sup tt u wbr".split()  # noqa: SIM905
@@ -24,7 +27,6 @@ _INLINE = frozenset(
 _PLAIN = re.compile(r"""</?[A-Za-z_][\w:.-]*(?:\s(?:[^<>"']|"[^"<>]*"|'[^'<>]*')*)?/?>""")
 """A tag that is surely known as one inside a text."""
 _NAME = re.compile(r"</?([A-Za-z][^\s/>]*)")
-_UNTRANSLATED = re.compile(r"""\stranslate\s*=\s*["']?no\b|\sclass\s*=\s*(["'])[^"']*\bnotranslate\b""", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -54,16 +56,15 @@ def nodes_of(text: str) -> list[Piece]:
     pieces: list[Piece] = []
     kept: list[str] = []
     run: list[_Part] = []
-    for part, is_tag in _tags(text):
-        outside = bool(kept)
-        if is_tag:
-            _follow(part, kept)
-        if not outside and not kept and (not is_tag or _is_inline(part)):
-            run.append((part, is_tag))
+    for token in html_tokens(text, _RAW):
+        outside, is_tag = bool(kept), token.kind != "text"
+        _follow(token, kept)
+        if not outside and not kept and (not is_tag or _is_inline(token.raw)):
+            run.append((token.raw, is_tag))
             continue
         pieces += _run(run)
         run = []
-        pieces.append(Piece(part, False))
+        pieces.append(Piece(token.raw, False))
     return [piece for piece in [*pieces, *_run(run)] if piece.text]
 
 
@@ -173,61 +174,18 @@ def _is_inline(tag: str) -> bool:
 def _escaped(tags: Counter[str], translation: str) -> str:
     """`translation` with HTML's entities, but for the tags of its source, which are taken from `tags`."""
     done = []
-    for part, is_tag in _tags(translation):
-        if is_tag and tags[part]:
-            tags[part] -= 1
-            done.append(part)
+    for token in tokens(translation):
+        if token.kind != "text" and tags[token.raw]:
+            tags[token.raw] -= 1
+            done.append(token.raw)
         else:
-            done.append(html.escape(part, quote=False))
+            done.append(html.escape(token.raw, quote=False))
     return "".join(done)
 
 
-def _tags(text: str) -> Iterator[tuple[str, bool]]:
-    """`text` in parts: each a tag, comment or declaration (True), or what is between two of them (False)."""
-    begin, place = 0, text.find("<")
-    while place >= 0:
-        end = _tag_end(text, place)
-        if end < 0:
-            break
-        if end > place:
-            if begin < place:
-                yield text[begin:place], False
-            yield text[place:end], True
-            begin = end
-        place = text.find("<", max(end, place + 1))
-    if begin < len(text):
-        yield text[begin:], False
-
-
-def _tag_end(text: str, place: int) -> int:
-    """Where the tag at `place` ends; `place` itself where none begins there, -1 where it never ends."""
-    for opening, closing in (("<!--", "-->"), ("<![CDATA[", "]]>"), ("<?", "?>")):
-        if text.startswith(opening, place):
-            found = text.find(closing, place + len(opening))
-            return found + len(closing) if found >= 0 else -1
-    following = text[place + 1 : place + 3].lstrip("/")[:1]
-    if not (following.isascii() and following.isalpha()) and text[place + 1 : place + 2] != "!":
-        return place
-    quote = ""
-    for end in range(place + 1, len(text)):
-        letter = text[end]
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "\"'" and text[end - 1] in "= \t\n":
-            quote = letter
-        elif letter == ">":
-            return end + 1
-    return -1
-
-
-def _follow(tag: str, kept: list[str]) -> None:
+def _follow(token: Token, kept: list[str]) -> None:
     """Keep count, in `kept`, of the elements around that are not translated."""
-    found = _NAME.match(tag)
-    if not found:
-        return
-    name = found[1].lower()
-    if tag.startswith("</"):
-        if name in kept:
-            del kept[len(kept) - 1 - kept[::-1].index(name) :]
-    elif name not in VOID and not tag.endswith("/>") and (kept or name in _KEPT or _UNTRANSLATED.search(tag)):
-        kept.append(name)
+    if token.kind == "close" and token.name in kept:
+        del kept[len(kept) - 1 - kept[::-1].index(token.name) :]
+    elif token.kind == "open" and token.name not in VOID and (kept or token.name in _KEPT or stays(token)):
+        kept.append(token.name)
