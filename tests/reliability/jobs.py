@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from process import WRITES, copy_before, signal_before
-
 from translora.config import Config
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from functools import partial
 
 import pytest
 from jobs import training, whole
-from process import Process, run, run_all
 from safetensors.torch import load_file
+
+from process import Process, run, run_all
 
 KILLED = -signal.SIGKILL
 INSTANTS = 12

@@ -12,10 +12,10 @@ import psutil
 import pytest
 import torch
 from jobs import launched, on_rank, whole
-from process import Process, run
 from safetensors.torch import load_file
 from torch.distributed import TCPStore
 
+from process import Process, run
 from translora.config.load import save_config
 
 SILENT = "another rank failed: see its message\n"

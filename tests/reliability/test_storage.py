@@ -10,9 +10,9 @@ from functools import partial
 
 import pytest
 from jobs import command, whole
-from process import Process, run
 from test_signals import last_line, steps_done, wait_for
 
+from process import Process, run
 from translora.config.load import save_config
 from translora.io.files import atomic_file, write_text
 from translora.training.checkpoint import checkpoint_fault, numbered_folders
