@@ -6,7 +6,8 @@
 Each side runs in a process of its own, so that its peak memory is its own, and the sides take turns, so that what else
 the machine does hits all alike. All sides have the same limit on the length of a translation, and the same lengths
 where weights are random. "of matrix rate" is the arithmetic that the real tokens need (with beams, of each beam),
-against a 2048 x 2048 matrix product timed in the same process. A side whose library is missing is left out.
+against a 2048 x 2048 matrix product timed in the same process. A side whose library is missing is left out, and
+CTranslate2's are where there is a GPU.
 """
 
 from __future__ import annotations
@@ -66,7 +67,12 @@ def main() -> None:
 
 
 def _is_there(side: str) -> bool:
-    if side in _ENGINE_SIDES and importlib.util.find_spec("ctranslate2") is None:
+    if side not in _ENGINE_SIDES:
+        return True
+    if torch.cuda.is_available():  # it would be timed on the CPU, and its memory is not torch's
+        print(f"{side}: left out, CTranslate2 is measured on a CPU alone", file=sys.stderr)
+        return False
+    if importlib.util.find_spec("ctranslate2") is None:
         print(f"{side}: left out, the library ctranslate2 is not installed", file=sys.stderr)
         return False
     return True
