@@ -85,6 +85,15 @@ def test_bfloat16_is_near_and_no_further_than_transformers(method):
     assert apart(ours[1], wide[1]) < max(0.05, 1.5 * apart(theirs[1], wide[1]))
 
 
+def test_no_step_waits_for_a_plan_of_its_shape():
+    """cuDNN's attention makes one for each shape that it has not seen, and most batches have a shape of their own."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        losses_and_gradients(config(dtype="bfloat16"))
+    names = {event.key for event in profile.key_averages()}
+    assert any("attention" in name for name in names)
+    assert not [name for name in names if "cudnn_attention" in name]
+
+
 def test_checkpointing_gives_the_same_gradient():
     plain = losses_and_gradients(config())
     training = dataclasses.replace(config().training, gradient_checkpointing=True)

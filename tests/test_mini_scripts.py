@@ -303,6 +303,20 @@ def test_an_exported_model_has_float16_weights_and_translates_as_before(tiny_mod
     assert made.translate("Ein Satz.")
 
 
+def test_an_exported_average_lies_between_two_models(tiny_model, tmp_path, monkeypatch):
+    other = shutil.copytree(tiny_model, tmp_path / "other")
+    weights = load_file(tiny_model / "model.safetensors")
+    save_file({name: tensor + 1 for name, tensor in weights.items()}, other / "model.safetensors", {"format": "pt"})
+    command = ["export_base.py", str(tiny_model), "--average", str(other), "0.25", "-o", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", command)
+    export_base.main()
+    made = load_file(tmp_path / "out" / "model.safetensors")
+    assert all(torch.allclose(made[name].float(), weights[name] + 0.25, atol=2e-3) for name in made)
+    monkeypatch.setattr(sys, "argv", [*command[:4], "1.5", *command[5:]])
+    with pytest.raises(SystemExit, match="between 0 and 1, not 1.5"):
+        export_base.main()
+
+
 def test_weights_too_large_for_float16_are_refused(tiny_model, tmp_path, monkeypatch):
     large = shutil.copytree(tiny_model, tmp_path / "large")
     weights = load_file(large / "model.safetensors")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
 from torch.autograd import Function
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from translora.models.t5.layout import Layout, Shape, pad_tokens, unpad_tokens
 
 _LONGEST_MATERIALISED = 256
 """Up to this length, in tokens, attention that saves its probabilities is faster on a CPU and takes little memory."""
+_GPU_KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""All but cuDNN's, which torch prefers on new GPUs and which plans anew for each shape: most batches have their own."""
 
 
 def attention(
@@ -34,7 +38,8 @@ def attention(
     if q.device.type == "cpu" and max(queries.longest, keys.longest) <= _LONGEST_MATERIALISED and not dropout:
         return cast(torch.Tensor, _Attention.apply(q, k, v, bias, *rows, *shapes))
     q, k, v = (_Pad.apply(tensor, rows[side], shapes[side]) for tensor, side in ((q, 0), (k, 1), (v, 1)))
-    mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout, scale=1.0)
+    with sdpa_kernel(_GPU_KERNELS) if q.is_cuda else nullcontext():
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout, scale=1.0)
     return cast(torch.Tensor, _Unpad.apply(mixed, rows[0]))
 
 
