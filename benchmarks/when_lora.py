@@ -19,11 +19,13 @@ from statistics import fmean
 from typing import Any
 
 from translora.comparison.runner import compare
+from translora.comparison.variants import UNTOUCHED
 from translora.config import CompareConfig, Config
 from translora.config.load import load_comparison
 from translora.io import console
 from translora.io.files import write_json, write_text
 from translora.report.plots import line_plot
+from translora.runs.folder import Run
 
 PAIRS = (500, 2_000, 6_000, 12_000, 24_000)
 VALIDATIONS = 6
@@ -60,32 +62,47 @@ def cell_config(arguments: argparse.Namespace, base: str, pairs: int) -> tuple[C
 def cell(arguments: argparse.Namespace, base: str, pairs: int) -> dict[str, Any]:
     """The scores of one cell, by variant, and the shares of full fine-tuning's gain, by seed."""
     console.notice(f"{base}, {pairs:,} pairs")
-    result = compare(*cell_config(arguments, base, pairs), parallel=arguments.parallel)
-    scores = {one["name"]: one["bleu"]["per_seed"] for one in result["variants"]}
-    before, full = scores["untouched"][0], scores[FULL]
+    config, comparison = cell_config(arguments, base, pairs)
+    if not arguments.read:
+        compare(config, comparison, parallel=arguments.parallel)
+    folder = Path(config.output)
+    found = {name: best_runs(folder / name, config.seed) for name in arguments.variants}
+    full = {run.config.seed: bleu_of(run) for run in found[FULL]}
+    untouched = Run(folder / UNTOUCHED)
+    before = bleu_of(untouched) if untouched.finished else math.nan
     return {
         "base": base,
         "pairs": pairs,
         "untouched_bleu": before,
-        "variants": [
-            {
-                "name": one["name"],
-                "trained_share": one["trainable_parameters"] / one["total_parameters"],
-                "rate": one["learning_rate"],
-                "rates": one["rates"],
-                "bleu": one["bleu"]["per_seed"],
-                "share_of_gain": _shares(one["bleu"]["per_seed"], full, before),
-            }
-            for one in result["variants"]
-            if one["method"] != "none"
-        ],
+        "variants": [_figures(name, runs, full, before) for name, runs in found.items() if runs],
     }
 
 
-def _shares(scores: list[float], full: list[float], before: float) -> list[float]:
-    """The gains of `scores` over the gains of `full`, seed by seed; not a number where `full` gains nothing."""
-    pairs = zip(scores, full, strict=True)
-    return [(mine - before) / (whole - before) if whole != before else math.nan for mine, whole in pairs]
+def best_runs(folder: Path, first: int) -> list[Run]:
+    """The finished runs, by seed, of the rate whose run of the seed `first` is best on validation."""
+    runs = [run for run in map(Run, sorted(folder.glob("rate-*/seed-*"))) if run.finished]
+    tried = [run for run in runs if run.config.seed == first]
+    if not tried:
+        return []
+    rate = max(tried, key=lambda run: max(run.validation_bleu())).config.training.learning_rate
+    return [run for run in runs if run.config.training.learning_rate == rate]
+
+
+def bleu_of(run: Run) -> float:
+    return run.summary.scores_after.bleu.score
+
+
+def _figures(name: str, runs: list[Run], full: dict[int, float], before: float) -> dict[str, Any]:
+    gains = {seed: whole - before for seed, whole in full.items() if whole != before}
+    first = runs[0].summary
+    return {
+        "name": name,
+        "trained_share": first.trainable_parameters / first.total_parameters,
+        "rate": runs[0].config.training.learning_rate,
+        "bleu": [bleu_of(run) for run in runs],
+        "share_of_gain": [(bleu_of(r) - before) / gains[r.config.seed] for r in runs if r.config.seed in gains],
+        "hardware": first.hardware,
+    }
 
 
 def table(cells: list[dict[str, Any]]) -> None:
@@ -97,8 +114,8 @@ def table(cells: list[dict[str, Any]]) -> None:
             f"{one['trained_share']:.1%}",
             f"{one['rate']:g}",
             f"{fmean(one['bleu']):.1f}",
-            f"{fmean(one['share_of_gain']):.0%}",
-            f"{min(one['share_of_gain']):.0%} to {max(one['share_of_gain']):.0%}",
+            f"{fmean(shares):.0%}" if (shares := one["share_of_gain"]) else "-",
+            f"{min(shares):.0%} to {max(shares):.0%}" if len(shares) > 1 else "-",
         ]
         for found in cells
         for one in found["variants"]
@@ -113,7 +130,7 @@ def plot(cells: list[dict[str, Any]], file: Path) -> None:
     several = len({found["base"] for found in cells}) > 1
     for found in cells:
         for one in found["variants"]:
-            if one["name"] != FULL:
+            if one["name"] != FULL and one["share_of_gain"]:
                 name = f"{one['name']}, {Path(found['base']).name}" if several else one["name"]
                 xs, ys = series.setdefault(name, ([], []))
                 xs.append(found["pairs"])
@@ -133,6 +150,7 @@ def main() -> None:
     parser.add_argument("--test-pairs", type=int, default=0, help="validate and score on so many, for a quick try")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--parallel", type=int, default=1, help="runs at a time")
+    parser.add_argument("--read", action="store_true", help="train nothing: tell what the runs done so far have")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--plot", type=Path, help="draw the shares into this SVG file")
     arguments = parser.parse_args()

@@ -1,12 +1,16 @@
 """The grid of `benchmarks/when_lora.py`: its cells are comparisons, and its shares are of full fine-tuning's gain."""
 
 import argparse
+import dataclasses
 import math
+from pathlib import Path
 
 import pytest
 import when_lora
+from when_lora import bleu_of
 
 from translora.comparison.variants import read_variants
+from translora.pipeline import train
 
 
 def options(**changed):
@@ -26,6 +30,32 @@ def test_a_cell_has_the_same_steps_for_all_whatever_the_pairs(pairs):
     assert (comparison.seeds, comparison.equal_time) == (3, "off")
 
 
-def test_the_share_is_of_full_fine_tunings_gain():
-    assert when_lora._shares([15, 25], [20, 20], 10) == [0.5, 1.5]
-    assert math.isnan(*when_lora._shares([10], [10], 10))
+def test_the_runs_that_are_done_tell_the_shares(tiny_model, tmp_path):
+    """Validation decides about the rate, and shares are of the gain of full fine-tuning with the same seed."""
+    wanted = options(folder=str(tmp_path), steps=2, test_pairs=4, variants=[when_lora.FULL, "rank-4"], read=True)
+    config, comparison = when_lora.cell_config(wanted, str(tiny_model), 20)
+    full, rank = read_variants(config, comparison)
+    folder = Path(config.output)
+    before = train(dataclasses.replace(config, method="none", output=str(folder / "untouched"))).summary
+    runs = [(full, full.rates[0], 1), (rank, rank.rates[0], 1), (rank, rank.rates[1], 1)]
+    done = {one: _trained(folder, *one) for one in runs}
+    found = when_lora.cell(wanted, str(tiny_model), 20)
+    assert found["untouched_bleu"] == before.scores_after.bleu.score
+    whole, adapter = found["variants"]
+    assert whole["bleu"] == [bleu_of(done[runs[0]])]
+    assert set(whole["share_of_gain"]) <= {1.0}
+    best = max(runs[1:], key=lambda one: max(done[one].validation_bleu()))
+    assert (adapter["rate"], adapter["bleu"]) == (best[1], [bleu_of(done[best])])
+    gains = [bleu_of(done[one]) - found["untouched_bleu"] for one in (best, runs[0])]
+    assert adapter["share_of_gain"] == ([gains[0] / gains[1]] if gains[1] else [])
+    assert 0 < adapter["trained_share"] < whole["trained_share"] == 1
+
+
+def _trained(folder, variant, rate, seed):
+    output = folder / variant.name / f"rate-{rate:g}" / f"seed-{seed}"
+    return train(variant.run_config(output, rate, seed))
+
+
+def test_a_cell_without_runs_says_nothing(tmp_path):
+    found = when_lora.cell(options(folder=str(tmp_path), read=True), "mini", 500)
+    assert (found["variants"], math.isnan(found["untouched_bleu"])) == ([], True)
