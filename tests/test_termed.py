@@ -22,7 +22,7 @@ from translora.translation.termed import Terminology
 from translora.translation.terms import Glossary, Term, TermMarks, TermUse
 from vocabularies import bpe, byte_level, corpus_lines, unigram
 
-MEAL, HOUSE = Term(("Essen",), ("meal",)), Term(("Wohnung",), ("house",))
+MEAL, HOME = Term(("Essen",), ("meal",)), Term(("Wohnung",), ("home",))
 LINES = ["Das Essen war gut.", "Er wohnt in einer kleinen Wohnung.", "Hallo!", "<b>Das Essen</b> war gut.", ""]
 
 
@@ -33,7 +33,7 @@ def mini():
 
 @pytest.fixture(scope="module")
 def glossary():
-    return Glossary([MEAL, HOUSE, Term(("gut",), ("splendiferous",))], "de", "en")
+    return Glossary([MEAL, HOME, Term(("gut",), ("splendiferous",))], "de", "en")
 
 
 def test_the_candidate_that_honours_most_is_taken_and_what_is_missed_is_said(mini, glossary):
@@ -41,7 +41,7 @@ def test_the_candidate_that_honours_most_is_taken_and_what_is_missed_is_said(min
     found = mini.translate(LINES, glossary=glossary, details=True)
     assert "meal" not in plain[0]
     assert "meal" in found[0].text
-    assert "house" in found[1].text
+    assert "home" in found[1].text
     assert [found[2].text, found[4].text] == [plain[2], ""]
     assert "<b>" in found[3].text
     assert "</b>" in found[3].text
@@ -121,7 +121,7 @@ def test_the_command_says_how_many_terms_were_honoured(tmp_path, capsys):
 
 def test_counts_add_up_and_are_json(glossary):
     tally = TermTally()
-    for place, uses in (("a:1", [TermUse(MEAL, 2, 1), TermUse(HOUSE, 1, 1)]), ("a:2", [TermUse(MEAL, 1, 0)])):
+    for place, uses in (("a:1", [TermUse(MEAL, 2, 1), TermUse(HOME, 1, 1)]), ("a:2", [TermUse(MEAL, 1, 0)])):
         tally.add(place, uses)
     assert (tally.occurred, tally.honoured) == (4, 2)
     assert tally.missed == [TermUse(MEAL, 3, 1)]
