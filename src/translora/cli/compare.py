@@ -29,9 +29,7 @@ def add(commands: Commands[Parser]) -> None:
     )
     add_engine(parser, "runs side by side")
     parser.add_argument("--overwrite", action="store_true", help="delete an earlier comparison in the folder first")
-    parser.add_argument(
-        "--advise", action="store_true", help="from short runs alone, tell what LoRA would reach of full"
-    )
+    parser.add_argument("--advise", action="store_true", help="short runs alone: whether LoRA keeps up with full")
     parser.add_argument("--steps", type=int, metavar="N", help=f"of the short runs of --advise (default: {_STEPS})")
 
 

@@ -25,8 +25,8 @@ from translora.training.validation import corpus_loss
 
 RANKS = (4, 8, 16, 32)
 """The ranks that are tried where a recipe names no variants."""
-ENOUGH = 0.95
-"""LoRA is said to be enough from this share of full fine-tuning's gain on."""
+KEEPS_UP = 0.95
+"""An adapter is said to keep up from this share of full fine-tuning's gain on."""
 _LOSS_TOKENS = 4096
 
 
@@ -64,7 +64,7 @@ def advise(
     command that the result names; `overwrite` deletes an earlier advice first.
 
     The share of a variant is its fall of the validation loss over that of the best full fine-tuning. It is
-    that of the short run: docs/when-lora.md says what it does not tell.
+    that of the short run: docs/when-lora.md says how far whole runs came out otherwise.
 
     Raises `ConfigError` before anything is trained, `InterruptedRunError` after Ctrl-C or SIGTERM, and `TrainingError`
     where no adapter or no full fine-tuning could be trained.
@@ -204,17 +204,18 @@ def verdict(variants: Sequence[dict[str, Any]], full: str, steps: int) -> str:
     if not adapters:
         return f"{full} does not lower the validation loss in {steps} steps: take more steps, or other rates."
     best = max(adapters, key=lambda one: float(one["share_of_gain"]))
-    enough = [one for one in adapters if one["share_of_gain"] >= ENOUGH]
-    if not enough:
+    level = [one for one in adapters if one["share_of_gain"] >= KEEPS_UP]
+    if not level:
         return (
             f"The best adapter, {best['name']}, gains {best['share_of_gain']:.0%} of what {full} gains in {steps} "
             "steps: try higher ranks or more layers, or train in full."
         )
-    least = min(enough, key=lambda one: int(one["trainable_parameters"]))
+    least = min(level, key=lambda one: int(one["trainable_parameters"]))
     whole = max(int(one["trainable_parameters"] or 0) for one in variants)
     return (
-        f"{least['name']} is enough: with {least['trainable_parameters'] / whole:.1%} of the trained parameters it "
-        f"gains {least['share_of_gain']:.0%} of what {full} gains in {steps} steps."
+        f"{least['name']} keeps up for {steps} steps: with {least['trainable_parameters'] / whole:.1%} of the trained "
+        f"parameters it gains {least['share_of_gain']:.0%} of what {full} gains. That is no forecast of a longer run, "
+        "in which full fine-tuning mostly gets ahead: --steps with a third of the run's steps tells more."
     )
 
 
