@@ -206,6 +206,22 @@ def test_the_summary_has_an_attribute_for_every_figure(finished):
     assert (summary.cut_before, summary.cut_after) == (10, 10)  # a random model goes on for ever
 
 
+@pytest.mark.parametrize(
+    ("change", "p_value", "words"),
+    [
+        (4, 0.001, "Training helped: BLEU changed by +4.0 (p = 0.001, paired bootstrap on 10 pairs)."),
+        (4, 0.2, "No significant difference: BLEU changed by +4.0 (p = 0.200, paired bootstrap on 10 pairs)."),
+        (-4, 0.001, "Training did harm: BLEU changed by -4.0 (p = 0.001, paired bootstrap on 10 pairs): take a lower "
+         "rate, or fewer epochs."),
+    ],
+)  # fmt: skip
+def test_the_verdict_says_whether_training_helped_and_what_to_do_where_it_did_not(finished, change, p_value, words):
+    summary = finished.summary
+    moved = dataclasses.replace(summary.scores_after.bleu, score=summary.bleu_before + change)
+    after = dataclasses.replace(summary.scores_after, bleu=moved)
+    assert dataclasses.replace(summary, scores_after=after, p_values={"bleu": p_value}).verdict == words
+
+
 def test_a_run_shows_itself_in_a_notebook(finished, tmp_path):
     shown = finished._repr_html_()
     assert f"{finished.summary.bleu_after:.1f} ±" in shown

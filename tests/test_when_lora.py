@@ -47,7 +47,7 @@ def test_the_runs_that_are_done_tell_the_shares(tiny_model, tmp_path):
     best = max(runs[1:], key=lambda one: max(done[one].validation_bleu()))
     assert (adapter["rate"], adapter["bleu"]) == (best[1], [bleu_of(done[best])])
     gains = [bleu_of(done[one]) - found["untouched_bleu"] for one in (best, runs[0])]
-    assert adapter["share_of_gain"] == ([gains[0] / gains[1]] if gains[1] else [])
+    assert adapter["share_of_gain"] == ([gains[0] / gains[1]] if gains[1] > 0 else [])
     assert 0 < adapter["trained_share"] < whole["trained_share"] == 1
 
 

@@ -144,7 +144,9 @@ class Summary:
         words = f"p = {p_value:.3f}, paired bootstrap on {self.test_pairs:,} pairs"
         if p_value >= SIGNIFICANT:
             return f"No significant difference: BLEU changed by {change:+.1f} ({words})."
-        return f"Training {'helped' if change > 0 else 'did harm'}: BLEU changed by {change:+.1f} ({words})."
+        if change > 0:
+            return f"Training helped: BLEU changed by {change:+.1f} ({words})."
+        return f"Training did harm: BLEU changed by {change:+.1f} ({words}): take a lower rate, or fewer epochs."
 
     @classmethod
     def of(cls, figures: Mapping[str, Any]) -> Summary:
