@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -70,7 +69,7 @@ def cell(arguments: argparse.Namespace, base: str, pairs: int) -> dict[str, Any]
     found = {name: best_runs(folder / name, config.seed) for name in arguments.variants}
     full = {run.config.seed: bleu_of(run) for run in found[FULL]}
     untouched = Run(folder / UNTOUCHED)
-    before = bleu_of(untouched) if untouched.finished else math.nan
+    before = bleu_of(untouched) if untouched.finished else None
     return {
         "base": base,
         "pairs": pairs,
@@ -93,15 +92,15 @@ def bleu_of(run: Run) -> float:
     return run.summary.scores_after.bleu.score
 
 
-def _figures(name: str, runs: list[Run], full: dict[int, float], before: float) -> dict[str, Any]:
-    gains = {seed: whole - before for seed, whole in full.items() if whole > before}
+def _figures(name: str, runs: list[Run], full: dict[int, float], before: float | None) -> dict[str, Any]:
+    gains = {} if before is None else {seed: whole - before for seed, whole in full.items() if whole > before}
     first = runs[0].summary
     return {
         "name": name,
         "trained_share": first.trainable_parameters / first.total_parameters,
         "rate": runs[0].config.training.learning_rate,
         "bleu": [bleu_of(run) for run in runs],
-        "share_of_gain": [(bleu_of(r) - before) / gains[r.config.seed] for r in runs if r.config.seed in gains],
+        "share_of_gain": [1 - (full[s] - bleu_of(run)) / gains[s] for run in runs if (s := run.config.seed) in gains],
         "hardware": first.hardware,
     }
 
