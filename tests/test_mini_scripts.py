@@ -312,9 +312,10 @@ def test_an_exported_average_lies_between_two_models(tiny_model, tmp_path, monke
     export_base.main()
     made = load_file(tmp_path / "out" / "model.safetensors")
     assert all(torch.allclose(made[name].float(), weights[name] + 0.25, atol=2e-3) for name in made)
-    monkeypatch.setattr(sys, "argv", [*command[:4], "1.5", *command[5:]])
-    with pytest.raises(SystemExit, match="between 0 and 1, not 1.5"):
-        export_base.main()
+    for share in ("1.5", "-1", "0.1.2", "much"):
+        monkeypatch.setattr(sys, "argv", [*command[:4], share, *command[5:]])
+        with pytest.raises(SystemExit, match=f"a number between 0 and 1, not {share}"):
+            export_base.main()
 
 
 def test_weights_too_large_for_float16_are_refused(tiny_model, tmp_path, monkeypatch):

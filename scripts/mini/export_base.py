@@ -10,6 +10,7 @@ training the average often generalises better than either (WiSE-FT, Wortsman et 
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 import torch
@@ -23,8 +24,8 @@ LOADING = ("is_local", "local_files_only")
 
 def average(model: PreTrainedModel, folder: str, share: str) -> None:
     """Move the weights of `model` towards those of the model in `folder`: by 0 not at all, by 1 to them."""
-    if not 0 <= float(share) <= 1:
-        raise SystemExit(f"--average: the share is between 0 and 1, not {share}")
+    if not (re.fullmatch(r"\d*\.?\d+", share) and float(share) <= 1):
+        raise SystemExit(f"--average: the share is a number between 0 and 1, not {share}")
     other = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32)
     theirs = dict(other.named_parameters())
     if {name: p.shape for name, p in theirs.items()} != {name: p.shape for name, p in model.named_parameters()}:
