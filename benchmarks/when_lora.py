@@ -3,10 +3,10 @@
     python benchmarks/when_lora.py runs/when-lora --json docs/when-lora.json --plot docs/when-lora.svg
 
 Each cell is a comparison as `translora compare` does it, on the first so many pairs of the embedded corpus, with the
-same number of steps for all: each variant tries its rates with the first seed and takes the best on validation. Told
-is what an adapter gains over the untouched model in BLEU on the test pairs, as a share of what full fine-tuning gains;
-translations are greedy, which takes a fraction of the time of a beam. A cell that is done is not done again, so that
-the same command goes on where it was stopped, and takes further seeds.
+same number of steps for all: each variant tries its rates with the first seed and takes the best on validation. The
+result is what an adapter gains over the untouched model in BLEU on the test pairs, as a share of what full fine-tuning
+gains; translations are greedy, which takes a fraction of the time of a beam. A cell that is done is not done again, so
+that the same command goes on where it was stopped, and takes further seeds.
 """
 
 from __future__ import annotations
@@ -66,41 +66,47 @@ def cell(arguments: argparse.Namespace, base: str, pairs: int) -> dict[str, Any]
     if not arguments.read:
         compare(config, comparison, parallel=arguments.parallel)
     folder = Path(config.output)
-    found = {name: best_runs(folder / name, config.seed) for name in arguments.variants}
-    full = {run.config.seed: bleu_of(run) for run in found[FULL]}
     untouched = Run(folder / UNTOUCHED)
-    before = bleu_of(untouched) if untouched.finished else None
-    return {
-        "base": base,
-        "pairs": pairs,
-        "untouched_bleu": before,
-        "variants": [_figures(name, runs, full, before) for name, runs in found.items() if runs],
-    }
+    if not untouched.finished:  # which comes first
+        return {"base": base, "pairs": pairs, "untouched_bleu": None, "variants": []}
+    before = bleu_of(untouched)
+    rates = {name: tried_rates(folder / name, config.seed) for name in arguments.variants}
+    found = {name: best_runs(folder / name, tried) for name, tried in rates.items() if tried}
+    gains = {run.config.seed: bleu_of(run) - before for run in found.get(FULL, [])}
+    variants = [_figures(name, runs, rates[name], gains, before) for name, runs in found.items() if runs]
+    return {"base": base, "pairs": pairs, "untouched_bleu": before, "variants": variants}
 
 
-def best_runs(folder: Path, first: int) -> list[Run]:
-    """The finished runs, by seed, of the rate whose run of the seed `first` is best on validation."""
-    runs = [run for run in map(Run, sorted(folder.glob("rate-*/seed-*"))) if run.finished]
-    tried = [run for run in runs if run.config.seed == first]
-    if not tried:
-        return []
-    rate = max(tried, key=lambda run: max(run.validation_bleu())).config.training.learning_rate
-    return [run for run in runs if run.config.training.learning_rate == rate]
+def tried_rates(folder: Path, seed: int) -> dict[float, float]:
+    """The best validation BLEU of each rate that a run of `seed` is trained with; only the best one is scored later."""
+    runs = [run for run in map(Run, sorted(folder.glob(f"rate-*/seed-{seed}"))) if run.trained or run.finished]
+    return {run.config.training.learning_rate: max(run.validation_bleu()) for run in runs}
+
+
+def best_runs(folder: Path, tried: dict[float, float]) -> list[Run]:
+    """The finished runs, by seed, of the rate that is best of those `tried`."""
+    rate = max(tried, key=lambda one: tried[one])
+    return [run for run in map(Run, sorted((folder / f"rate-{rate:g}").glob("seed-*"))) if run.finished]
 
 
 def bleu_of(run: Run) -> float:
     return run.summary.scores_after.bleu.score
 
 
-def _figures(name: str, runs: list[Run], full: dict[int, float], before: float | None) -> dict[str, Any]:
-    gains = {} if before is None else {seed: whole - before for seed, whole in full.items() if whole > before}
+def _figures(
+    name: str, runs: list[Run], rates: dict[float, float], gains: dict[int, float], before: float
+) -> dict[str, Any]:
+    """The figures of a variant; `gains` are those of full fine-tuning, by seed: there is no share of a loss."""
     first = runs[0].summary
     return {
         "name": name,
         "trained_share": first.trainable_parameters / first.total_parameters,
         "rate": runs[0].config.training.learning_rate,
+        "rates": {f"{rate:g}": score for rate, score in sorted(rates.items())},
         "bleu": [bleu_of(run) for run in runs],
-        "share_of_gain": [1 - (full[s] - bleu_of(run)) / gains[s] for run in runs if (s := run.config.seed) in gains],
+        "share_of_gain": [
+            (bleu_of(r) - before) / gains[r.config.seed] for r in runs if gains.get(r.config.seed, 0) > 0
+        ],
         "hardware": first.hardware,
     }
 
