@@ -2,7 +2,7 @@
 
 import pytest
 
-from translora.tags import name_of, same_tags, tags, unmatched
+from translora.tags import edges_as_in, name_of, same_tags, tags, unmatched
 
 
 def test_what_is_a_tag():
@@ -40,3 +40,39 @@ def test_tags_are_compared_as_a_part_and_as_a_whole(source, translation, same, w
     before, after = (text.replace("<", " <").replace("%", " %").split() for text in (source, translation))
     assert same_tags(before, after) is same
     assert same_tags(before, after, alone=True) is whole
+
+
+@pytest.mark.parametrize(
+    ("source", "translation", "spaced"),
+    [
+        ("<b>Datei</b> öffnen", "Open <b> File</b>", "Open <b>File</b>"),
+        ("<b>Datei</b> öffnen", "Open<b> File</b>", "Open <b>File</b>"),
+        ("<b>Datei</b> öffnen", "<b> File </b>open", "<b>File</b> open"),
+        ("Öffnen: <b>Datei</b>.", "Open: <b>File </b>.", "Open: <b>File</b>."),
+        ("(<b>Datei</b>)", "(<b> File </b>)", "(<b>File</b>)"),
+        ("Das <b><i>hier</i></b> da", "This<b> <i> here </i> </b>there", "This <b><i>here</i></b> there"),
+        (
+            '<a href="x">a</a> <a href="y">b</a>',
+            '<a href="x"> a</a><a href="y"> b</a>',
+            '<a href="x">a</a> <a href="y">b</a>',
+        ),
+        ("<1>Datei</1> %s", "<1> File </1>%s", "<1>File</1> %s"),
+    ],
+)
+def test_spaces_within_pairs_of_tags_go_outside(source, translation, spaced):
+    assert edges_as_in(source, translation) == spaced
+
+
+@pytest.mark.parametrize(
+    ("source", "translation"),
+    [
+        ("Öffne <b> Datei </b>", "Open <b> File </b>"),  # as the source has it
+        ("<Name> sagt", "says <Name> here"),  # no pair
+        ("a<br/> b", "a <br/> b"),
+        ("<b>a</b> <b> c</b>", "<b> a</b> <b>c</b>"),  # the same tag both ways
+        ("<b>Datei</b>", "<b>Fichier\N{NO-BREAK SPACE}</b>"),
+        ("Datei", "File <b> x </b>"),
+    ],
+)
+def test_other_spaces_stay(source, translation):
+    assert edges_as_in(source, translation) == translation

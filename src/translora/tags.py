@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 TAG = r"""</?[A-Za-z_][\w:.-]*(?:\s(?:[^<>"']|"[^"<]*"|'[^'<]*')*)?/?>|</?[A-Za-z_][^<>]*>|</?\d{1,3}/?>"""
 """A regular expression without groups: a tag with attributes, anything else in `<` and `>` such as `<max@example.org>`,
@@ -16,6 +16,10 @@ or a numbered tag such as `<1>`. What follows a digit, as in `1 <2 and 3> 2`, is
 VOID = frozenset(["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"])
 """Elements of HTML that have no end tag."""
 _FOUND = re.compile(TAG)
+_CLOSES = frozenset('.,;:!?…)]}»”"')
+"""Nothing stands between such a sign and the word before it."""
+_OPENS = frozenset('([{«„“"/-')
+"""Nothing stands between such a sign and the word after it."""
 _NAME = re.compile(rf"(?=(?:{TAG})\Z)<(/?[^\s/<>]+)")
 
 
@@ -58,3 +62,42 @@ def same_tags(source: Sequence[str], translation: Sequence[str], alone: bool = F
     if Counter(source) != Counter(translation):
         return False
     return source == translation or unmatched(source, alone) == unmatched(translation, alone)
+
+
+def edges_as_in(source: str, translation: str) -> str:
+    """`translation` without spaces just within its pairs of tags where `source` has none there.
+
+    `Open <b> File</b>` for `<b>Datei</b> öffnen` becomes `Open <b>File</b>`. A space that parts two words goes to the
+    other side of the tag; no other character moves.
+    """
+    found = [one for one in _FOUND.finditer(source) if not one[0].endswith("/>")]
+    names = {name_of(one[0]) for one in found}
+    both = {name for name in names if f"/{name}" in names}
+    paired = {one[0] for one in found if name_of(one[0]).removeprefix("/") in both}
+    loose = {one[0] for one in found if _inner(source, one).isspace()}
+    return _tight_ends(_tight_starts(translation, paired - loose), paired - loose)
+
+
+def _inner(text: str, tag: re.Match[str]) -> str:
+    """The character within a pair of tags that is next to this one of them, or ""."""
+    return text[: tag.start()][-1:] if tag[0].startswith("</") else text[tag.end() :][:1]
+
+
+def _tight_starts(text: str, tight: Set[str]) -> str:
+    for one in reversed(list(_FOUND.finditer(text))):
+        before, after = text[: one.start()], text[one.end() :]
+        if one[0] in tight and not one[0].startswith("</") and after.startswith(" "):
+            apart = before and not before[-1].isspace() and before[-1] not in _OPENS
+            text = f"{before}{' ' if apart else ''}{one[0]}{after.lstrip(' ')}"
+    return text
+
+
+def _tight_ends(text: str, tight: Set[str]) -> str:
+    done, rest = "", text
+    while one := _FOUND.search(rest):
+        done, rest = done + rest[: one.start()], rest[one.end() :]
+        if one[0] in tight and one[0].startswith("</") and done.endswith(" "):
+            apart = rest and not rest[0].isspace() and rest[0] not in _CLOSES
+            done, rest = done.rstrip(" "), f"{' ' if apart else ''}{rest}"
+        done += one[0]
+    return done + rest

@@ -20,6 +20,7 @@ from translora.data.tokens import encode
 from translora.io.files import one_line
 from translora.models.load import LoadedModel
 from translora.models.t5.decode import Decoder
+from translora.tags import edges_as_in
 from translora.translation.decode import candidates, decode
 from translora.translation.protect import PIECES, Marks, Protected, Protector, Span
 from translora.translation.result import Placeholders, Translation
@@ -204,13 +205,15 @@ class Guard:
     def _whole(self, piece: Protected, one: Translation) -> Translation | None:
         if self._trained:
             return self._restored(piece, one, "model")
-        return replace(one, placeholders="model") if self._protector.kept(piece.plain, one.text) else None
+        return self._settled(piece, one, one.text, "model")
 
     def _restored(self, piece: Protected, one: Translation, how: Placeholders) -> Translation | None:
         """The translation with its originals, if all are in it, and none has grown together with what is beside it."""
-        if not piece.kept_in(one.text):
-            return None
-        text = piece.restore(one.text)
+        return self._settled(piece, one, piece.restore(one.text), how) if piece.kept_in(one.text) else None
+
+    def _settled(self, piece: Protected, one: Translation, text: str, how: Placeholders) -> Translation | None:
+        """`one` with `text`, its tags spaced as those of `piece`, if all that must survive is in it."""
+        text = edges_as_in(piece.plain, text)
         return replace(one, text=text, placeholders=how) if self._protector.kept(piece.plain, text) else None
 
     def _again(
