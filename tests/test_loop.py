@@ -134,6 +134,15 @@ def test_the_best_weights_are_kept_and_patience_ends_the_run(tiny_config, tmp_pa
     assert job.saved == ["best-00000004", "step-00000006", "step-00000008"]
 
 
+@pytest.mark.parametrize(("warmup", "said"), [(40, True), (4, False), (3, False)])
+def test_a_warm_up_longer_than_the_run_is_said(tiny_config, tmp_path, capsys, warmup, said):
+    job = Job(with_training(tiny_config, max_steps=4, warmup_steps=warmup, learning_rate=1e-3), tmp_path)
+    job.fit()
+    line = "the run is over after 4 steps, so that the learning rate rises to 0.0001 in place of 0.001"
+    assert (line in capsys.readouterr().err) == said
+    assert max(record.get("learning_rate", 0) for record in job.records) == (1e-4 if said else 1e-3)
+
+
 @pytest.mark.parametrize("every", [1, 3, 0])
 def test_checkpoints_come_at_the_interval_and_at_validations(tiny_config, tmp_path, every):
     training = dataclasses.replace(tiny_config.training, save_every=every)

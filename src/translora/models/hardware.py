@@ -146,7 +146,8 @@ def describe(device: torch.device) -> str:
     ranks = f", {place().size} ranks" if place().size > 1 else ""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}{ranks}"
-    return f"{platform.machine()} {device.type}, {torch.get_num_threads()} threads{ranks}"
+    threads = torch.get_num_threads()
+    return f"{platform.machine()} {device.type}, {threads} thread{'s' if threads > 1 else ''}{ranks}"
 
 
 @contextmanager

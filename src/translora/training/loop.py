@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from translora.config import TrainingConfig
 from translora.errors import InterruptedRunError
+from translora.io import console
 from translora.io.console import Meter, meter
 from translora.io.interrupt import StopRequest, stop_between_steps
 from translora.models.hardware import peak_memory_bytes
@@ -53,6 +55,7 @@ def fit(
     if stepper.encoded:
         state.add_seconds(stepper.encoded.seconds)
     ranks.on_first(lambda: journal.rewind(state.step))
+    _say_unreached_rate(plan.total_steps, stepper.training)
     loop = _Loop(stepper, plan, checkpoints, validate, journal, state)
     with stop_between_steps() as stop, meter("train", plan.total_steps, "pairs", state.step) as progress:
         loop.pause(stop)  # a validation that a signal cut short is done first
@@ -62,6 +65,16 @@ def fit(
     best = ranks.on_first(lambda: checkpoints.best_weights(model, state.best_step))
     put_weights(model, ranks.broadcast_tensors(best or {}))
     return state
+
+
+def _say_unreached_rate(steps: int, training: TrainingConfig) -> None:
+    """Say where a run is over before its warm-up is."""
+    warmup, peak = training.warmup_steps, training.learning_rate
+    if 0 < steps < warmup:
+        console.notice(
+            f"training.warmup_steps {warmup:,}: the run is over after {steps:,} steps, so that the learning rate rises "
+            f"to {rate_at(steps - 1, steps, training):.2g} in place of {peak:g}: lower it, or raise training.epochs"
+        )
 
 
 @dataclass
