@@ -318,6 +318,15 @@ def test_an_exported_average_lies_between_two_models(tiny_model, tmp_path, monke
             export_base.main()
 
 
+def test_a_folder_without_a_model_is_refused(tiny_model, tmp_path, monkeypatch):
+    missing, out = str(tmp_path / "missing"), str(tmp_path / "out")
+    for command in ([missing], [str(tiny_model), "--average", missing, "0.5"]):
+        monkeypatch.setattr(sys, "argv", ["export_base.py", *command, "-o", out])
+        with pytest.raises(SystemExit, match=r"missing: no model is there \(no config.json\)"):
+            export_base.main()
+    assert not Path(out).exists()
+
+
 def test_weights_too_large_for_float16_are_refused(tiny_model, tmp_path, monkeypatch):
     large = shutil.copytree(tiny_model, tmp_path / "large")
     weights = load_file(large / "model.safetensors")

@@ -4,7 +4,7 @@
     mkdir packages && cd packages
     apt-get download libreoffice-l10n-de chromium-common chromium-l10n firefox-esr firefox-esr-l10n-de \
         thunderbird thunderbird-l10n-de
-    pip download --no-deps homeassistant
+    pip download --no-deps --ignore-requires-python homeassistant==2025.4.4
     cd .. && python scripts/mini/build_base.py --tatoeba tatoeba --packages packages -o base
 
 Debian 12 and Home Assistant 2025.4.4 gave the figures in the model's card. The folder gets `train.tsv.gz`, Tatoeba's

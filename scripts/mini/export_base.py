@@ -22,11 +22,18 @@ LOADING = ("is_local", "local_files_only")
 """How a tokenizer was loaded, which transformers saves with its settings."""
 
 
+def weights_in(folder: Path) -> PreTrainedModel:
+    """The model in `folder`, in float32; ends the program where there is none."""
+    if not (folder / "config.json").is_file():
+        raise SystemExit(f"{folder}: no model is there (no config.json)")
+    return AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32)
+
+
 def average(model: PreTrainedModel, folder: str, share: str) -> None:
     """Move the weights of `model` towards those of the model in `folder`: by 0 not at all, by 1 to them."""
     if not (re.fullmatch(r"\d*\.?\d+", share) and float(share) <= 1):
         raise SystemExit(f"--average: the share is a number between 0 and 1, not {share}")
-    other = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32)
+    other = weights_in(Path(folder))
     theirs = dict(other.named_parameters())
     if {name: p.shape for name, p in theirs.items()} != {name: p.shape for name, p in model.named_parameters()}:
         raise SystemExit(f"--average: {folder} is a model of another shape")
@@ -40,7 +47,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--average", nargs=2, metavar=("MODEL", "SHARE"), help="another stage of it, and its share")
     arguments = parser.parse_args()
-    model = AutoModelForSeq2SeqLM.from_pretrained(arguments.model, dtype=torch.float32)
+    model = weights_in(arguments.model)
     if arguments.average:
         average(model, *arguments.average)
     largest = max(float(p.detach().abs().max()) for p in model.parameters())
