@@ -57,6 +57,13 @@ def test_tags_are_compared_as_a_part_and_as_a_whole(source, translation, same, w
             '<a href="x">a</a> <a href="y">b</a>',
         ),
         ("<1>Datei</1> %s", "<1> File </1>%s", "<1>File</1> %s"),
+        ("„<b>Datei</b>“", '"<b> File </b>"', '"<b>File</b>"'),
+        ("„OK“ <b>jetzt</b>", 'Press "OK"<b> now</b>', 'Press "OK" <b>now</b>'),
+        ('<b>Öffne</b> "Datei"', '<b>Open </b>"File"', '<b>Open</b> "File"'),
+        ("Foo - <b>bar</b>", "Foo -<b> bar</b>", "Foo - <b>bar</b>"),
+        ("Pay-<b>Karte</b>", "Pay-<b> card</b>", "Pay-<b>card</b>"),
+        ("<b>Alle</b> .txt-Dateien", "<b>All </b>.txt files", "<b>All</b> .txt files"),
+        ("<b>Achtung</b>!", "<b>Attention </b>!", "<b>Attention</b> !"),  # as French has it
     ],
 )
 def test_spaces_within_pairs_of_tags_go_outside(source, translation, spaced):

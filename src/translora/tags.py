@@ -16,10 +16,7 @@ or a numbered tag such as `<1>`. What follows a digit, as in `1 <2 and 3> 2`, is
 VOID = frozenset(["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"])
 """Elements of HTML that have no end tag."""
 _FOUND = re.compile(TAG)
-_CLOSES = frozenset('.,;:!?…)]}»”"')
-"""Nothing stands between such a sign and the word before it."""
-_OPENS = frozenset('([{«„“"/-')
-"""Nothing stands between such a sign and the word after it."""
+_QUOTES = frozenset('"„“”«»')
 _NAME = re.compile(rf"(?=(?:{TAG})\Z)<(/?[^\s/<>]+)")
 
 
@@ -67,37 +64,49 @@ def same_tags(source: Sequence[str], translation: Sequence[str], alone: bool = F
 def edges_as_in(source: str, translation: str) -> str:
     """`translation` without spaces just within its pairs of tags where `source` has none there.
 
-    `Open <b> File</b>` for `<b>Datei</b> öffnen` becomes `Open <b>File</b>`. A space that parts two words goes to the
-    other side of the tag; no other character moves.
+    `Open <b> File</b>` for `<b>Datei</b> öffnen` becomes `Open <b>File</b>`. Such a space goes to the other side of the
+    tag. It is left out where none belongs there: beside another space, at the ends, after a bracket that opens, before
+    a comma, a full stop or a bracket that closes, and beside a quotation mark, hyphen or slash that is directly there
+    in `source` too. No other character moves.
     """
     found = [one for one in _FOUND.finditer(source) if not one[0].endswith("/>")]
     names = {name_of(one[0]) for one in found}
     both = {name for name in names if f"/{name}" in names}
     paired = {one[0] for one in found if name_of(one[0]).removeprefix("/") in both}
-    loose = {one[0] for one in found if _inner(source, one).isspace()}
-    return _tight_ends(_tight_starts(translation, paired - loose), paired - loose)
+    loose = {one[0] for one in found if _neighbours(source, one)[0].isspace()}
+    beside = {(one[0], _kind(_neighbours(source, one)[1])) for one in found}
+    return _tight_ends(_tight_starts(translation, paired - loose, beside), paired - loose, beside)
 
 
-def _inner(text: str, tag: re.Match[str]) -> str:
-    """The character within a pair of tags that is next to this one of them, or ""."""
-    return text[: tag.start()][-1:] if tag[0].startswith("</") else text[tag.end() :][:1]
+def _neighbours(text: str, tag: re.Match[str]) -> tuple[str, str]:
+    """The characters next to one of a pair of tags, within the pair and outside, or ""."""
+    before, after = text[: tag.start()][-1:], text[tag.end() :][:1]
+    return (before, after) if tag[0].startswith("</") else (after, before)
 
 
-def _tight_starts(text: str, tight: Set[str]) -> str:
+def _kind(sign: str) -> str:
+    """A sign that may stand directly beside a tag, any quotation mark as one; "" for others."""
+    return '"' if sign and sign in _QUOTES else sign if sign in ("-", "/") else ""
+
+
+def _tight_starts(text: str, tight: Set[str], beside: Set[tuple[str, str]]) -> str:
     for one in reversed(list(_FOUND.finditer(text))):
         before, after = text[: one.start()], text[one.end() :]
         if one[0] in tight and not one[0].startswith("</") and after.startswith(" "):
-            apart = before and not before[-1].isspace() and before[-1] not in _OPENS
-            text = f"{before}{' ' if apart else ''}{one[0]}{after.lstrip(' ')}"
+            sign = before[-1:]
+            joined = not sign.strip() or sign in "([{" or (_kind(sign) and (one[0], _kind(sign)) in beside)
+            text = f"{before}{'' if joined else ' '}{one[0]}{after.lstrip(' ')}"
     return text
 
 
-def _tight_ends(text: str, tight: Set[str]) -> str:
+def _tight_ends(text: str, tight: Set[str], beside: Set[tuple[str, str]]) -> str:
     done, rest = "", text
     while one := _FOUND.search(rest):
         done, rest = done + rest[: one.start()], rest[one.end() :]
         if one[0] in tight and one[0].startswith("</") and done.endswith(" "):
-            apart = rest and not rest[0].isspace() and rest[0] not in _CLOSES
-            done, rest = done.rstrip(" "), f"{' ' if apart else ''}{rest}"
+            sign = rest[:1]
+            ends = sign in ",.…)]}" and not rest[1:2].isalnum()
+            joined = not sign.strip() or ends or (_kind(sign) and (one[0], _kind(sign)) in beside)
+            done, rest = done.rstrip(" "), f"{'' if joined else ' '}{rest}"
         done += one[0]
     return done + rest
