@@ -5,15 +5,16 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from translora.documents.document import Edit, Encoded, Lines, Options, Segment, Slot, Spliced
 from translora.documents.inline import Inline
-from translora.documents.markup import Token, collapsed, element_end, escaped, inline_items, read_xml
+from translora.documents.markup import CDATA, Token, collapsed, element_end, escaped, inline_items, read_xml
 
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
 _SIMPLE = {"n": "\n", "t": "\t"}
+_SPACE = r"\u0020"
 _REFERENCE = re.compile(r"[@?][\w:+.-]*/?[\w./]+")
-_CDATA = "<![CDATA["
 
 
 def read(data: bytes, name: str, options: Options) -> Spliced:
@@ -54,10 +55,26 @@ def _slot(source: Encoded, inside: Sequence[Token], lines: Lines, key: str) -> I
         if len(content) == 1 and content[0].kind == "text":
             yield from _quoted(source, content[0], lines, key)
         return
-    inline = Inline(inline_items(inside, _plain, lambda token: token.local == "g"), keep_singles=True)
+    inline = Inline(inline_items(_without_spaces(inside), _plain, lambda token: token.local == "g"), keep_singles=True)
     if not inline.text or inline.ambiguous or _REFERENCE.fullmatch(inline.text):
         return
     yield Slot(Segment(inline.text, lines.at(inline.start), note=key), lambda text: inline.edit(text, _written))
+
+
+def _without_spaces(inside: Sequence[Token]) -> list[Token]:
+    """The content without those spaces at its ends that are escaped, as Android would trim others."""
+    kept = list(inside)
+    while kept and kept[0].kind == "text" and (raw := kept[0].raw.lstrip()).startswith(_SPACE):
+        kept[0] = _cut(kept[0], len(kept[0].raw) - len(raw) + len(_SPACE), len(kept[0].raw))
+    while kept and kept[-1].kind == "text" and (raw := kept[-1].raw.rstrip()).endswith(_SPACE):
+        if raw.endswith(f"\\{_SPACE}"):
+            break
+        kept[-1] = _cut(kept[-1], 0, len(raw) - len(_SPACE))
+    return kept
+
+
+def _cut(token: Token, first: int, last: int) -> Token:
+    return replace(token, start=token.start + first, end=token.start + last, raw=token.raw[first:last])
 
 
 def _quotes(raw: str) -> bool:
@@ -82,13 +99,13 @@ def _quoted(source: Encoded, token: Token, lines: Lines, key: str) -> Iterator[S
 
 
 def _cdata(token: Token, lines: Lines, key: str) -> Slot:
-    text = _unescaped(token.raw[len(_CDATA) : -3])
+    text = _unescaped(token.raw[len(CDATA) : -3])
 
     def edits(translation: str) -> list[Edit]:
         if translation == text:
             return []
         written = _escape(translation).replace("]]>", "]]]]><![CDATA[>")
-        return [Edit(token.start + len(_CDATA), token.end - 3, (written,))]
+        return [Edit(token.start + len(CDATA), token.end - 3, (written,))]
 
     return Slot(Segment(text, lines.at(token.start), note=key), edits)
 

@@ -42,7 +42,7 @@ def read(data: bytes, name: str, options: Options) -> Spliced:
         inline = Inline(inline_items(run))
         if inline.text and not inline.ambiguous:
             slots.append(_slot(inline, lines))
-    slots += [slot for token in found for slot in _attribute_slots(token, lines)]
+    slots += [slot for token in _translatable(found) for slot in _attribute_slots(token, lines)]
     slots.sort(key=lambda slot: slot.segment.line)
     return Spliced(name, source, slots, "xmlcharrefreplace")
 
@@ -108,12 +108,22 @@ def _closers(found: Sequence[Token]) -> dict[int, int]:
     return closers
 
 
+def _translatable(found: Sequence[Token]) -> Iterator[Token]:
+    """The tags with attributes, but for elements that say that they stay and what is in them."""
+    closers = _closers(found)
+    number = 0
+    while number < len(found):
+        token = found[number]
+        if token.kind in ("open", "empty"):
+            if stays(token):
+                number = closers.get(number, number)
+            else:
+                yield token
+        number += 1
+
+
 def _attribute_slots(token: Token, lines: Lines) -> Iterator[Slot]:
-    if token.kind not in ("open", "empty"):
-        return
     attributes = token.attributes()
-    if attributes.get("translate") == "no":
-        return
     names = [name for name in _ATTRIBUTES if attributes.get(name)]
     if token.name == "meta" and attributes.get("name", "").lower() == "description" and attributes.get("content"):
         names.append("content")

@@ -12,6 +12,7 @@ from translora.errors import DataError
 
 _TOKEN = re.compile(r'[ \t\r\n]+|"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 _ADDRESS = re.compile(r"\w+:/*[^\s]+/[^\s]*|[./~][\w./-]*")
+_EXTENSION = {"message", "description", "placeholders", "hash", "comment", "note", "context", "meaning"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -55,10 +56,12 @@ def parsed(text: str, name: str) -> Any:
 
 
 def _is_extension(value: Any) -> bool:
+    """Whether this is the `messages.json` of a browser's extension: messages and what explains them alone."""
     return (
         isinstance(value, dict)
         and bool(value)
         and all(isinstance(one, dict) and isinstance(one.get("message"), str) for one in value.values())
+        and all(one.keys() <= _EXTENSION for one in value.values())
     )
 
 

@@ -18,13 +18,22 @@ from translora.documents.document import Edit, Lines, Options, Piece, Segment, S
 from translora.documents.inline import Inline, Item, text_items
 from translora.errors import DataError
 
-_FRONT = re.compile(r"\A---[ \t]*\r?\n.*?^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
+_FRONT = re.compile(
+    r"\A(?:---[ \t]*\r?\n.*?^(?:---|\.\.\.)|\+\+\+[ \t]*\r?\n.*?^\+\+\+)[ \t]*(?:\r?\n|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])|(&(?:#\w+|\w+);)")
 _SPACES = re.compile(r"[ \t]*\n[ \t]*")
 _SPECIAL = re.compile(r"[\\`*\[\]<>|]|(?<![^\W_])_|_(?![^\W_])|~~|&(?=#?\w+;)")
 _START = re.compile(r"(?:#{1,6}(?=\s|$)|[-+](?=\s|$)|=+\s*$|-+\s*$|>)")
 _NUMBER = re.compile(r"(\d+)([.)])(?=\s|$)")
 _TASK = re.compile(r"\[[ xX]\](?=[ \t])")
+_WHOLE = re.compile(
+    r"(?:https?://|www\.)[^\s<>\[\]()`|]*(?:[^\W_]|[/=&#%+-])"  # an address
+    r"|\[\^[^\]\s]+\]:?"  # a footnote
+    r"|\[![A-Z]+\]"  # what makes a quotation an alert
+)
+"""What stays as it is though CommonMark takes it for text."""
 _TAG = re.compile(r"<(/?)([A-Za-z][\w-]*)[^>]*?(/?)>", re.DOTALL)
 _MARKS = "*_`[<~&"
 _MOST_MARKS = 500_000
@@ -226,6 +235,7 @@ def _items(content: str, spans: list[_Span]) -> list[Item]:
     marks: list[Item] = []
     for span in spans:
         marks += _marks(content, span)
+    marks += [Item("single", *found.span()) for found in _WHOLE.finditer(content)]
     marks.sort(key=lambda item: (item.start, item.end))
     task = _TASK.match(content)
     items = [Item("single", 0, task.end())] if task else []

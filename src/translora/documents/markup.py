@@ -24,6 +24,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 """A quote begins a value after a space, `=`, a slash or a quote; elsewhere, as in `<a title=it's>`, it is a letter."""
+CDATA = "<![CDATA["
 _ATTRIBUTE = re.compile(r"(?<=[\s\"'/])([^\s=\"'<>/]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>=]+))")
 _DECLARED = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.:-]+)[\"']")
 _DECLARATION = re.compile(r"\s*(?:<\?xml[^>]*\?>\s*)?")
@@ -215,6 +216,8 @@ def inline_items(
         token = found[number]
         if token.kind == "text":
             items += text_items(token.start, token.raw, decode)
+        elif token.kind == "cdata":
+            items.append(Item("text", token.start, token.end, token.raw.removeprefix(CDATA).removesuffix("]]>")))
         elif token.kind == "open" and whole is not None and whole(token):
             number = element_end(found, number)
             items.append(Item("single", token.start, found[number].end))

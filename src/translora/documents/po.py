@@ -114,8 +114,9 @@ def _slots(entry: _Entry, style: _Style) -> Iterable[Slot]:
     commenter = _Commenter(entry, style.end_of_line)
     for wording, places in groups:
         if places:
-            done = all(one.text for one in places)
-            yield Slot(Segment(wording, entry.line, done, note), _Writer(entry, tuple(places), style), commenter)
+            lacking = [one for one in places if not one.text]
+            writer = _Writer(entry, tuple(lacking or places), style)
+            yield Slot(Segment(wording, entry.line, not lacking, note), writer, commenter)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

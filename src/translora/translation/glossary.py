@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from translora.io.files import one_line, write_text
 from translora.languages import matching_languages
 from translora.translation.terms import Glossary, Term, tokens_of
 
-_SEPARATORS = ",;\t|"
+_SEPARATORS = ",;\t"
 _YES, _NO = ("yes", "true", "1"), ("no", "false", "0", "")
 _TBX_ENTRY, _TBX_LANGUAGE, _TBX_TERM = ("termEntry", "conceptEntry"), ("langSet", "langSec"), ("tig", "ntig", "termSec")
 _PREFERRED, _BAD = ("preferred",), ("deprecated", "superseded", "notRecommended", "obsolete")
@@ -51,22 +52,24 @@ def read_glossary(path: str | Path, source: str, target: str) -> Glossary:
 
 
 def without_conflicts(terms: Iterable[Term], say: bool = True) -> list[Term]:
-    """`terms` without those whose source term came before; with `say` a notice tells those of another translation."""
+    """`terms` without forms of a source that came before; with `say` a notice tells those of another translation."""
     first: dict[tuple[bool, tuple[str, ...]], Term] = {}
-    kept, conflicts = list[Term](), list[tuple[Term, Term]]()
+    kept, conflicts = list[Term](), list[tuple[str, Term, Term]]()
     for term in terms:
-        keys = [(term.case, _key(form, term.case)) for form in term.source]
-        before = next((first[key] for key in keys if key in first), None)
-        if before is None:
-            first |= dict.fromkeys(keys, term)
-            kept.append(term)
-        elif before.target[0] != term.target[0]:
-            conflicts.append((term, before))
+        keys = {form: (term.case, _key(form, term.case)) for form in term.source}
+        known = {form: first[key] for form, key in keys.items() if key in first}
+        new = tuple(form for form in term.source if form not in known)
+        if new:
+            first |= dict.fromkeys((keys[form] for form in new), term)
+            kept.append(replace(term, source=new))
+        conflict = next((form for form, before in known.items() if before.target[0] != term.target[0]), None)
+        if conflict is not None:
+            conflicts.append((conflict, term, known[conflict]))
     if conflicts and say:
-        term, before = conflicts[0]
+        form, term, before = conflicts[0]
         more = f" (and {len(conflicts) - 1:,} more such terms)" if len(conflicts) > 1 else ""
         console.notice(
-            f"{term.origin}: {term.source[0]!r} is {term.target[0]!r} here and {before.target[0]!r} in "
+            f"{term.origin}: {form!r} is {term.target[0]!r} here and {before.target[0]!r} in "
             f"{before.origin}: the first counts{more}"
         )
     return kept

@@ -34,7 +34,7 @@ _ROOT = re.compile(
     r"(?P<doctype><!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>\s*)?(?:<!--.*?-->\s*)*<(?:[\w.-]+:)?(?P<root>[\w.-]+)",
     re.DOTALL | re.IGNORECASE,
 )
-_ROOTS = {"srcset", "refset", "tstset", "mteval", "dataset", "tmx", "xliff", "html"}
+_ROOTS = {"srcset", "refset", "tstset", "mteval", "dataset", "tmx", "xliff", "html", "resources"}
 """Roots that tell a document also where no declaration precedes them."""
 
 
