@@ -6,7 +6,7 @@ import json
 import pytest
 
 from translora.config import SourceConfig
-from translora.data.form import ColumnsError, find_form
+from translora.data.form import find_form
 from translora.data.readers.sources import default_split, read, read_corpus, read_items
 from translora.errors import DataError
 
@@ -51,7 +51,7 @@ def test_a_header_wins_over_positions(tmp_path, name, capsys):
     path = write(tmp_path / name, table(SWAPPED))
     assert pairs_of(path) == PAIRS
     assert f"{path}: TSV, header, source = column 2 'de', target = column 1 'en'" in capsys.readouterr().err
-    with pytest.raises(ColumnsError, match="the header says that column 2 is the source and column 1 the target"):
+    with pytest.raises(DataError, match="the header says that column 2 is the source and column 1 the target"):
         pairs_of(path, columns=("1", "2"))
     assert pairs_of(path, columns=("en", "de"))[0] == PAIRS[0][::-1]
     assert pairs_of(path, columns=("1", "2"), header="no")[1] == PAIRS[0][::-1]
@@ -72,14 +72,14 @@ AMBIGUOUS = [
 @pytest.mark.parametrize("rows", AMBIGUOUS, ids=lambda rows: " ".join(rows[0])[:30])
 def test_a_guess_that_nothing_supports_is_refused_with_the_columns_shown(tmp_path, rows):
     path = write(tmp_path / "a.tsv", table(rows))
-    with pytest.raises(ColumnsError, match=rf"a.tsv:1: .*1: '{rows[0][0][:10]}") as caught:
+    with pytest.raises(DataError, match=rf"a.tsv:1: .*1: '{rows[0][0][:10]}") as caught:
         read_corpus(SourceConfig(path=str(path)), "de", "en")
     assert "--columns" in str(caught.value)
 
 
 def test_the_remedy_of_the_refusal_works(tmp_path):
     path = write(tmp_path / "a.tsv", table(AMBIGUOUS[0]))
-    with pytest.raises(ColumnsError, match="--columns 2 4 "):
+    with pytest.raises(DataError, match="--columns 2 4 "):
         pairs_of(path)
     assert pairs_of(path, columns=("2", "4")) == PAIRS
 
@@ -106,7 +106,7 @@ def test_the_separator_of_a_csv_is_found(tmp_path, kind):
 
 def test_two_separators_that_fit_alike_are_refused_and_can_be_set(tmp_path):
     path = write(tmp_path / "a.csv", "a, b;c\nd, e;f\n")
-    with pytest.raises(ColumnsError, match="comma and semicolon both separate"):
+    with pytest.raises(DataError, match="comma and semicolon both separate"):
         pairs_of(path)
     assert pairs_of(path, separator=";") == [("a, b", "c"), ("d, e", "f")]
 
@@ -231,7 +231,7 @@ def test_a_code_with_a_region_is_matched_as_everywhere(tmp_path, language, heade
     if found:
         assert [pair.source for pair in read(config, language, "en")] == ["a", "c"]
     else:
-        with pytest.raises(ColumnsError, match="no header that names the two"):
+        with pytest.raises(DataError, match="no header that names the two"):
             list(read(config, language, "en"))
 
 

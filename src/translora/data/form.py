@@ -27,10 +27,6 @@ _NO_TEXT = re.compile(r"\s*(?:[-+]?[\d.,:/ ]+(?:[eE][-+]?\d+)?|(?:https?|ftp|fil
 _SHOWN = 40
 
 
-class ColumnsError(DataError):
-    """A file whose source and target columns cannot be told without a guess."""
-
-
 @dataclass(frozen=True)
 class Form:
     """How the rows of one file are read."""
@@ -55,7 +51,7 @@ class Form:
 def find_form(rows: Sequence[Sequence[str]], config: SourceConfig, languages: tuple[str, str], line: int = 1) -> Form:
     """The form of a table that begins with `rows`, the first of which is line `line` of its file.
 
-    Raises `ColumnsError` where nothing says which columns are meant, or header and settings contradict each other.
+    Raises `DataError` where nothing says which columns are meant, or header and settings contradict each other.
     """
     first = rows[0]
     named = named_sides(first, languages)
@@ -78,13 +74,13 @@ def _numbered(first: Sequence[str], config: SourceConfig, named: tuple[int, int]
     numbers = [int(column) - 1 for column in config.columns if column.isdecimal() and int(column) > 0]
     if len(numbers) < 2:
         missing = " and ".join(column for column in config.columns if column not in first)
-        raise ColumnsError(f"{place}: no column {missing}: the first row has {_shown(first)}: {_remedy(first)}")
+        raise DataError(f"{place}: no column {missing}: the first row has {_shown(first)}: {_remedy(first)}")
     places = (numbers[0], numbers[1])
     if max(places) >= len(first):
         raise DataError(f"{place}: {len(first)} column(s) where {max(places) + 1} are needed: {_shown(first)}")
     if named and config.header != "no" and places != named:
         says = f"column {named[0] + 1} is the source and column {named[1] + 1} the target"
-        raise ColumnsError(
+        raise DataError(
             f"{place}: the header says that {says}, but columns is {places[0] + 1}, {places[1] + 1}: {_shown(first)}: "
             f"leave columns out, or set header to no if the first row is a pair"
         )
@@ -102,18 +98,18 @@ def _guessed(rows: Sequence[Sequence[str]], config: SourceConfig, languages: tup
             f"{place}: 1 column(s) where 2 are needed: source and target belong in two columns: {_shown(first)}"
         )
     if len(filled) > 2:
-        raise ColumnsError(
+        raise DataError(
             f"{place}: {len(first)} columns and no header that names the two: {_shown(first)}: {_remedy(first)}"
         )
     if others := _other_languages(first):
-        raise ColumnsError(
+        raise DataError(
             f"{place}: the header names {others}, not {languages[0]} and {languages[1]}: {_shown(first)}: "
             f"set source and target to the file's languages, or {_remedy(first)}"
         )
     for column in (0, 1):
         cells = [row[column] for row in rows if column < len(row) and row[column].strip()]
         if len(cells) > 1 and all(map(_NO_TEXT.fullmatch, cells[1:])):
-            raise ColumnsError(f"{place}: column {column + 1} holds no sentences: {_shown(first)}: {_remedy(first)}")
+            raise DataError(f"{place}: column {column + 1} holds no sentences: {_shown(first)}: {_remedy(first)}")
     header = config.header == "yes"
     shown = "" if header else f" (first pair: {first[0][:_SHOWN]!r}, {first[1][:_SHOWN]!r})"
     return Form((0, 1), (first[0], first[1]) if header else ("", ""), header, shown)
@@ -122,12 +118,12 @@ def _guessed(rows: Sequence[Sequence[str]], config: SourceConfig, languages: tup
 def find_fields(record: Iterable[str], config: SourceConfig, languages: tuple[str, str], place: str) -> tuple[str, str]:
     """The names of the fields of records (JSON objects, Parquet columns) that hold the source and the target.
 
-    Raises `ColumnsError` where the fields do not say.
+    Raises `DataError` where the fields do not say.
     """
     names = list(record)
     if config.columns:
         if missing := [column for column in config.columns if column not in names]:
-            raise ColumnsError(
+            raise DataError(
                 f"{place}: no field {' and '.join(missing)}; it has {', '.join(names)[:200]}: {_by_name(names)}"
             )
         return config.columns[0], config.columns[1]
@@ -135,14 +131,14 @@ def find_fields(record: Iterable[str], config: SourceConfig, languages: tuple[st
     if named is None:
         missing = [code for code in languages if not any(_names_language(name, code) for name in names)]
         lacks, has = " and ".join(missing or languages), ", ".join(names)[:200]
-        raise ColumnsError(f"{place}: no field {lacks}; it has {has}: {_by_name(names)}")
+        raise DataError(f"{place}: no field {lacks}; it has {has}: {_by_name(names)}")
     return names[named[0]], names[named[1]]
 
 
 def find_separator(lines: Sequence[str], config: SourceConfig, languages: tuple[str, str]) -> str:
     """The separator of a CSV file that begins with `lines`: as it states (`sep=;`), else the one that fits its rows.
 
-    Raises `ColumnsError` where two fit equally well.
+    Raises `DataError` where two fit equally well.
     """
     if config.separator:
         return given_separator(config)
@@ -155,9 +151,7 @@ def find_separator(lines: Sequence[str], config: SourceConfig, languages: tuple[
     two = [mark for mark in even if widths[mark] == {2}] or even
     if len(two) > 1:
         marks = " and ".join(_SEPARATORS[mark] for mark in two)
-        raise ColumnsError(
-            f"{config.path}: {marks} both separate its rows evenly: set separator, such as --separator ';'"
-        )
+        raise DataError(f"{config.path}: {marks} both separate its rows evenly: set separator, such as --separator ';'")
     if two:
         return two[0]
     return max(_SEPARATORS, key=lambda mark: sum(len(row) > 1 for row in tables[mark]))

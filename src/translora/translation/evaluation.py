@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import translora.scoring.metrics as metrics
 from translora.config import SourceConfig
-from translora.data.form import ColumnsError
 from translora.data.pairs import Corpus, chunks
 from translora.data.readers.files import kind_of
 from translora.data.readers.sources import default_split, read_corpus
@@ -118,6 +118,13 @@ def _check(request: Request) -> None:
         raise ConfigError("evaluate: --shortlist says how a model translates: leave it out with --hypotheses")
     if request.comet and not request.data:
         raise ConfigError("evaluate: --comet reads the sources too: give --data")
+    read = [request.hypotheses, request.baseline, *request.references]
+    read += [request.data.path, request.data.target_path] if request.data else []
+    if request.output and Path(request.output).resolve() in {Path(file).resolve() for file in read if file}:
+        raise ConfigError(f"evaluate: {request.output} is read from: name another file to write")
+    missing = next((file for file in [request.baseline, *request.references] if file and not Path(file).exists()), "")
+    if missing:
+        raise ConfigError(f"{missing}: No such file or directory")
 
 
 def _texts(request: Request, engine: Engine | None) -> tuple[list[str], list[str], list[list[str]], str]:
@@ -130,19 +137,20 @@ def _texts(request: Request, engine: Engine | None) -> tuple[list[str], list[str
         translator = model.load()
         job = LineJob(model, translator, TextOptions(request.beams, translator.scored_as), rows=RANGE)
         config = translator.config
-        pairs = _pairs(request, config.source, config.target, config.data.train)
+        source, target = config.source, config.target
+        pairs = pairs_to_score(request, source, target, config.data.train)
         hypotheses = _translations(job, pairs.sources, engine)
-        sources, references, target = pairs.sources, [pairs.targets], config.target
+        sources, references = pairs.sources, [pairs.targets]
     else:
-        target = request.target or "en"
+        source, target = request.source or "de", request.target or "en"
         hypotheses = _read(request.hypotheses, "hyp")
         sources, references = [], []
         if request.data:
-            pairs = _pairs(request, request.source or "de", target)
+            pairs = pairs_to_score(request, source, target)
             sources, references = pairs.sources, [pairs.targets]
             _check_lengths(request.hypotheses, len(hypotheses), request.data.path, len(pairs))
     for file in request.references:
-        references.append(_references(file, request, len(hypotheses)))
+        references.append(_references(file, request.hypotheses, (source, target), len(hypotheses)))
     return sources, hypotheses, references, target
 
 
@@ -169,25 +177,24 @@ def _translations(job: LineJob, sources: Sequence[str], engine: Engine | None) -
     return [texts[place] for place in range(len(sources))]
 
 
-def _pairs(request: Request, source: str, target: str, trained_on: SourceConfig | None = None) -> Corpus:
+def pairs_to_score(request: Request, source: str, target: str, trained_on: SourceConfig | None = None) -> Corpus:
     """The pairs to score; a table that does not say its columns is read as the run's training pairs were."""
     assert request.data is not None
     data = dataclasses.replace(request.data, split=request.data.split or default_split(request.data, "test"))
-    try:
-        return read_corpus(data, source, target)
-    except ColumnsError:
-        if trained_on is None or data.columns or not trained_on.columns:
-            raise
-    console.notice(f"{data.path}: columns {' and '.join(trained_on.columns)}, as the run was trained with")
-    return read_corpus(dataclasses.replace(data, columns=trained_on.columns), source, target)
+    if trained_on is not None and trained_on.columns and not data.columns:
+        with suppress(DataError):  # a table of another form is read by what it says itself
+            found = read_corpus(dataclasses.replace(data, columns=trained_on.columns), source, target)
+            console.notice(f"{data.path}: columns {' and '.join(trained_on.columns)}, as the run was trained with")
+            return found
+    return read_corpus(data, source, target)
 
 
-def _references(file: str, request: Request, wanted: int) -> list[str]:
+def _references(file: str, hypotheses: str, languages: tuple[str, str], wanted: int) -> list[str]:
     """The lines of a file of references, or the targets of a file of pairs."""
-    other = request.hypotheses or "the translations"
+    other = hypotheses or "the translations"
     if not kind_of(Path(file)):
         return _read(file, "ref", wanted, other)
-    pairs = read_corpus(SourceConfig(path=file), request.source or "de", request.target or "en")
+    pairs = read_corpus(SourceConfig(path=file), *languages)
     _check_lengths(file, len(pairs), other, wanted)
     return pairs.targets
 

@@ -94,7 +94,7 @@ class Cleaner:
                 reason = UNREADABLE
             else:
                 if self._config.html == "unescape":
-                    item = item._replace(source=html.unescape(item.source), target=html.unescape(item.target))
+                    item = _unescaped(item)
                 reason = next((name for name, breaks in self._rules if breaks(item)), "")
             yield item, reason, ""
 
@@ -174,9 +174,16 @@ def _rules(
         yield f"lengths over 1:{config.max_ratio:g}", lambda pair: length_ratio(pair) > config.max_ratio
     if config.language == "drop":
         yield "another language", Languages(source, target).differ
+    if config.html == "unescape":  # as the pairs are by then
+        held_out = map(_unescaped, held_out)
     yield _LEAKED, Leakage(held_out, config.leakage == "near").holds
     if config.duplicates not in ("keep", "near"):
         yield DUPLICATE, duplicates.seen
+
+
+def _unescaped(pair: Pair) -> Pair:
+    """`pair` without HTML entities."""
+    return pair._replace(source=html.unescape(pair.source), target=html.unescape(pair.target))
 
 
 def has_empty_side(pair: Pair) -> bool:

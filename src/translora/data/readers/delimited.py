@@ -21,6 +21,8 @@ _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 """A whole quoted cell (RFC 4180, 2.7)."""
 _OPENED = re.compile(r'"(?:[^"]|"")*')
 """A quoted cell that goes on in the next line."""
+_MOST_LINES = 100
+"""A cell of more lines than this is none: a text has a quote that nothing closes."""
 
 
 def read_tsv(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
@@ -56,15 +58,17 @@ def cells_are_quoted(lines: Sequence[str], mark: str = "\t") -> bool:
     """Whether quotes around the cells of `lines` are a program's (pandas, Excel) and not the texts' own.
 
     A program doubles the quotes inside and quotes whatever holds one; a text that has quotes elsewhere was not written
-    by one. A quoted cell may go on over line ends.
+    by one. A quoted cell may go on over line ends, but not over tabs: then two lines of a text begin and end with one.
     """
     proof = False
-    rows, open_cell = 0, False
+    rows, open_cell, opened = 0, False, 0
     all_quoted = True
-    for line in lines:
+    for place, line in enumerate(lines):
         cells = line.split(mark)
         if open_cell:
             ends = next((i for i, cell in enumerate(cells) if re.fullmatch(r'(?:[^"]|"")*"', cell)), None)
+            if mark == "\t" and (ends is None or ends > 0) and len(cells) > 1:
+                return False
             if ends is None:
                 continue
             cells, open_cell, proof = cells[ends + 1 :], False, True
@@ -74,11 +78,13 @@ def cells_are_quoted(lines: Sequence[str], mark: str = "\t") -> bool:
             elif _QUOTED.fullmatch(cell):
                 proof = proof or '""' in cell[1:-1]
             elif number == len(cells) - 1 and _OPENED.fullmatch(cell):
-                open_cell = True
+                open_cell, opened = True, place
             else:
                 return False
         rows += 1
-    return not open_cell and (proof or (all_quoted and rows > 1))
+    if open_cell and (len(lines) < PEEKED or place - opened > _MOST_LINES):
+        return False  # nothing closes it; in a longer file one of the next lines may
+    return proof or (all_quoted and rows > 1)
 
 
 def _csv_rows(lines: Iterator[_Line], mark: str, path: str) -> Iterator[Row]:

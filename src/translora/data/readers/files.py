@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -91,7 +92,12 @@ def read_folder(config: SourceConfig, source: str, target: str) -> Iterator[Item
 
 def has_splits(folder: Path) -> bool:
     """Whether a folder is in parts such as `train` and `test`."""
-    return _is_saved(folder) or any(_split_of(path) for path in folder.rglob("*") if kind_of(path))
+    if _is_saved(folder):
+        return True
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    tables = [path for path in files if kind_of(path)]
+    sides = Counter(_without_language(path) for path in files)  # aligned files are two of one name
+    return any(_split_of(path) for path in tables or files if tables or sides[_without_language(path)] > 1)
 
 
 def _is_saved(folder: Path) -> bool:
@@ -128,7 +134,10 @@ def _chosen(folder: Path, config: SourceConfig, languages: tuple[str, str]) -> I
     if not aligned:
         shown = ", ".join(path.name for path in files[:6]) or "nothing"
         raise DataError(f"{folder}: no files of pairs in it (it holds {shown}): give the path of a file")
+    chosen = _of_split([left for left, _ in aligned], split, folder)
     for left, right in aligned:
+        if left not in chosen:
+            continue
         console.notice(f"{left}: aligned with {right}, line by line")
         yield dataclasses.replace(config, path=str(left), target_path=str(right), format="text", split="", limit=0)
 
@@ -160,7 +169,16 @@ def _aligned(files: list[Path], languages: tuple[str, str]) -> Iterator[tuple[Pa
     """Files that differ in the language alone, such as `demo.de-en.de` and `demo.de-en.en`."""
     codes = [names_of(code) for code in languages]
     for left in files:
-        if left.suffix[1:].lower() in codes[0]:
+        if _plain(left).suffix[1:].lower() in codes[0]:
             for right in files:
-                if right.suffix[1:].lower() in codes[1] and right.with_suffix("") == left.with_suffix(""):
+                if _plain(right).suffix[1:].lower() in codes[1] and _without_language(right) == _without_language(left):
                     yield left, right
+
+
+def _plain(path: Path) -> Path:
+    """The path without the ending of a compressed file."""
+    return path.with_suffix("") if path.suffix in COMPRESSED else path
+
+
+def _without_language(path: Path) -> Path:
+    return _plain(path).with_suffix("")

@@ -83,7 +83,7 @@ def scan_lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, str | DataErr
 
 
 def _not_utf8(name: str, number: int, line: bytes, start: int) -> DataError:
-    encoding = "utf-16" if line.startswith((b"\xff\xfe", b"\xfe\xff")) else "latin1"
+    encoding = "utf-16" if line.startswith((b"\xff\xfe", b"\xfe\xff")) else "cp1252"
     return DataError(
         f"{name}:{number}: not UTF-8 (byte {start + 1} is 0x{line[start]:02x}): "
         f"convert the file, for example with iconv -f {encoding} -t utf-8"

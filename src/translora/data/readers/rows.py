@@ -38,7 +38,7 @@ def _trimmed(text: str) -> str:
 def table_pairs(rows: Iterator[Row], config: SourceConfig, languages: tuple[str, str], kind: str) -> Iterator[Item]:
     """Pairs out of rows of cells, whose form the first of them decide; `kind` says how they were separated.
 
-    Raises `ColumnsError` where the columns of source and target cannot be told.
+    Raises `DataError` where the columns of source and target cannot be told.
     """
     peeked = list(islice(rows, PEEKED))
     tables = [
@@ -76,7 +76,7 @@ class Records:
     def pair(self, record: Any, line: int) -> Item:
         """The pair of a record.
 
-        Raises `ColumnsError` where the fields of the first record do not say which are meant.
+        Raises `DataError` where the fields of the first record do not say which are meant.
         """
         path = self._config.path
         if isinstance(record, dict) and isinstance(record.get("translation"), dict):

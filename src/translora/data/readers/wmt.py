@@ -81,9 +81,18 @@ def read_sgm(config: SourceConfig, source: str, target: str) -> Iterator[Item]:
         sources = _of_layer(segments, "src", config.path)
         targets = _of_layer(read_segments(Path(config.target_path)), "ref", config.target_path)
         _check_aligned(sources, targets, config)
-    else:
-        sources, targets = _sides(segments, config.path, source, target)
-    translations = {segment.key: segment for segment in targets}
+        for left, right in zip(sources, targets, strict=True):
+            yield make_pair(left.text, right.text, config.path, left.line)
+        return
+    sources, targets = _sides(segments, config.path, source, target)
+    translations = dict[tuple[str, str], Segment]()
+    for segment in targets:
+        before = translations.setdefault(segment.key, segment)
+        if before is not segment:
+            raise DataError(
+                f"{config.path}:{segment.line}: a second segment {segment.key[1]} of document {segment.key[0]}, after "
+                f"line {before.line}: give each its own id"
+            )
     missing = [segment for segment in sources if segment.key not in translations]
     if missing:
         found = Remark("segments without a translation", len(missing), f"{config.path}:{missing[0].line}", True)
