@@ -15,13 +15,14 @@ from short_runs import RUN
 from translora.cli import main
 from translora.comparison import results, runner
 from translora.comparison.folder import delete_comparison, mark
-from translora.comparison.jobs import SAME_TIME, Outcome, _untouched_config, run_equal_time
+from translora.comparison.jobs import SAME_TIME, Outcome, _untouched_config, check_same_pairs, run_equal_time
 from translora.comparison.places import places
 from translora.comparison.variants import read_variants
 from translora.comparison.workers import Workers
 from translora.config import CompareConfig, Config, DecodingConfig
 from translora.config.load import load_comparison
 from translora.errors import ConfigError, DataError
+from translora.io.files import write_json
 from translora.io.interrupt import StopRequest
 from translora.report.comparison import write_comparison
 from translora.runs.folder import Run
@@ -300,6 +301,16 @@ def test_a_comparison_stopped_and_taken_up_with_one_variant_that_fails(
     _, _, printed = compare("--training.max_steps=5")
     assert printed.splitlines()[-1].endswith("choose another --output, or add --overwrite")
     assert "untouched holds a run of another recipe (training.max_steps: 6 there, 5 here)" in printed
+
+
+@pytest.mark.parametrize("name", ["train pairs", "test pairs"])
+def test_runs_of_a_corpus_that_has_changed_are_never_compared(outcomes, tmp_path, name):
+    check_same_pairs(outcomes)
+    last = outcomes[2]
+    other = Run(shutil.copytree(last.runs[0].folder, tmp_path / "run"))
+    write_json(other.inputs, {**json.loads(other.inputs.read_text()), name: "changed"})
+    with pytest.raises(DataError, match=f"other {name} than in .*: a file of the corpus has changed in between"):
+        check_same_pairs([*outcomes[:2], dataclasses.replace(last, runs=[*last.runs, other])])
 
 
 def times_written(folder):

@@ -137,6 +137,7 @@ def _probe(variant: Variant, folder: Path, steps: int) -> _Probe:
             raise
         except TransloraError as error:
             probe.error = str(error)
+            console.notice(f"{label}: failed: {error}")
             continue
         probe.losses[rate] = _last_loss(Run(Path(config.output)))
     if probe.losses:

@@ -14,8 +14,9 @@ from translora.comparison.variants import UNTOUCHED, Variant
 from translora.comparison.workers import Workers
 from translora.config import Config, LoraConfig, TrainingConfig
 from translora.config.load import changed_fields
-from translora.errors import TrainingError
+from translora.errors import DataError, TrainingError
 from translora.io import console
+from translora.io.files import read_json
 from translora.runs.folder import Run
 from translora.runs.lifecycle import SAFE_TO_CHANGE, find_run
 
@@ -83,6 +84,7 @@ def run_variant(variant: Variant, folder: Path, seeds: int, untouched: Outcome |
     for rate, score in zip(variant.rates, found, strict=True):
         if isinstance(score, TrainingError):
             outcome.rates[rate], outcome.error = None, str(score)
+            console.notice(f"{variant.name}, rate {rate:g}: failed: {score}")
         else:
             outcome.rates[rate] = score
     tried = {rate: score for rate, score in outcome.rates.items() if score is not None}
@@ -173,11 +175,31 @@ def _score(label: str, config: Config, untouched: Outcome | None, workers: Worke
     """Translate and score the test pairs, unless that is done; the untouched model's translations are taken over."""
     run = find_run(config)
     if not run.finished:
-        if untouched is not None and _same_base(untouched.runs[0].config, config):
-            done = untouched.runs[0]
+        done = untouched.runs[0] if untouched is not None else None
+        if done and _same_base(done.config, config) and not _changed_inputs(done, run, ("base model", "test pairs")):
             run.write_translations("before", done.translated("before"), done.cut_lines("before"))
         workers.run(f"{label}: translate", config, "score")
     return run
+
+
+def check_same_pairs(outcomes: Sequence[Outcome]) -> None:
+    """Raise `DataError` where runs of the same recipe of data had other pairs: a file changed between two starts."""
+    every = [run for outcome in outcomes for run in outcome.runs]
+    trained = [run for run in every if run.config.method != "none"]
+    for names, runs in ((("validation pairs", "test pairs"), every), (("train pairs",), trained)):
+        for one in runs:
+            first = next(run for run in runs if run.config.data == one.config.data)
+            if changed := _changed_inputs(first, one, names):
+                raise DataError(
+                    f"{one.folder}: other {changed} than in {first.folder}: a file of the corpus has changed in "
+                    f"between: --overwrite does the whole comparison again"
+                )
+
+
+def _changed_inputs(one: Run, other: Run, names: Sequence[str]) -> str:
+    """The first of `names` that two runs had otherwise, or ""."""
+    left, right = read_json(one.inputs), read_json(other.inputs)
+    return next((name for name in names if left.get(name) != right.get(name)), "")
 
 
 def _same_base(one: Config, other: Config) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from translora.comparison import results
 from translora.comparison.folder import REPORT_FILE, RESULT_FILE, check_folder, delete_comparison, mark
-from translora.comparison.jobs import Outcome, check_runs, run_equal_time, run_untouched, run_variant
+from translora.comparison.jobs import Outcome, check_runs, check_same_pairs, run_equal_time, run_untouched, run_variant
 from translora.comparison.places import places
 from translora.comparison.variants import Variant, read_variants, warn_of_edge
 from translora.comparison.workers import Workers
@@ -47,8 +47,9 @@ def compare(
     done at a time, by default one, each on a GPU of its own, or with its part of the CPU's threads; with `engine` they
     are done on a cluster of Ray, by default as many at a time as it has GPUs, or machines.
 
-    Raises `ConfigError` before anything is trained, `InterruptedRunError` after Ctrl-C or SIGTERM, and `TrainingError`
-    at the end where a variant failed; the others are written and shown all the same.
+    Raises `ConfigError` before anything is trained, `InterruptedRunError` after Ctrl-C or SIGTERM, `DataError` at the
+    end where the corpus changed since earlier runs in the folder, and `TrainingError` where a variant failed; the
+    others are written and shown all the same.
     """
     if not isinstance(config, Config):
         recipe = recipe or str(config)
@@ -66,6 +67,7 @@ def compare(
         mark(folder)
         with stop_between_steps() as stop:
             outcomes = _outcomes(variants, config, comparison, folder, Workers(rooms, stop))
+        check_same_pairs(outcomes)
         result = results.build(outcomes, recipe)
         write_json(folder / RESULT_FILE, result)
         write_comparison(folder / REPORT_FILE, result, {o.name: o.runs[0] for o in outcomes if o.runs})

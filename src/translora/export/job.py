@@ -29,7 +29,7 @@ from translora.runs.folder import Run, adapter_folder
 from translora.scoring.metrics import evaluate
 from translora.translation.configuration import Shortlisting, as_trained, model_config
 from translora.translation.decode import decode
-from translora.translation.exported import MARKER, ExportedModel, Marker, read_marker
+from translora.translation.exported import MARKER, READING, ExportedModel, Marker, read_marker
 
 _BEAMS = 4
 """The beam size for comparing texts and scores; greedy texts would not show a wrong scale of the logits."""
@@ -206,7 +206,7 @@ def _marker(request: Request, config: Config, loaded: LoadedModel) -> Marker:
         prompt=loaded.prompt,
         base=config.model,
         decoding=asdict(config.decoding),
-        glossary=config.data.glossary,
+        data={name: getattr(config.data, name) for name in READING},
     )
 
 

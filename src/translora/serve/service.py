@@ -101,7 +101,7 @@ class Service:
         if not name:
             found = self.models.find(source, target)
             if found is None:
-                raise RefusalError(400, f"{source} to {target} is not supported")
+                raise RefusalError(400, f"{source or 'any language'} to {target or 'any language'} is not supported")
             return found
         served = self.models.get(name)
         if served is None:

@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,10 @@ _MOST_TOKENS = 2048
 """The most source tokens of a batch on a CPU, where larger batches are slower."""
 
 
+READING = ("max_tokens", "placeholders", "glossary", "fuzzy", "fuzzy_least")
+"""Fields of `DataConfig` that say how a line is read."""
+
+
 @dataclass(frozen=True)
 class Marker:
     """What an export says of itself."""
@@ -52,8 +56,8 @@ class Marker:
     """The base model as the recipe named it."""
     decoding: dict[str, Any]
     """The fields of `DecodingConfig`."""
-    glossary: str = ""
-    """`data.glossary` of the run: whether it learned to follow annotations."""
+    data: dict[str, Any] = field(default_factory=dict)
+    """The fields of `DataConfig` that say how a line is read, `READING`; none in an older export."""
 
     def config(self, folder: Path) -> Config:
         """The default configuration with the model, the languages and the decoding of the export."""
@@ -62,7 +66,7 @@ class Marker:
             method="none",
             source=self.source,
             target=self.target,
-            data=DataConfig(glossary=self.glossary),
+            data=DataConfig(**self.data),
             decoding=DecodingConfig(**self.decoding),
         )
 
@@ -82,9 +86,9 @@ def read_marker(folder: Path) -> Marker | None:
         return None
     try:
         found = read_json(file)
-        return Marker(
-            **{name: found[name] for name in Marker.__dataclass_fields__ if name != "glossary" or name in found}
-        )
+        known = {name: found[name] for name in Marker.__dataclass_fields__ if name != "data"}
+        data = found.get("data") or {"glossary": found.get("glossary", DataConfig.glossary)}
+        return Marker(**known, data={name: data[name] for name in READING if name in data})
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(f"{file} is damaged ({error}): export the run again") from error
 
