@@ -118,4 +118,7 @@ def test_a_table_is_read_with_the_columns_of_the_run(tmp_path, capsys):
     for name in ("t.tsv", "named.tsv"):
         request = Request(model="run", data=SourceConfig(path=str(tmp_path / name)))
         assert pairs_to_score(request, "de", "en", trained_on).sources == ["Guten Tag."]
+    assert (
+        len(pairs_to_score(Request(model="run", data=SourceConfig(path="mini", limit=3)), "de", "en", trained_on)) == 3
+    )
     assert capsys.readouterr().err.count("columns 2 and 1, as the run was trained with") == 1

@@ -13,7 +13,7 @@ import translora.scoring.metrics as metrics
 from translora.config import SourceConfig
 from translora.data.pairs import Corpus, chunks
 from translora.data.readers.files import kind_of
-from translora.data.readers.sources import default_split, read_corpus
+from translora.data.readers.sources import default_split, format_of, read_corpus
 from translora.data.readers.wmt import Layer, text_segments
 from translora.errors import ConfigError, DataError
 from translora.io import console
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 RANGE = 500
 """Lines that are translated at a time, the longest first; on Ray they are a shard, which keeps the batches the same."""
+_WITH_COLUMNS = ("tsv", "csv", "json", "jsonl", "parquet", "folder", "hub")
+"""Formats of data that columns may be named of."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def pairs_to_score(request: Request, source: str, target: str, trained_on: Sourc
     """The pairs to score; a table that does not say its columns is read as the run's training pairs were."""
     assert request.data is not None
     data = dataclasses.replace(request.data, split=request.data.split or default_split(request.data, "test"))
-    if trained_on is not None and trained_on.columns and not data.columns:
+    if trained_on is not None and trained_on.columns and not data.columns and format_of(data) in _WITH_COLUMNS:
         with suppress(DataError):  # a table of another form is read by what it says itself
             found = read_corpus(dataclasses.replace(data, columns=trained_on.columns), source, target)
             console.notice(f"{data.path}: columns {' and '.join(trained_on.columns)}, as the run was trained with")
