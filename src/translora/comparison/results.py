@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from translora.comparison.jobs import Outcome
+from translora.io.console import meter
 from translora.runs.folder import Run
 from translora.runs.summary import Summary
 from translora.scoring.metrics import METRICS
@@ -96,14 +97,21 @@ def _bytes_on_disk(run: Run) -> int:
 
 
 def _p_values(outcomes: Sequence[Outcome]) -> dict[str, dict[str, dict[str, list[float]]]]:
-    found: dict[str, dict[str, dict[str, list[float]]]] = {}
-    for number, one in enumerate(outcomes):
-        for other in outcomes[number + 1 :]:
-            pairs = _matched(one.runs, other.runs)
-            if all(_same_test(a, b) for a, b in pairs):
-                tests = [_test(a, b) for a, b in pairs]
-                found.setdefault(one.name, {})[other.name] = {key: [test[key] for test in tests] for key in METRICS}
-    return found
+    every = [
+        (one.name, other.name, _matched(one.runs, other.runs))
+        for number, one in enumerate(outcomes)
+        for other in outcomes[number + 1 :]
+    ]
+    comparable = [found for found in every if all(_same_test(a, b) for a, b in found[2])]
+    p_values: dict[str, dict[str, dict[str, list[float]]]] = {}
+    with meter("test differences", sum(len(pairs) for *_, pairs in comparable), "pairs of runs") as progress:
+        for one, other, pairs in comparable:
+            tests = []
+            for a, b in pairs:
+                tests.append(_test(a, b))
+                progress.advance()
+            p_values.setdefault(one, {})[other] = {key: [test[key] for test in tests] for key in METRICS}
+    return p_values
 
 
 def _matched(one: Sequence[Run], other: Sequence[Run]) -> list[tuple[Run, Run]]:
