@@ -72,12 +72,16 @@ def test_vocabularies_without_pieces_have_signs(make):
 
 
 def test_an_export_says_whether_its_run_had_a_glossary(tmp_path):
-    marker = Marker("merged", "float32", "de", "en", "<2en> ", "mini", {"beams": 2}, "auto")
+    marker = Marker(
+        "merged", "float32", "de", "en", "<2en> ", "mini", {"beams": 2}, {"glossary": "auto", "max_tokens": 40}
+    )
     rows = dataclasses.asdict(marker)
-    for glossary in ("auto", ""):
-        (tmp_path / MARKER).write_text(json.dumps(rows))
-        assert read_marker(tmp_path).config(tmp_path).data.glossary == glossary
-        rows.pop("glossary", None)  # as an older version wrote it
+    older = {name: value for name, value in rows.items() if name != "data"}
+    written = [(rows, "auto", 40), ({**older, "glossary": "auto"}, "auto", 256), (older, "", 256)]
+    for found, glossary, most in written:  # the last two as older versions wrote them
+        (tmp_path / MARKER).write_text(json.dumps(found))
+        data = read_marker(tmp_path).config(tmp_path).data
+        assert (data.glossary, data.max_tokens) == (glossary, most)
 
 
 def status(*arguments):
