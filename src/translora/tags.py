@@ -74,8 +74,10 @@ def edges_as_in(source: str, translation: str) -> str:
     both = {name for name in names if f"/{name}" in names}
     paired = {one[0] for one in found if name_of(one[0]).removeprefix("/") in both}
     loose = {one[0] for one in found if _neighbours(source, one)[0].isspace()}
-    beside = {(one[0], _kind(_neighbours(source, one)[1])) for one in found}
-    return _tight_ends(_tight_starts(translation, paired - loose, beside), paired - loose, beside)
+    if not (tight := paired - loose):
+        return translation
+    beside = {(one[0], kind) for one in found if (kind := _kind(_neighbours(source, one)[1]))}
+    return _tight_ends(_tight_starts(translation, tight, beside), tight, beside)
 
 
 def _neighbours(text: str, tag: re.Match[str]) -> tuple[str, str]:
@@ -86,7 +88,9 @@ def _neighbours(text: str, tag: re.Match[str]) -> tuple[str, str]:
 
 def _kind(sign: str) -> str:
     """A sign that may stand directly beside a tag, any quotation mark as one; "" for others."""
-    return '"' if sign and sign in _QUOTES else sign if sign in ("-", "/") else ""
+    if sign in _QUOTES:
+        return '"'
+    return sign if sign in ("-", "/") else ""
 
 
 def _tight_starts(text: str, tight: Set[str], beside: Set[tuple[str, str]]) -> str:
@@ -94,7 +98,7 @@ def _tight_starts(text: str, tight: Set[str], beside: Set[tuple[str, str]]) -> s
         before, after = text[: one.start()], text[one.end() :]
         if one[0] in tight and not one[0].startswith("</") and after.startswith(" "):
             sign = before[-1:]
-            joined = not sign.strip() or sign in "([{" or (_kind(sign) and (one[0], _kind(sign)) in beside)
+            joined = not sign.strip() or sign in "([{" or (one[0], _kind(sign)) in beside
             text = f"{before}{'' if joined else ' '}{one[0]}{after.lstrip(' ')}"
     return text
 
@@ -106,7 +110,7 @@ def _tight_ends(text: str, tight: Set[str], beside: Set[tuple[str, str]]) -> str
         if one[0] in tight and one[0].startswith("</") and done.endswith(" "):
             sign = rest[:1]
             ends = sign in ",.…)]}" and not rest[1:2].isalnum()
-            joined = not sign.strip() or ends or (_kind(sign) and (one[0], _kind(sign)) in beside)
+            joined = not sign.strip() or ends or (one[0], _kind(sign)) in beside
             done, rest = done.rstrip(" "), f"{'' if joined else ' '}{rest}"
         done += one[0]
     return done + rest

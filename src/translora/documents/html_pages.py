@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from translora.documents.document import Edit, Lines, Options, Segment, Slot, Spliced, decoded
 from translora.documents.inline import Inline
@@ -37,12 +37,12 @@ def read(data: bytes, name: str, options: Options) -> Spliced:
     found = list(html_tokens(source.text, _RAW))
     if not any(token.kind in ("open", "empty") for token in found) and source.text.strip():
         raise DataError(f"{name}: no tag in it: give an HTML page, or --format paragraphs")
-    lines, slots = Lines(source.text), list[Slot]()
-    for run in _runs(found):
+    lines, slots, closers = Lines(source.text), list[Slot](), _closers(found)
+    for run in _runs(found, closers):
         inline = Inline(inline_items(run))
         if inline.text and not inline.ambiguous:
             slots.append(_slot(inline, lines))
-    slots += [slot for token in _translatable(found) for slot in _attribute_slots(token, lines)]
+    slots += [slot for token in _translatable(found, closers) for slot in _attribute_slots(token, lines)]
     slots.sort(key=lambda slot: slot.segment.line)
     return Spliced(name, source, slots, "xmlcharrefreplace")
 
@@ -65,24 +65,23 @@ def _is_kept(token: Token) -> bool:
     return token.kind == "open" and token.name not in _VOID and (token.name in _KEPT or stays(token))
 
 
-def _runs(found: Sequence[Token]) -> Iterator[list[Token]]:
+def _runs(found: Sequence[Token], closers: Mapping[int, int]) -> Iterator[list[Token]]:
     """Runs of text and inline tags between two blocks, and titles."""
     run: list[Token] = []
-    for token in _folded(found):
+    for token in _folded(found, closers):
         if token.kind == "text" or token.name in _INLINE or token.raw.startswith("<!--"):
             run.append(token)
         else:
             yield run
             run = []
     yield run
-    for first, last in _closers(found).items():
+    for first, last in closers.items():
         if found[first].name == "title":
             yield list(found[first + 1 : last])
 
 
-def _folded(found: Sequence[Token]) -> Iterator[Token]:
+def _folded(found: Sequence[Token], closers: Mapping[int, int]) -> Iterator[Token]:
     """The tokens, with each element whose content stays as one token."""
-    closers = _closers(found)
     number = 0
     while number < len(found):
         token = found[number]
@@ -108,9 +107,8 @@ def _closers(found: Sequence[Token]) -> dict[int, int]:
     return closers
 
 
-def _translatable(found: Sequence[Token]) -> Iterator[Token]:
+def _translatable(found: Sequence[Token], closers: Mapping[int, int]) -> Iterator[Token]:
     """The tags with attributes, but for elements that say that they stay and what is in them."""
-    closers = _closers(found)
     number = 0
     while number < len(found):
         token = found[number]

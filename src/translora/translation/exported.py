@@ -36,7 +36,6 @@ _VOCABULARY = "shared_vocabulary.json"
 _MOST_TOKENS = 2048
 """The most source tokens of a batch on a CPU, where larger batches are slower."""
 
-
 READING = ("max_tokens", "placeholders", "glossary", "fuzzy", "fuzzy_least")
 """Fields of `DataConfig` that say how a line is read."""
 

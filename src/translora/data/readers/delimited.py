@@ -67,7 +67,7 @@ def cells_are_quoted(lines: Sequence[str], mark: str = "\t") -> bool:
         cells = line.split(mark)
         if open_cell:
             ends = next((i for i, cell in enumerate(cells) if re.fullmatch(r'(?:[^"]|"")*"', cell)), None)
-            if mark == "\t" and (ends is None or ends > 0) and len(cells) > 1:
+            if mark == "\t" and len(cells) > 1 and ends != 0:
                 return False
             if ends is None:
                 continue

@@ -95,9 +95,9 @@ def has_splits(folder: Path) -> bool:
     if _is_saved(folder):
         return True
     files = [path for path in folder.rglob("*") if path.is_file()]
+    sides = Counter(map(_without_language, files))  # aligned files are two of one name
     tables = [path for path in files if kind_of(path)]
-    sides = Counter(_without_language(path) for path in files)  # aligned files are two of one name
-    return any(_split_of(path) for path in tables or files if tables or sides[_without_language(path)] > 1)
+    return any(map(_split_of, tables or [path for path in files if sides[_without_language(path)] > 1]))
 
 
 def _is_saved(folder: Path) -> bool:
