@@ -138,8 +138,9 @@ def test_the_best_weights_are_kept_and_patience_ends_the_run(tiny_config, tmp_pa
 def test_a_warm_up_longer_than_the_run_is_said(tiny_config, tmp_path, capsys, warmup, said):
     job = Job(with_training(tiny_config, max_steps=4, warmup_steps=warmup, learning_rate=1e-3), tmp_path)
     job.fit()
-    line = "the run is over after 4 steps, so that the learning rate rises to 0.0001 in place of 0.001"
-    assert (line in capsys.readouterr().err) == said
+    line = "the run is over after 4 steps, so that the learning rate rises to 0.0001 in place of 0.001: "
+    line += "lower it, or raise training.max_steps"
+    assert (line in " ".join(capsys.readouterr().err.split())) == said
     assert max(record.get("learning_rate", 0) for record in job.records) == (1e-4 if said else 1e-3)
 
 
