@@ -87,7 +87,8 @@ def test_bfloat16_is_near_and_no_further_than_transformers(method):
 
 def test_no_step_waits_for_a_plan_of_its_shape():
     """cuDNN's attention makes one for each shape that it has not seen, and most batches have a shape of their own."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+    cpu = torch.profiler.ProfilerActivity.CPU
+    with torch.profiler.profile(activities=[cpu], acc_events=True) as profile:  # else some versions of torch warn
         losses_and_gradients(config(dtype="bfloat16"))
     names = {event.key for event in profile.key_averages()}
     assert any("attention" in name for name in names)
