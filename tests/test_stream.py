@@ -8,7 +8,6 @@ import pytest
 import forked
 from translora.errors import ConfigError, DataError
 from translora.translation import stream
-from translora.translation.segments import joined, sentences
 from translora.translation.stream import translate_file
 from translora.translation.translator import Translator
 
@@ -118,16 +117,6 @@ def test_a_killed_command_goes_on(tiny_model, tmp_path):
     assert "Traceback" not in done.stderr
     expected = Translator.from_pretrained(tiny_model, source="de", target="en", max_tokens=4).translate(lines)
     assert (tmp_path / "out.txt").read_text().splitlines() == expected
-
-
-def test_sentences_are_the_line_again():
-    line = "  Das ist z. B. ein Satz.  Und noch einer!\tJa?  "
-    assert sentences(line, "de-DE", lambda text: False) == [line]
-    pieces = sentences(line, "de-DE", lambda text: True)
-    assert "".join(pieces) == line
-    assert [piece.strip() for piece in pieces] == ["Das ist z. B. ein Satz.", "Und noch einer!", "Ja?"]
-    assert joined(pieces, ["One.", "Two!", "Yes?"]) == "One.  Two!\tYes?"
-    assert sentences("Ein Satz ohne Ende", "xx", lambda text: True) == ["Ein Satz ohne Ende"]
 
 
 def test_a_long_line_is_translated_sentence_by_sentence(tiny_model, capsys):

@@ -45,6 +45,10 @@ Candidates = Callable[[Sequence[str], DecodingConfig, bool], list[list[Translati
 """Several translations of each text, the best first, or one where the engine gives no more: texts, decoding, scores."""
 
 
+Cut = Callable[[str, str], list[list[str]]]
+"""The sentences of a text, each in parts, of a text and what the model reads of it."""
+
+
 class Engine(NamedTuple):
     """What translates texts."""
 
@@ -63,8 +67,10 @@ class Reading:
 
     parts: int
     """How many parts it was cut into for want of marks; 1 for nearly every line."""
+    sentences: int
+    """How many sentences it was cut into, or 1; there are more pieces where a sentence has no end."""
     pieces: list[Protected]
-    """The sentences, or the whole line."""
+    """The sentences, or parts of those without end, or the whole line."""
     text: str
     """What of it the model reads."""
     line: str = ""
@@ -82,10 +88,10 @@ def with_context(reading: Reading, read: Callable[[str], str]) -> Reading:
         return reading
     piece = reading.pieces[0]
     text = read(piece.text)
-    return Reading(1, [Protected(text, {}, piece.marks)], text, piece.text)
+    return Reading(1, 1, [Protected(text, {}, piece.marks)], text, piece.text)
 
 
-NOT_READ = Reading(1, [], "")
+NOT_READ = Reading(1, 1, [], "")
 """The reading of a line that a translation memory has."""
 
 
@@ -115,11 +121,17 @@ class Guard:
         """Where what must survive lies in `text`, marks too; none where protection is off."""
         return self._protector.spans(text) if self._on else []
 
-    def read(self, line: str, cut: Callable[[str, str], list[str]]) -> Reading:
-        """How `line` is read; `cut(text, read)` gives the sentences of `text`, of which the model reads `read`."""
+    def read(self, line: str, cut: Cut) -> Reading:
+        """How `line` is read, cut by `cut`."""
         parts = self._protector.protect(line) if self._on else [Protected(line, {}, PIECES)]
-        pieces = [part.part(text) for part in parts for text in cut(part.text, self._reads(part))]
-        return Reading(len(parts), pieces, "".join(map(self._reads, pieces)))
+        sentences = [(part, texts) for part in parts for texts in cut(part.text, self._reads(part))]
+        pieces = [part.part(text) for part, texts in sentences for text in texts]
+        return Reading(len(parts), len(sentences), pieces, "".join(map(self._reads, pieces)))
+
+    @property
+    def mark(self) -> re.Pattern[str]:
+        """Finds the marks in what is read."""
+        return self._protector.marks.pattern
 
     def translate(
         self,
@@ -170,7 +182,7 @@ class Guard:
         self, lines: Sequence[str], engine: Engine, decoding: DecodingConfig, progress: Callable[[int], None]
     ) -> list[Translation]:
         """A translation of each of `lines`, however long, as `translate` gives it."""
-        readings = [self.read(line, lambda text, read: [text]) for line in lines]
+        readings = [self.read(line, lambda text, read: [[text]]) for line in lines]
         found = self.translate([piece for one in readings for piece in one.pieces], engine, decoding, progress)
         return self.together(readings, found)
 

@@ -13,8 +13,9 @@ from translora.io import console
 from translora.translation.kept import Reading
 from translora.translation.numbers import lost_numbers
 from translora.translation.result import Translation, cut_numbers, first_of, say_cuts
+from translora.translation.segments import ENDLESS
 
-_KINDS = ("unknown", "split", "many", "repaired", "numbers")
+_KINDS = ("unknown", "split", "endless", "many", "repaired", "numbers")
 """What is noted by the numbers of lines; limits that translations reached are apart."""
 
 
@@ -37,7 +38,8 @@ class Notes:
         unknown, letters = unknown_in_sources([one.text for one in readings], self._tokenizer)
         numbers = {
             "unknown": unknown,
-            "split": [i for i, one in enumerate(readings, 1) if len(one.pieces) > one.parts],
+            "split": [i for i, one in enumerate(readings, 1) if one.sentences > one.parts],
+            "endless": [i for i, one in enumerate(readings, 1) if len(one.pieces) > one.sentences],
             "many": [i for i, one in enumerate(readings, 1) if one.parts > 1],
             "repaired": [i for i, one in enumerate(found, 1) if one.placeholders == "repair"],
             "numbers": [
@@ -87,6 +89,11 @@ class Notes:
             console.notice(
                 f"{self._label}: {lines} has more than {self._most} tokens, as many as training took: "
                 f"translated sentence by sentence"
+            )
+        if lines := noted.get("endless"):
+            console.notice(
+                f"{self._label}: {lines} has a sentence of more than {ENDLESS * self._most} tokens: it was cut at "
+                f"commas or spaces and translated in parts: read it over"
             )
         if lines := noted.get("many"):
             console.notice(

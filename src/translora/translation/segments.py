@@ -1,15 +1,21 @@
-"""Long lines as sentences: cut where one ends, and put together again with the spaces that were between them.
+"""Long lines as sentences, and sentences without end as parts, put together again with the spaces that were between.
 
 Knows sentences and spaces; knows nothing of models.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 import sentencex
 
 from translora.languages import subtags
+
+ENDLESS = 2
+"""A sentence of more than so many times the tokens that training took is no sentence, and is cut."""
+_BREAKS = (re.compile(r"(?<=[,;:])\s+|(?<=[、\uff0c\uff1b\uff1a])"), re.compile(r"\s+"), re.compile(r""))
+"""Where a sentence is cut, the best first: at the end of a clause, at a space, anywhere."""
 
 
 def sentences(line: str, language: str, is_long: Callable[[str], bool]) -> list[str]:
@@ -22,6 +28,24 @@ def sentences(line: str, language: str, is_long: Callable[[str], bool]) -> list[
         return [line]
     found = list(sentencex.segment(subtags(language)[0], line))
     return found if "".join(found) == line and len(found) > 1 else [line]
+
+
+def parts_of(sentence: str, fits: Callable[[str], bool], whole: re.Pattern[str]) -> list[str]:
+    """`sentence` in halves, and halves of these, until each `fits`; put together they are `sentence` again.
+
+    A cut is at the end of a clause or at a space, if there is one in the middle half, and nowhere within a match of
+    `whole`. The spaces at a cut belong to the part before it.
+    """
+    middle = len(sentence) / 2
+    if not fits(sentence):
+        spans = [match.span() for match in whole.finditer(sentence)]
+        for pattern in _BREAKS:
+            places = [match.end() for match in pattern.finditer(sentence) if abs(match.end() - middle) <= middle / 2]
+            for place in sorted(places, key=lambda place: abs(place - middle)):
+                if 0 < place < len(sentence) and not any(start < place < end for start, end in spans):
+                    halves = sentence[:place], sentence[place:]
+                    return [part for half in halves for part in parts_of(half, fits, whole)]
+    return [sentence]
 
 
 def joined(pieces: Sequence[str], translations: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -36,7 +37,7 @@ from translora.translation.kept import NOT_READ, Engine, Guard, Reading, engine_
 from translora.translation.memory import Memory
 from translora.translation.notes import Notes
 from translora.translation.result import Translation
-from translora.translation.segments import sentences
+from translora.translation.segments import ENDLESS, parts_of, sentences
 from translora.translation.sharing import upload, write_model
 from translora.translation.shortlist import with_shortlist
 from translora.translation.similar import with_match
@@ -224,11 +225,11 @@ class Translator:
         """Translate `lines`, in order.
 
         A line of more tokens than training took (`data.max_tokens`) is translated sentence by sentence, and put
-        together with the spaces that were between them. `notes`, for those who translate in parts, collects what there
-        is to say of the lines; without it that is said at the end. `advance` is called with the number of lines that
-        are done since the last call. `protect`, `patterns` and `glossary` are those of `translate`. What `memory` has
-        is taken from it; a model that was trained with `data.fuzzy` gets the fuzzy matches of other lines too, unless
-        `fuzzy` is `off`.
+        together with the spaces that were between them; a sentence of more than twice as many is cut at commas or
+        spaces. `notes`, for those who translate in parts, collects what there is to say of the lines; without it that
+        is said at the end. `advance` is called with the number of lines that are done since the last call. `protect`,
+        `patterns` and `glossary` are those of `translate`. What `memory` has is taken from it; a model that was
+        trained with `data.fuzzy` gets the fuzzy matches of other lines too, unless `fuzzy` is `off`.
         """
         decoding, guard = self.decoding(beams, max_tokens), self.guard(protect, patterns)
         terms = self.terminology(glossary, guard)
@@ -281,7 +282,7 @@ class Translator:
 
     def read(self, lines: Sequence[str], guard: Guard) -> list[Reading]:
         """How each of `lines` is read: protected, and in sentences where it has more tokens than training took."""
-        return [guard.read(line, self._sentences) for line in lines]
+        return [guard.read(line, partial(self._sentences, guard.mark)) for line in lines]
 
     def translated(
         self,
@@ -311,16 +312,20 @@ class Translator:
         self._decoder = self._decoder or make_decoder(loaded)
         return engine_of(loaded, self._decoder)
 
-    def _sentences(self, text: str, read: str) -> list[str]:
-        return sentences(text, self.config.source, lambda text: self._is_long(read))
+    def _sentences(self, mark: re.Pattern[str], text: str, read: str) -> list[list[str]]:
+        found = sentences(text, self.config.source, lambda text: self._is_long(read))
+        return [
+            parts_of(one, lambda part: not self._is_long(part), mark) if self._is_long(one, ENDLESS) else [one]
+            for one in found
+        ]
 
     def notes(self, label: str, flag: str, first: int = 0) -> Notes:
         """An empty collection of what there is to say of lines; see `decode`."""
         return Notes(label, flag, self.loaded.name, self.tokenizer, self.config.data.max_tokens, first)
 
-    def _is_long(self, line: str) -> bool:
-        """Whether a line has more tokens than training took."""
-        most = self.config.data.max_tokens
+    def _is_long(self, line: str, times: int = 1) -> bool:
+        """Whether a line has more than so many times the tokens that training took."""
+        most = times * self.config.data.max_tokens
         return len(line.encode()) >= most and len(next(encode([line], self.tokenizer, self.prompt))) > most
 
     @property
