@@ -75,6 +75,7 @@ def test_what_it_cannot_compare(recipe, capfd):
     for flags, message in (
         (["--advise", "--seeds", "3"], "leave out --seeds, --parallel and --engine"),
         (["--advise", "--parallel", "2"], "leave out --seeds, --parallel and --engine"),
+        (["--seeds", "0"], "compare.seeds: must be at least 1, not 0"),
         (["--steps", "3"], "--steps: is of --advise: add that, or set --training.max_steps"),
     ):
         assert call("compare", str(recipe), *flags) == 2

@@ -263,6 +263,13 @@ def test_deepls_client(deepl_client, expected):
         deepl_client.translate_text("a", source_lang="FR", target_lang="DE")
 
 
+def test_deepl_leaves_what_is_in_the_target_language(deepl_client, expected):
+    english = "The weather has been very nice for several weeks now."
+    found = deepl_client.translate_text([LINES[1], english, "OK"], target_lang="EN-GB")
+    assert [one.text for one in found[:2]] == [expected[1], english]
+    assert [one.detected_source_lang for one in found] == ["DE", "EN", "DE"]  # the last is not sure
+
+
 def test_weblate_sends_deepl_a_form(mini_server, expected):
     asked = {"text": LINES[:2], "source_lang": "DE", "target_lang": "EN", "tag_handling": "xml"}
     headers = {"Authorization": "DeepL-Auth-Key any"}

@@ -19,7 +19,7 @@ def add(commands: Commands[Parser]) -> None:
     """`compare`."""
     parser = add_command(commands, "compare", run, "train several ways on equal terms and compare them", CompareHelp)
     parser.add_argument("recipe", help="a YAML file, or the name of a packaged recipe")
-    parser.add_argument("--seeds", type=int, default=0, help="train the chosen rates with so many seeds")
+    parser.add_argument("--seeds", type=int, metavar="N", help="train the chosen rates with so many seeds")
     parser.add_argument(
         "--parallel",
         type=int,
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
     config, comparison = load_comparison(arguments.recipe, flags)
     command = ["translora", "compare", arguments.recipe]
     if arguments.advise:
-        if arguments.seeds or arguments.parallel is not None or arguments.engine != "process":
+        if arguments.seeds is not None or arguments.parallel is not None or arguments.engine != "process":
             raise ConfigError(
                 "--advise: trains one seed, one run after the other: leave out --seeds, --parallel and --engine"
             )
@@ -61,9 +61,9 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
 
     from translora.comparison.runner import compare
 
-    if arguments.seeds:
+    if arguments.seeds is not None:
         comparison = dataclasses.replace(comparison, seeds=arguments.seeds)
-    seeds = [f"--seeds={arguments.seeds}"] if arguments.seeds else []
+    seeds = [f"--seeds={arguments.seeds}"] if arguments.seeds is not None else []
     shown = shlex.join([*command, *seeds, *flags])
     with ray_engine(arguments) as engine:
         compare(config, comparison, shown, arguments.overwrite, arguments.parallel, engine)

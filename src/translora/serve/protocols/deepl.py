@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from translora.io.files import sha256
+from translora.languages import same_language
 from translora.serve import described
 from translora.serve.codes import deepl_source, deepl_targets, name_of
 from translora.serve.engines import Options
@@ -21,6 +22,8 @@ from translora.translation.terms import Glossary
 
 router = APIRouter(prefix="/v2", tags=["DeepL"])
 
+_SURE = 0.9
+"""So probable must it be that a text is in the target language already to be left as it is."""
 _NO_LIMIT = 10**12
 """The characters that `/usage` says may be translated."""
 
@@ -51,9 +54,12 @@ async def translate(request: Request) -> dict[str, Any]:
     results: list[Translated | None] = [None] * len(given)
     for language in dict.fromkeys(sources):
         places = [i for i, one in enumerate(sources) if one == language]
-        chosen = service.choose(language, target)
         mine = [given[i] for i in places]
-        for i, one in zip(places, await service.translate(request, chosen, mine, options, bool(handling)), strict=True):
+        if not source and same_language(language, [target]):
+            done = [Translated(one) for one in mine]
+        else:
+            done = await service.translate(request, service.choose(language, target), mine, options, bool(handling))
+        for i, one in zip(places, done, strict=True):
             results[i] = one
     billed = str(found.get("show_billed_characters", "")).lower() in ("true", "1")
     return {
@@ -66,15 +72,26 @@ async def translate(request: Request) -> dict[str, Any]:
 
 
 async def _sources(service: Service, given: list[str], source: str, target: str) -> list[str]:
-    """The source language of each text. Raises `RefusalError` where nothing is translated into `target` from it."""
-    if service.models.known(target, 1) is None:
+    """The source language of each text; where it is identified, `target` for what is surely in that language already.
+
+    Raises `RefusalError` where nothing is translated into `target` from it.
+    """
+    to = service.models.known(target, 1)
+    if to is None:
         raise RefusalError(400, "Value for 'target_lang' not supported.")
     if source:
         if service.models.find(source, target) is None:
             raise RefusalError(400, "Value for 'source_lang' not supported.")
         return [source] * len(given)
     codes = [code for code in service.models.languages(0) if service.models.find(code, target)]
-    return await asyncio.to_thread(lambda: [service.detector.languages(one, codes)[0][0] for one in given])
+
+    def identified(one: str) -> str:
+        (likeliest, share), *rest = service.detector.languages(one, list(dict.fromkeys([*codes, to])))
+        if likeliest in codes or (share >= _SURE and rest):
+            return likeliest
+        return rest[0][0] if rest else codes[0]
+
+    return await asyncio.to_thread(lambda: [identified(one) for one in given])
 
 
 @router.get("/languages", openapi_extra=described.query("", type=described.choice("source", "target")))
