@@ -31,6 +31,39 @@ def test_spaces_that_android_would_trim_stay():
 
 
 @pytest.mark.parametrize(
+    ("unit", "source", "target"),
+    [
+        (' xml:space="preserve"', "", "<target"),
+        ("", ' xml:space="preserve"', '<target state="needs-review-translation" state-qualifier="leveraged-mt" xml'),
+        (' xml:space="preserve"', ' xml:space="default"', ""),
+        ("", "", ""),
+    ],
+)
+def test_line_breaks_of_xliff_stay_where_the_file_says_so(unit, source, target):
+    before = (
+        '<xliff version="1.2"><file source-language="de" target-language="en"><body>'
+        f'<trans-unit id="1"{unit}><source{source}>Zeile <g id="1">eins\n  und</g> zwei</source></trans-unit>'
+        "</body></file></xliff>"
+    )
+    written, texts = filled("xliff", before, lambda text: text.replace("Zeile", "Line"))
+    breaks = "\n  " if target else " "
+    assert texts == [f'Zeile <g id="1">eins{breaks}und</g> zwei']
+    assert f'>Line <g id="1">eins{breaks}und</g> zwei</target>' in written
+    assert target in written
+
+
+@pytest.mark.parametrize("where", ["tu", "tuv", "seg", ""])
+def test_line_breaks_of_tmx_stay_where_the_file_says_so(where):
+    tu, tuv, seg = (' xml:space="preserve"' if where == one else "" for one in ("tu", "tuv", "seg"))
+    before = (
+        f'<tmx version="1.4"><body><tu{tu}><tuv xml:lang="de"{tuv}><seg{seg}>Eins\nzwei</seg></tuv></tu></body></tmx>'
+    )
+    written, texts = filled("tmx", before)
+    assert texts == ["Eins\nzwei" if where else "Eins zwei"]
+    assert f'<tuv xml:lang="en"><seg{seg}>{texts[0].upper()}</seg>' in written
+
+
+@pytest.mark.parametrize(
     ("kind", "data", "written"),
     [
         (

@@ -182,6 +182,11 @@ def collapsed(raw: str) -> str:
     return html.unescape(_SPACES.sub(" ", raw))
 
 
+def keeps_space(token: Token, inherited: bool) -> bool:
+    """Whether the white space within an element counts, by its `xml:space` or what it has `inherited`."""
+    return {"preserve": True, "default": False}.get(token.attributes().get("xml:space", ""), inherited)
+
+
 def escaped(text: str) -> str:
     """`text` as XML or HTML content, without the control characters that XML forbids."""
     return escape(_FORBIDDEN.sub("", text))

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from html import unescape
 
 from translora.documents.document import Edit, Encoded, Lines, Options, Piece, Segment, Slot, Spliced
 from translora.documents.inline import Inline
-from translora.documents.markup import Token, collapsed, element_end, escaped, inline_items, read_xml, space_before
+from translora.documents.markup import (
+    Token,
+    collapsed,
+    element_end,
+    escaped,
+    inline_items,
+    keeps_space,
+    read_xml,
+    space_before,
+)
 from translora.errors import DataError
 from translora.languages import matching_languages
 
@@ -51,10 +61,11 @@ def _unit(
     wording = _segment(found, first)
     if wording is None:
         return
-    inline = Inline(
-        inline_items(found[wording[0] + 1 : wording[1]], collapsed, lambda token: token.local in _WHOLE),
-        keep_singles=True,
-    )
+    keep = False
+    for holder in (0, first, wording[0]):
+        keep = keeps_space(found[holder], keep)
+    inside, decode = found[wording[0] + 1 : wording[1]], unescape if keep else collapsed
+    inline = Inline(inline_items(inside, decode, lambda token: token.local in _WHOLE), keep_singles=True)
     if not inline.text or inline.ambiguous:
         return
     place = _segment(found, second) if second is not None else None
@@ -103,11 +114,12 @@ def _writer(
         ]
         content.append((inline.end, ends[1].start))
         name = ends[0].name
+        opening = f'<{name} xml:space="preserve">' if keeps_space(ends[0], False) else f"<{name}>"
         if target:
-            return [Edit(target[0].start, target[1].end, (f"<{name}>", *content, f"</{name}>"))]
+            return [Edit(target[0].start, target[1].end, (opening, *content, f"</{name}>"))]
         space = space_before(text, tuv[0].start)
         at = tuv[1].end
-        head = f'{space}<{tuv[0].name} xml:lang="{language}"><{name}>'
+        head = f'{space}<{tuv[0].name} xml:lang="{language}">{opening}'
         return [Edit(at, at, (head, *content, f"</{name}></{tuv[0].name}>"))]
 
     return edits

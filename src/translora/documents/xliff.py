@@ -5,10 +5,20 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from html import unescape
 
 from translora.documents.document import AUTHOR, Commenter, Edit, Encoded, Lines, Options, Piece, Segment, Slot, Spliced
 from translora.documents.inline import Inline, Item
-from translora.documents.markup import Token, collapsed, element_end, escaped, inline_items, read_xml, space_before
+from translora.documents.markup import (
+    Token,
+    collapsed,
+    element_end,
+    escaped,
+    inline_items,
+    keeps_space,
+    read_xml,
+    space_before,
+)
 from translora.errors import DataError
 
 _WHOLE = {"ph", "it", "bpt", "ept", "sub", "x", "bx", "ex", "sc", "ec", "cp"}
@@ -33,8 +43,8 @@ def read(data: bytes, name: str, options: Options) -> Spliced:
     lines, slots = Lines(source.text), list[Slot]()
     notes = _second_notes(source.text, found) if second else {}
     head = _target_language(found, options) if second else []
-    for unit in _units(found, "segment" if second else "trans-unit"):
-        slots += _Unit(source, unit, second, options, head).slots(lines, notes.get(unit[0].start))
+    for unit, keep in _units(found, "segment" if second else "trans-unit"):
+        slots += _Unit(source, unit, second, options, head, keep).slots(lines, notes.get(unit[0].start))
     return Spliced(name, source, slots, "xmlcharrefreplace")
 
 
@@ -47,23 +57,26 @@ def _root(data: bytes, name: str) -> tuple[Encoded, list[Token], bool]:
     return source, found, root.attributes().get("version", "1.2").startswith("2")
 
 
-def _units(found: Sequence[Token], name: str) -> Iterator[Sequence[Token]]:
-    """The tokens of each unit that is to be translated, its own tags included."""
-    allowed = [True]
+def _units(found: Sequence[Token], name: str) -> Iterator[tuple[Sequence[Token], bool]]:
+    """The tokens of each unit that is to be translated, its own tags included, and whether its white space counts."""
+    allowed, keeps = [True], [False]
     number = 0
     while number < len(found):
         token = found[number]
         if token.kind == "open":
             own = token.attributes().get("translate")
             allowed.append(allowed[-1] if own is None else own != "no")
+            keeps.append(keeps_space(token, keeps[-1]))
             if token.local == name:
                 end = element_end(found, number)
                 if allowed[-1]:
-                    yield found[number : end + 1]
+                    yield found[number : end + 1], keeps[-1]
                 allowed.pop()
+                keeps.pop()
                 number = end
         elif token.kind == "close" and len(allowed) > 1:
             allowed.pop()
+            keeps.pop()
         number += 1
 
 
@@ -91,7 +104,7 @@ def bilingual(data: bytes, name: str) -> tuple[str, list[Bilingual]]:
     ends = ("srcLang", "trgLang") if second else ("source-language", "target-language")
     holders = [token for token in found if token.kind == "open" and token.local == ("xliff" if second else "file")]
     starts = [token.start for token in holders]
-    for tokens_of in _units(found, "segment" if second else "trans-unit"):
+    for tokens_of, _ in _units(found, "segment" if second else "trans-unit"):
         holder = holders[max(0, bisect_right(starts, tokens_of[0].start) - 1)] if holders else found[0]
         attributes = holder.attributes()
         languages = attributes.get(ends[0], ""), attributes.get(ends[1], "")
@@ -108,8 +121,8 @@ class _Part:
     inside: Sequence[Token]
 
 
-def _items(inside: Sequence[Token]) -> list[Item]:
-    return inline_items(inside, collapsed, lambda token: token.local in _WHOLE)
+def _items(inside: Sequence[Token], decode: Callable[[str], str] = collapsed) -> list[Item]:
+    return inline_items(inside, decode, lambda token: token.local in _WHOLE)
 
 
 def _segments(inside: Sequence[Token]) -> dict[str, Sequence[Token]]:
@@ -131,10 +144,17 @@ class _Unit:
     """A `trans-unit` of XLIFF 1.2, or a `segment` of 2.x."""
 
     def __init__(
-        self, source: Encoded, found: Sequence[Token], second: bool, options: Options, head: Sequence[Edit] = ()
+        self,
+        source: Encoded,
+        found: Sequence[Token],
+        second: bool,
+        options: Options,
+        head: Sequence[Edit] = (),
+        keep: bool = False,
     ) -> None:
-        """`head` are edits of the file itself, which any translation makes."""
+        """`head` are edits of the file itself, which any translation makes; with `keep` line breaks count."""
         self._text, self._found, self._second, self._options, self._head = source.text, found, second, options, head
+        self._keep = keep
 
     def slots(self, lines: Lines, commenter: Commenter | None = None) -> Iterator[Slot]:
         """The slot of the unit; none where it has no text. `commenter` is that of the unit of a segment of 2.x."""
@@ -142,7 +162,8 @@ class _Unit:
         if source is None:
             return
         wording = self._part("seg-source") or source
-        inline = Inline(_items(wording.inside), keep_singles=True)
+        decode = unescape if keeps_space(wording.first, self._keep) else collapsed
+        inline = Inline(_items(wording.inside, decode), keep_singles=True)
         if not inline.text or inline.ambiguous:
             return
         done = target is not None and bool(target.inside) and self._target_state(target) not in _OPEN_STATES
@@ -211,6 +232,8 @@ class _Unit:
         name = wording.first.name.removesuffix("seg-source").removesuffix("source") + "target"
         if target is None:
             state = "" if self._second else _STATES[self._options.reviewed]
+            if keeps_space(wording.first, False):
+                state += ' xml:space="preserve"'
             space = space_before(self._text, wording.first.start)
             at = wording.last.end
             return Edit(at, at, (f"{space}<{name}{state}>", *content, f"</{name}>"))
