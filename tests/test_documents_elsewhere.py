@@ -4,6 +4,7 @@ import pytest
 
 from translora.documents.document import Options
 from translora.documents.formats import format_of, read
+from translora.errors import DataError
 from translora.translation.glossary import read_glossary
 
 OPTIONS = Options("de", "en")
@@ -50,6 +51,34 @@ def test_line_breaks_of_xliff_stay_where_the_file_says_so(unit, source, target):
     assert texts == [f'Zeile <g id="1">eins{breaks}und</g> zwei']
     assert f'>Line <g id="1">eins{breaks}und</g> zwei</target>' in written
     assert target in written
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        ("tmx", '<bpt i="1" x="1">&lt;b></bpt>', '<ept i="1">&lt;/b></ept>'),
+        ("xliff", '<bx id="1" rid="7"/>', '<ex id="2" rid="7"/>'),
+        ("xliff", '<bpt id="3">[</bpt>', '<ept id="3">]</ept>'),
+    ],
+)
+def test_halves_of_a_pair_keep_their_order(kind, before, after):
+    text = f"Die {before}neue{after} Datei"
+    unit = {
+        "tmx": f'<tmx version="1.4"><body><tu><tuv xml:lang="de"><seg>{text}</seg></tuv></tu></body></tmx>',
+        "xliff": '<xliff version="1.2"><file source-language="de" target-language="en"><body><trans-unit id="1">'
+        f"<source>{text}</source></trans-unit></body></file></xliff>",
+    }
+    written, texts = filled(kind, unit[kind], lambda text: 'The file that is <g id="1">new</g>')
+    assert texts == ['Die <g id="1">neue</g> Datei']
+    assert f"The file that is {before}new{after}</" in written
+    with pytest.raises(DataError, match="lost inline tags"):
+        filled(kind, unit[kind], lambda text: 'The </g>new<g id="1"> file')
+
+
+def test_a_half_without_its_other_half_stands_alone():
+    data = '<xliff version="1.2"><file source-language="de" target-language="en"><body><trans-unit id="1"><source>'
+    data += 'Die <bx id="1" rid="7"/>neue <ex id="2" rid="8"/>Datei</source></trans-unit></body></file></xliff>'
+    assert filled("xliff", data)[1] == ['Die <x id="1"/>neue <x id="2"/>Datei']
 
 
 @pytest.mark.parametrize("where", ["tu", "tuv", "seg", ""])

@@ -34,6 +34,9 @@ _SHOWN = 200
 """Characters of a parser's message."""
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _SPACES = re.compile(r"[ \t\r\n\f]+")
+_OPENING = frozenset(["bpt", "bx", "sc"])
+HALVES = frozenset([*_OPENING, "ept", "ex", "ec"])
+"""Inline codes of TMX and XLIFF that are half of a pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +214,18 @@ def element_end(found: Sequence[Token], first: int) -> int:
     return len(found) - 1
 
 
+def code_half(name: str, attribute: Callable[[str], str | None]) -> tuple[str, str] | None:
+    """Which half of a pair an inline code of TMX or XLIFF is, `open` or `close`, and the name of the pair; or None.
+
+    `attribute` gives an attribute of the code. Of XLIFF 1.2 it is `rid` that pairs codes, or else `id`; of 2.x a
+    closing code has `startRef`, and of TMX both have `i`.
+    """
+    if name not in HALVES:
+        return None
+    number = next(filter(None, map(attribute, ("i", "rid", "startRef", "id"))), "")
+    return ("open" if name in _OPENING else "close"), f"code {number}"
+
+
 def inline_items(
     found: Sequence[Token], decode: Callable[[str], str] = collapsed, whole: Callable[[Token], bool] | None = None
 ) -> list[Item]:
@@ -225,10 +240,16 @@ def inline_items(
             items.append(Item("text", token.start, token.end, token.raw.removeprefix(CDATA).removesuffix("]]>")))
         elif token.kind == "open" and whole is not None and whole(token):
             number = element_end(found, number)
-            items.append(Item("single", token.start, found[number].end))
+            items.append(_code(token, found[number].end))
         elif token.kind in ("open", "close"):
             items.append(Item(token.kind, token.start, token.end, token.name))
         else:
-            items.append(Item("single", token.start, token.end))
+            items.append(_code(token, token.end))
         number += 1
     return items
+
+
+def _code(token: Token, end: int) -> Item:
+    """An element that is one tag with all that is in it, to `end`."""
+    kind, name = code_half(token.local, token.attributes().get) or ("single", "")
+    return Item(kind, token.start, end, name)

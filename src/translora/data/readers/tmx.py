@@ -18,13 +18,13 @@ from translora.data.readers.remarks import Remark, remark
 from translora.data.readers.rows import make_pair
 from translora.documents.inline import Item as Inlined
 from translora.documents.inline import text_items
+from translora.documents.markup import HALVES, code_half
 from translora.errors import DataError
 from translora.io import console
 from translora.languages import is_other_variety, matching_languages
 
 _CODES = {"bpt", "ept", "it", "ph", "ut", "x", "bx", "ex"}
 """Inline codes of TMX and, in memories made from it, of XLIFF; the text of all other elements is text."""
-_PAIRED = {"bpt", "ept", "bx", "ex"}
 _HOLD_TEXT = {"ph", "ut"}
 _CODE_LIKE = re.compile(r"[<>\\]|&#?\w+;")
 _TEXT_LIKE = re.compile(r"[^\W\d_]|[{\[%$@#]\s*\d|\{\}")
@@ -170,7 +170,7 @@ def _segment_text(element: Any) -> Iterator[str]:
             if name in _HOLD_TEXT and _TEXT_LIKE.search(content) and not _CODE_LIKE.search(content):
                 yield content
             else:
-                yield HALF if name in _PAIRED else CODE
+                yield HALF if name in HALVES else CODE
         elif name:
             yield from _segment_text(child)
         elif hasattr(child, "name"):  # neither a comment nor a processing instruction
@@ -185,8 +185,11 @@ def _items(element: Any) -> Iterator[Inlined]:
     for child in element:
         name = local_name(child)
         if name in _CODES:
-            own = child.get("x") or child.get("i") or child.get("id") or "".join(child.itertext())
-            yield Inlined("single", 0, 0, f"{name} {own}")
+            if half := code_half(name, child.get):
+                yield Inlined(half[0], 0, 0, half[1])
+            else:
+                own = child.get("x") or child.get("i") or child.get("id") or "".join(child.itertext())
+                yield Inlined("single", 0, 0, f"{name} {own}")
         elif name:
             own = f"{name} {child.get('x') or child.get('id') or ''}"
             yield Inlined("open", 0, 0, own)
