@@ -78,7 +78,7 @@ def test_halves_of_a_pair_keep_their_order(kind, before, after):
 def test_a_half_without_its_other_half_stands_alone():
     data = '<xliff version="1.2"><file source-language="de" target-language="en"><body><trans-unit id="1"><source>'
     data += 'Die <bx id="1" rid="7"/>neue <ex id="2" rid="8"/>Datei</source></trans-unit></body></file></xliff>'
-    assert filled("xliff", data)[1] == ['Die <x id="1"/>neue <x id="2"/>Datei']
+    assert filled("xliff", data, str)[1] == ['Die <x id="1"/>neue <x id="2"/>Datei']
 
 
 @pytest.mark.parametrize("where", ["tu", "tuv", "seg", ""])
