@@ -87,6 +87,18 @@ def test_ctranslate2_gives_the_same_texts_and_scores(model, targets, tmp_path):
     assert len({one.text for one in ours if not one.cut}) > 1
 
 
+@pytest.mark.parametrize("guard", [{"no_repeat_ngram_size": 2}, {"repetition_penalty": 3.0}])
+def test_ctranslate2_keeps_repetitions_away_as_translora_does(guard, tmp_path):
+    loaded = load(Config(model="mini", device="cpu"))
+    ctranslate2.convert(loaded, tmp_path, "float32")
+    exported = ExportedModel.load(tmp_path, loaded.prompt, "cpu")
+    lines = ["ha ha ha ha ha ha ha ha", "Nein, nein, nein, nein, nein, nein!"]
+    free, guarded = DecodingConfig(max_tokens=40), DecodingConfig(max_tokens=40, **guard)
+    texts = [[one.text for one in exported.decode(lines, decoding)] for decoding in (free, guarded)]
+    assert texts[0] != texts[1]
+    assert texts[1] == [one.text for one in decode(loaded, lines, guarded)]
+
+
 def by_torch(loaded: LoadedModel):
     return lambda *given, **named: decode(loaded, *given, **named)
 

@@ -211,6 +211,8 @@ class ExportedModel:
             [[self.tokens[i] for i in row] for row in rows],
             beam_size=decoding.beams,
             length_penalty=decoding.length_penalty,
+            no_repeat_ngram_size=decoding.no_repeat_ngram_size,
+            repetition_penalty=decoding.repetition_penalty,
             max_decoding_length=limit,
             min_decoding_length=0,
             max_input_length=0,
