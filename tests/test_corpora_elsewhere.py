@@ -5,6 +5,7 @@ import gzip
 
 import pytest
 
+from translora import cli
 from translora.config import CleaningConfig, SourceConfig
 from translora.data.cleaning.rules import Cleaner
 from translora.data.pairs import Pair
@@ -122,3 +123,17 @@ def test_a_table_is_read_with_the_columns_of_the_run(tmp_path, capsys):
         len(pairs_to_score(Request(model="run", data=SourceConfig(path="mini", limit=3)), "de", "en", trained_on)) == 3
     )
     assert capsys.readouterr().err.count("columns 2 and 1, as the run was trained with") == 1
+
+
+@pytest.mark.parametrize("held_out", ["nr\tquelle\tziel\n9\tJa bitte\tYes please\n", "Ja bitte\tYes please\n"])
+@pytest.mark.parametrize("columns", [["quelle", "ziel"], ["2", "3"]])
+def test_what_is_held_out_has_the_columns_of_the_corpus_or_its_own(tmp_path, monkeypatch, capsys, columns, held_out):
+    monkeypatch.chdir(tmp_path)
+    rows = "nr\tquelle\tziel\n1\tHallo Welt\tHello world\n2\tJa bitte\tYes please\n"
+    (tmp_path / "a.tsv").write_text(rows, encoding="utf-8")
+    (tmp_path / "test.tsv").write_text(held_out, encoding="utf-8")
+    flags = ["--header", "yes", "--columns", *columns, "--against", "test.tsv"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["data", "check", "a.tsv", *flags])
+    assert not ended.value.code
+    assert "also in validation or test: 1, left out" in capsys.readouterr().out

@@ -134,6 +134,21 @@ def _tokenizer(model: str) -> PreTrainedTokenizerBase | None:
 
 
 def _held_out(arguments: argparse.Namespace) -> list[SourceConfig]:
-    from translora.config import SourceConfig
+    """The files of `--against`; one that does not show its form has that of the corpus."""
+    import dataclasses
 
-    return [SourceConfig(path=path) for path in arguments.against]
+    from translora.config import SourceConfig
+    from translora.data.readers.sources import read
+    from translora.errors import DataError
+    from translora.io.console import quiet
+
+    own = dataclasses.replace(source_config(arguments, arguments.corpus), target_path="", split="")
+    found = list[SourceConfig]()
+    for path in arguments.against:
+        found.append(SourceConfig(path=path))
+        try:
+            with quiet():
+                next(read(found[-1], arguments.source, arguments.target), None)
+        except DataError:
+            found[-1] = dataclasses.replace(own, path=path)
+    return found
