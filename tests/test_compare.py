@@ -119,8 +119,16 @@ def outcomes(tmp_path_factory, tiny_model, corpus_file):
     }
     return [
         Outcome("untouched", "none", [translora.train(untouched)]),
-        Outcome("lora", "lora", runs["lora"], {1e-3: None, 1e-2: 4.2}, 1e-2, equal_time=runs["lora"][0]),
-        Outcome("full", "full", runs["full"], {1e-3: 5.0}, 1e-3),
+        Outcome(
+            "lora",
+            "lora",
+            runs["lora"],
+            {1e-3: None, 1e-2: 4.2},
+            {1e-3: "the loss is nan"},
+            1e-2,
+            equal_time=runs["lora"][0],
+        ),
+        Outcome("full", "full", runs["full"], {1e-3: 5.0}, rate=1e-3),
         Outcome("broken", "lora", error="lora.targets 'query': no layer"),
     ]
 
@@ -136,6 +144,7 @@ def test_the_result_has_every_figure(outcomes):
     assert lora["bleu"]["mean"] == pytest.approx(sum(scores) / 2)
     assert lora["seeds"] == [1, 2]
     assert lora["rates"] == {"0.001": None, "0.01": 4.2}
+    assert lora["failed_rates"] == {"0.001": "the loss is nan"}
     assert lora["equal_time"]["bleu"] == scores[0]
     assert full["adapter_bytes"] > 10 * lora["adapter_bytes"] > 0
     assert [point["step"] for point in full["curve"]] == [3, 6]
@@ -162,6 +171,7 @@ def test_its_tables_and_its_page(outcomes, tmp_path, capsys):
     write_comparison(page, result, {outcome.name: outcome.runs[0] for outcome in outcomes if outcome.runs})
     text = page.read_text(encoding="utf-8")
     assert "broken failed: lora.targets" in text
+    assert "lora failed at rate 0.001: the loss is nan" in text
     assert text.count("<svg") == 3
     assert f"{result['variants'][1]['bleu']['mean']:.1f} ±" in text
 

@@ -167,8 +167,19 @@ def test_the_error_of_one_task_ends_the_others():
     assert str(workers.each([recorded, lambda: 3])[0]) == "loss"
     with pytest.raises(StorageError, match="the disk is full"):
         workers.each([lambda: workers._place("waits"), fails])
-    with pytest.raises(InterruptedRunError, match="stopped in waits"):
+    with pytest.raises(InterruptedRunError, match="stopped before waits"):
         workers._place("waits")
+
+
+def test_an_interruption_names_a_run_that_had_begun():
+    workers = Workers([Here({}), Here({})], StopRequest())
+    workers._ending.set()
+
+    def runs():
+        raise workers._interrupted("one that runs")
+
+    with pytest.raises(InterruptedRunError, match="stopped in one that runs: the same command goes on from there"):
+        workers.each([lambda: workers._place("waits"), runs, lambda: workers._place("waits too")])
 
 
 def start(folder, *flags):
@@ -243,5 +254,5 @@ def one_after_the_other(folder):
     for variant in read_variants(config, comparison):
         run = translora.train(variant.run_config(folder / "alone" / variant.name, 1e-2, config.seed))
         rates = {1e-2: max(run.validation_bleu())}
-        outcomes.append(Outcome(variant.name, variant.config.method, [run], rates, 1e-2))
+        outcomes.append(Outcome(variant.name, variant.config.method, [run], rates, rate=1e-2))
     return outcomes

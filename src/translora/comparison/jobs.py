@@ -34,6 +34,8 @@ class Outcome:
     """The runs of the chosen rate, one a seed, all finished."""
     rates: dict[float, float | None] = field(default_factory=dict)
     """The best validation BLEU of each rate that was tried; None where its run failed."""
+    failures: dict[float, str] = field(default_factory=dict)
+    """Why the run of a rate failed, of those that did."""
     rate: float | None = None
     """The chosen one."""
     equal_time: Run | None = None
@@ -83,7 +85,7 @@ def run_variant(variant: Variant, folder: Path, seeds: int, untouched: Outcome |
     found = workers.each([partial(_best_score, variant, folder, rate, workers) for rate in variant.rates])
     for rate, score in zip(variant.rates, found, strict=True):
         if isinstance(score, TrainingError):
-            outcome.rates[rate], outcome.error = None, str(score)
+            outcome.rates[rate], outcome.failures[rate], outcome.error = None, str(score), str(score)
             console.notice(f"{variant.name}, rate {rate:g}: failed: {score}")
         else:
             outcome.rates[rate] = score

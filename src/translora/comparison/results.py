@@ -52,6 +52,7 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
         "error": outcome.error,
         "learning_rate": outcome.rate,
         "rates": {f"{rate:g}": score for rate, score in outcome.rates.items()},
+        "failed_rates": {f"{rate:g}": reason for rate, reason in outcome.failures.items()},
         "seeds": [run.config.seed for run in outcome.runs],
         "total_parameters": first.total_parameters if first else None,
         "trainable_parameters": first.trainable_parameters if first else None,

@@ -87,7 +87,7 @@ class Workers:
         while not self._stopping:
             with suppress(Empty):
                 return self._free.get(timeout=_POLL_SECONDS)
-        raise self._interrupted(label)
+        raise _NotBegunError(f"stopped before {label}: the same command goes on from there", **self._signal)
 
     def _waited_for(self, place: Place, label: str, config: Config, stage: Stage) -> Result:
         """How a process ended; it is asked to end where all runs are to, and killed at a second Ctrl-C."""
@@ -110,8 +110,16 @@ class Workers:
         return bool(self._stop) or self._ending.is_set()
 
     def _interrupted(self, label: str) -> InterruptedRunError:
-        number = {"signal_number": self._stop.signal_number} if self._stop else {}
-        return InterruptedRunError(f"stopped in {label}: the same command goes on from there", **number)
+        return InterruptedRunError(f"stopped in {label}: the same command goes on from there", **self._signal)
+
+    @property
+    def _signal(self) -> dict[str, int]:
+        """The number of the signal that asked to stop, for the errors that say so."""
+        return {"signal_number": self._stop.signal_number} if self._stop else {}
+
+
+class _NotBegunError(InterruptedRunError):
+    """The user interrupted a run that had not begun."""
 
 
 def _tried(task: Callable[[], _Found]) -> _Found | TrainingError:
@@ -122,8 +130,11 @@ def _tried(task: Callable[[], _Found]) -> _Found | TrainingError:
 
 
 def _results(futures: Sequence[Future[_Found]]) -> list[_Found]:
-    """The results; raises the error that ended the others, or the interruption."""
+    """The results; raises the error that ended the others, or the interruption, of a run that had begun if of any."""
     errors = [error for future in futures if (error := future.exception()) is not None]
+    for kind in (InterruptedRunError, _NotBegunError):
+        if begun := [error for error in errors if not isinstance(error, kind)]:
+            raise begun[0]
     if errors:
-        raise next((error for error in errors if not isinstance(error, InterruptedRunError)), errors[0])
+        raise errors[0]
     return [future.result() for future in futures]
