@@ -104,6 +104,18 @@ def test_tmx_keeps_codes_where_both_sides_have_them(texts):
     assert texts("a.tmx", TMX, codes="drop") == [("Hallo Welt!", "Hello world!")]
 
 
+def test_tmx_names_codes_by_their_x(texts):
+    text = """<tmx version="1.4"><header/><body><tu><tuv xml:lang="de"><seg>Das <bpt i="1" x="1"/>Rot<ept i="1"/> und
+ <bpt i="2" x="2"/>Blau<ept i="2"/> hier</seg></tuv><tuv xml:lang="en"><seg>Here <bpt i="1" x="2"/>blue<ept i="1"/> and
+ <bpt i="2" x="1"/>red<ept i="2"/> now</seg></tuv></tu></body></tmx>"""
+    ((source, target),) = texts("a.tmx", text)
+    assert source.split() == 'Das <g id="1">Rot</g> und <g id="2">Blau</g> hier'.split()
+    assert target.split() == 'Here <g id="2">blue</g> and <g id="1">red</g> now'.split()
+    lone = text.replace('Rot<ept i="1"/>', "Rot").replace('<bpt i="2" x="1"/>red', "red")
+    ((source, target),) = texts("a.tmx", lone)
+    assert "<" not in source + target
+
+
 def test_a_memory_matches_but_for_white_space(tmp_path, caplog):
     (tmp_path / "a.tsv").write_text("Guten  Tag\tHello\nJa\tNo\nJa\tYes\n", encoding="utf-8")
     (tmp_path / "a.po").write_text(PO, encoding="utf-8")

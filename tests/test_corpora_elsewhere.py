@@ -137,3 +137,13 @@ def test_what_is_held_out_has_the_columns_of_the_corpus_or_its_own(tmp_path, mon
         cli.main(["data", "check", "a.tsv", *flags])
     assert not ended.value.code
     assert "also in validation or test: 1, left out" in capsys.readouterr().out
+
+
+def test_what_is_held_out_has_its_columns_in_the_order_of_the_corpus(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.tsv").write_text("Hello world\tHallo Welt\nYes please\tJa bitte\n", encoding="utf-8")
+    (tmp_path / "test.tsv").write_text("Yes please\tJa bitte\n", encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["data", "check", "a.tsv", "--columns", "2", "1", "--against", "test.tsv"])
+    assert not ended.value.code
+    assert "also in validation or test: 1, left out" in capsys.readouterr().out

@@ -53,6 +53,16 @@ def test_line_breaks_of_xliff_stay_where_the_file_says_so(unit, source, target):
     assert target in written
 
 
+@pytest.mark.parametrize("target", ["", '<target state="new"/>', '<target xml:space="preserve"></target>'])
+def test_white_space_of_a_source_that_counts_does_so_in_its_target(target):
+    data = '<xliff version="1.2"><file source-language="de" target-language="en"><body><trans-unit id="1">'
+    data += f'<source xml:space="preserve">Eins\nzwei</source>{target}</trans-unit></body></file></xliff>'
+    written, texts = filled("xliff", data)
+    assert texts == ["Eins\nzwei"]
+    assert written.count('xml:space="preserve"') == 2
+    assert filled("xliff", written)[1] == texts
+
+
 @pytest.mark.parametrize(
     ("kind", "before", "after"),
     [
@@ -81,15 +91,20 @@ def test_a_half_without_its_other_half_stands_alone():
     assert filled("xliff", data, str)[1] == ['Die <x id="1"/>neue <x id="2"/>Datei']
 
 
-@pytest.mark.parametrize("where", ["tu", "tuv", "seg", ""])
-def test_line_breaks_of_tmx_stay_where_the_file_says_so(where):
-    tu, tuv, seg = (' xml:space="preserve"' if where == one else "" for one in ("tu", "tuv", "seg"))
-    before = (
-        f'<tmx version="1.4"><body><tu{tu}><tuv xml:lang="de"{tuv}><seg{seg}>Eins\nzwei</seg></tuv></tu></body></tmx>'
-    )
+def test_line_breaks_of_tmx_stay():
+    before = '<tmx version="1.4"><body><tu><tuv xml:lang="de"><seg>Eins\nzwei</seg></tuv></tu></body></tmx>'
     written, texts = filled("tmx", before)
-    assert texts == ["Eins\nzwei" if where else "Eins zwei"]
-    assert f'<tuv xml:lang="en"><seg{seg}>{texts[0].upper()}</seg>' in written
+    assert texts == ["Eins\nzwei"]
+    assert '<tuv xml:lang="en"><seg>EINS\nZWEI</seg>' in written
+
+
+def test_halves_of_pairs_that_overlap_keep_their_order():
+    data = '<xliff version="2.0" srcLang="de"><file id="f"><unit id="u"><segment><source>Eins <sc id="1"/>zwei '
+    data += '<sc id="2"/>drei<ec startRef="1"/> vier<ec startRef="2"/> 5</source></segment></unit></file></xliff>'
+    turned = 'One <g id="1">two<x id="3"/> three</g> four<x id="2"/> 5'
+    written, texts = filled("xliff", data, lambda text: turned)
+    assert texts == ['Eins <g id="1">zwei <x id="2"/>drei</g> vier<x id="3"/> 5']
+    assert '>One <sc id="1"/>two<sc id="2"/> three<ec startRef="1"/> four<ec startRef="2"/> 5</target>' in written
 
 
 @pytest.mark.parametrize(

@@ -268,6 +268,9 @@ def test_deepl_leaves_what_is_in_the_target_language(deepl_client, expected):
     found = deepl_client.translate_text([LINES[1], english, "OK"], target_lang="EN-GB")
     assert [one.text for one in found[:2]] == [expected[1], english]
     assert [one.detected_source_lang for one in found] == ["DE", "EN", "DE"]  # the last is not sure
+    button = '<button type="submit" class="btn btn-primary" onclick="submit()">Absenden</button>'
+    tagged = deepl_client.translate_text(button, target_lang="EN-GB", tag_handling="html")
+    assert tagged.detected_source_lang == "DE"  # by its text, not by the names of its tags
 
 
 def test_weblate_sends_deepl_a_form(mini_server, expected):

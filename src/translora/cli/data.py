@@ -134,21 +134,28 @@ def _tokenizer(model: str) -> PreTrainedTokenizerBase | None:
 
 
 def _held_out(arguments: argparse.Namespace) -> list[SourceConfig]:
-    """The files of `--against`; one that does not show its form has that of the corpus."""
+    """The files of `--against`, in the form that the flags say, or in their own where they do not have that."""
     import dataclasses
 
     from translora.config import SourceConfig
+
+    said = dataclasses.replace(source_config(arguments, ""), target_path="", split="")
+    found = []
+    for path in arguments.against:
+        own, as_said = SourceConfig(path=path), dataclasses.replace(said, path=path)
+        found.append(own if as_said == own or not _is_readable(as_said, arguments) else as_said)
+    return found
+
+
+def _is_readable(config: SourceConfig, arguments: argparse.Namespace) -> bool:
+    """Whether the first pair can be read in the form that `config` has."""
     from translora.data.readers.sources import read
     from translora.errors import DataError
     from translora.io.console import quiet
 
-    own = dataclasses.replace(source_config(arguments, arguments.corpus), target_path="", split="")
-    found = list[SourceConfig]()
-    for path in arguments.against:
-        found.append(SourceConfig(path=path))
-        try:
-            with quiet():
-                next(read(found[-1], arguments.source, arguments.target), None)
-        except DataError:
-            found[-1] = dataclasses.replace(own, path=path)
-    return found
+    try:
+        with quiet():
+            next(read(config, arguments.source, arguments.target), None)
+    except DataError:
+        return False
+    return True

@@ -132,9 +132,6 @@ def _tried(task: Callable[[], _Found]) -> _Found | TrainingError:
 def _results(futures: Sequence[Future[_Found]]) -> list[_Found]:
     """The results; raises the error that ended the others, or the interruption, of a run that had begun if of any."""
     errors = [error for future in futures if (error := future.exception()) is not None]
-    for kind in (InterruptedRunError, _NotBegunError):
-        if begun := [error for error in errors if not isinstance(error, kind)]:
-            raise begun[0]
     if errors:
-        raise errors[0]
+        raise min(errors, key=lambda error: isinstance(error, InterruptedRunError) + isinstance(error, _NotBegunError))
     return [future.result() for future in futures]

@@ -29,6 +29,8 @@ class Item:
     end: int
     value: str = ""
     """The plain text, or the name by which the halves of a pair are matched."""
+    half: str = ""
+    """`open` or `close` for half of a pair that stands alone, as its other half is missing or overlaps another pair."""
 
 
 class Inline:
@@ -100,12 +102,14 @@ class Inline:
     def walk(self, translation: str) -> Iterator[Item | str]:
         """The texts and the tags of a translation, in its order.
 
-        Raises `DataError` for a translation that has other tags than the text, or does not nest them.
+        Raises `DataError` for a translation that has other tags than the text, or does not nest them. Of a pair that
+        overlaps another the half that opens comes first, wherever the translation has the two.
         """
         codes = [found[0] for found in _CODE.finditer(translation)]
         if not same_tags([found[0] for found in _CODE.finditer(self.text)], codes):
             raise DataError(f"a translation lost inline tags of {self.text[:80]!r}: {translation[:80]!r}")
         stack, at = list[int](), 0
+        partner, seen = self._overlapping(), set[int]()
         for found in _CODE.finditer(translation):
             if found.start() > at:
                 yield translation[at : found.start()]
@@ -116,9 +120,23 @@ class Inline:
                 stack.append(int(found[1]))
                 yield self._opens[stack[-1]]
             else:
-                yield self._singles[int(found[3])]
+                number = int(found[3])
+                two = number, partner.get(number, number)
+                yield self._singles[max(two) if two[1] in seen else min(two)]
+                seen.add(number)
         if at < len(translation):
             yield translation[at:]
+
+    def _overlapping(self) -> dict[int, int]:
+        """The two halves of each pair that overlaps another, each with the number of its other half."""
+        opened, found = dict[str, int](), dict[int, int]()
+        for number, item in self._singles.items():
+            if item.half == "open":
+                opened[item.value] = number
+            elif item.half == "close" and item.value in opened:
+                other = opened.pop(item.value)
+                found |= {number: other, other: number}
+        return found
 
     def edit(self, translation: str, escape: Callable[[str], str]) -> list[Edit]:
         """The edit for a translation, none where it is the text itself; `escape` writes plain text in the format."""
@@ -141,17 +159,22 @@ def _paired(items: Sequence[Item]) -> list[Item]:
             waiting[item.value] += 1
         elif item.kind == "close":
             if not waiting[item.value]:
-                result[number] = replace(item, kind="single")
+                result[number] = _alone(item)
                 continue
             while items[stack[-1]].value != item.value:
                 lost = stack.pop()
                 waiting[items[lost].value] -= 1
-                result[lost] = replace(items[lost], kind="single")
+                result[lost] = _alone(items[lost])
             stack.pop()
             waiting[item.value] -= 1
     for lost in stack:
-        result[lost] = replace(items[lost], kind="single")
+        result[lost] = _alone(items[lost])
     return result
+
+
+def _alone(item: Item) -> Item:
+    """Half of a pair as a tag that stands alone."""
+    return replace(item, kind="single", half=item.kind)
 
 
 def text_items(start: int, raw: str, decode: Callable[[str], str]) -> list[Item]:

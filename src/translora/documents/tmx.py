@@ -1,4 +1,7 @@
-"""TMX to fill: units that have the source language and lack the target get a translation."""
+"""TMX to fill: units that have the source language and lack the target get a translation.
+
+White space and line breaks of a `seg` are its text's (TMX 1.4b, Content Markup).
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,7 @@ from html import unescape
 
 from translora.documents.document import Edit, Encoded, Lines, Options, Piece, Segment, Slot, Spliced
 from translora.documents.inline import Inline
-from translora.documents.markup import (
-    Token,
-    collapsed,
-    element_end,
-    escaped,
-    inline_items,
-    keeps_space,
-    read_xml,
-    space_before,
-)
+from translora.documents.markup import Token, element_end, escaped, inline_items, read_xml, space_before
 from translora.errors import DataError
 from translora.languages import matching_languages
 
@@ -61,11 +55,8 @@ def _unit(
     wording = _segment(found, first)
     if wording is None:
         return
-    keep = False
-    for holder in (0, first, wording[0]):
-        keep = keeps_space(found[holder], keep)
-    inside, decode = found[wording[0] + 1 : wording[1]], unescape if keep else collapsed
-    inline = Inline(inline_items(inside, decode, lambda token: token.local in _WHOLE), keep_singles=True)
+    inside = found[wording[0] + 1 : wording[1]]
+    inline = Inline(inline_items(inside, unescape, lambda token: token.local in _WHOLE), keep_singles=True)
     if not inline.text or inline.ambiguous:
         return
     place = _segment(found, second) if second is not None else None
@@ -114,12 +105,11 @@ def _writer(
         ]
         content.append((inline.end, ends[1].start))
         name = ends[0].name
-        opening = f'<{name} xml:space="preserve">' if keeps_space(ends[0], False) else f"<{name}>"
         if target:
-            return [Edit(target[0].start, target[1].end, (opening, *content, f"</{name}>"))]
+            return [Edit(target[0].start, target[1].end, (f"<{name}>", *content, f"</{name}>"))]
         space = space_before(text, tuv[0].start)
         at = tuv[1].end
-        head = f'{space}<{tuv[0].name} xml:lang="{language}">{opening}'
+        head = f'{space}<{tuv[0].name} xml:lang="{language}"><{name}>'
         return [Edit(at, at, (head, *content, f"</{name}></{tuv[0].name}>"))]
 
     return edits

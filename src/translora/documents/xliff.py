@@ -162,7 +162,8 @@ class _Unit:
         if source is None:
             return
         wording = self._part("seg-source") or source
-        decode = unescape if keeps_space(wording.first, self._keep) else collapsed
+        keep = keeps_space(wording.first, keeps_space(source.first, self._keep))
+        decode = unescape if keep else collapsed
         inline = Inline(_items(wording.inside, decode), keep_singles=True)
         if not inline.text or inline.ambiguous:
             return
@@ -230,14 +231,15 @@ class _Unit:
     def _target(self, content: list[Piece], wording: _Part, target: _Part | None) -> Edit:
         """The edit that puts `content` in the target, which is made where it is missing."""
         name = wording.first.name.removesuffix("seg-source").removesuffix("source") + "target"
+        own = ' xml:space="preserve"' if keeps_space(wording.first, False) else ""
         if target is None:
-            state = "" if self._second else _STATES[self._options.reviewed]
-            if keeps_space(wording.first, False):
-                state += ' xml:space="preserve"'
+            state = ("" if self._second else _STATES[self._options.reviewed]) + own
             space = space_before(self._text, wording.first.start)
             at = wording.last.end
             return Edit(at, at, (f"{space}<{name}{state}>", *content, f"</{name}>"))
         tag = self._opening(target.first)
+        if "xml:space" not in target.first.attributes():
+            tag = f"{tag[:-1]}{own}>"
         return Edit(target.first.start, target.last.end, (tag, *content, f"</{target.first.name}>"))
 
     def _opening(self, tag: Token) -> str:

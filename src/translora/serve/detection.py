@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from typing import Any
 
 from translora.languages import subtags
+from translora.tags import TAG
+
+_TAGS = re.compile(TAG)
 
 
 class Detector:
@@ -18,7 +22,7 @@ class Detector:
         self._labels: dict[str, str] = {}
 
     def languages(self, text: str, known: Sequence[str]) -> list[tuple[str, float]]:
-        """The codes of `known` with the probability that `text` is in each, the likeliest first.
+        """The codes of `known` with the probability that `text`, its tags left out, is in each, the likeliest first.
 
         Codes that py3langid does not know are left out; one that alone is known is certain.
         """
@@ -34,7 +38,11 @@ class Detector:
                     of_label.setdefault(label, code)
             if not of_label:
                 return [(code, 0.0) for code in known[:1]]
-            found = {str(label): float(share) for label, share in self._identifier.rank(text) if label in of_label}
+            found = {
+                str(label): float(share)
+                for label, share in self._identifier.rank(_TAGS.sub(" ", text))
+                if label in of_label
+            }
         total = sum(found.values())
         shares = {label: share / total if total else 1 / len(found) for label, share in found.items()}
         ranked = sorted(shares.items(), key=lambda one: -one[1])

@@ -15,6 +15,7 @@ from translora.serve.models import Pair, Served
 from translora.serve.service import Service
 from translora.serve.texts import Piece, pieces_of, written
 from translora.translation.result import Translation
+from translora.translation.segments import gap
 
 WINDOW = 32
 """How many parts of one stream wait or are translated at a time: a reader that is slow holds no more than these."""
@@ -40,11 +41,13 @@ class _Line:
         self._piece, self._alone = piece, len(sentences) == 1
         self._tags = Counter(piece.tags)
         self._spaces, self._begun = "", False
+        self._before, self._last = "", ""
 
     def next(self, sentence: str, translation: str) -> str:
         """What the translation of the next sentence adds to the text."""
         if not self._alone:
-            whole = self._spaces + translation + sentence[len(sentence.rstrip()) :]
+            whole = self._spaces + gap(self._before, self._last, translation) + translation
+            self._before, self._last = sentence, translation.rstrip()[-1:] or self._last
             translation = whole.rstrip() if self._begun else whole.strip()
             self._spaces = whole[len(whole.rstrip()) :]
             self._begun = self._begun or bool(translation)

@@ -34,6 +34,8 @@ _TERM_SPELLINGS = (("[[", "]]"), ("((", "))"), ("**", "**"), ("##", "##"))
 """Marks around translations of terms, for vocabularies without pieces."""
 _FEW = 8
 """A vocabulary of so few pieces has none to spare."""
+_COPIED = 200
+"""The longest original, in characters, that a model may copy which was taught no marks."""
 _RETRY_BEAMS = 8
 _ORDER: tuple[Placeholders, ...] = ("", "copied", "model", "retry", "repair")
 _EDGES = re.compile(r"(\s*)(.*?)(\s*)", re.DOTALL)
@@ -45,8 +47,8 @@ Candidates = Callable[[Sequence[str], DecodingConfig, bool], list[list[Translati
 """Several translations of each text, the best first, or one where the engine gives no more: texts, decoding, scores."""
 
 
-Cut = Callable[[str, str], list[list[str]]]
-"""The sentences of a text, each in parts, of a text and what the model reads of it."""
+Cut = Callable[[str, Callable[[str], str]], list[list[str]]]
+"""The sentences of a text, each in parts, of the text and what gives what the model reads of a part of it."""
 
 
 class Engine(NamedTuple):
@@ -124,7 +126,7 @@ class Guard:
     def read(self, line: str, cut: Cut) -> Reading:
         """How `line` is read, cut by `cut`."""
         parts = self._protector.protect(line) if self._on else [Protected(line, {}, PIECES)]
-        sentences = [(part, texts) for part in parts for texts in cut(part.text, self._reads(part))]
+        sentences = [(part, texts) for part in parts for texts in cut(part.text, partial(self._reads_of, part))]
         pieces = [part.part(text) for part, texts in sentences for text in texts]
         return Reading(len(parts), len(sentences), pieces, "".join(map(self._reads, pieces)))
 
@@ -202,8 +204,16 @@ class Guard:
         return bool(piece.originals) and not _has_words(self._protector.marks, piece)
 
     def _reads(self, piece: Protected) -> str:
-        """What the model reads first: a model that was taught no marks may copy the originals as they are."""
-        return piece.text if self._trained else piece.plain
+        """What the model reads first: a model that was taught no marks may copy short originals as they are."""
+        return piece.text if self._marked(piece) else piece.plain
+
+    def _reads_of(self, whole: Protected, text: str) -> str:
+        """What the model reads of a part of `whole`."""
+        return self._reads(whole.part(text))
+
+    def _marked(self, piece: Protected) -> bool:
+        """Whether the model reads marks in place of what must survive."""
+        return self._trained or (self._spelt and any(len(one) > _COPIED for one in piece.originals.values()))
 
     def _checked(self, piece: Protected, one: Translation) -> Translation | None:
         """The translation with its originals, or None where one was lost; alternatives that lose one are left out."""
@@ -215,7 +225,7 @@ class Guard:
         return replace(best, alternatives=tuple(filter(None, (self._whole(piece, next) for next in one.alternatives))))
 
     def _whole(self, piece: Protected, one: Translation) -> Translation | None:
-        if self._trained:
+        if self._marked(piece):
             return self._restored(piece, one, "model")
         return self._settled(piece, one, one.text, "model")
 

@@ -10,12 +10,19 @@ from collections.abc import Callable, Iterable, Sequence
 
 import sentencex
 
-from translora.languages import subtags
+from translora.languages import UNSPACED, subtags
 
 ENDLESS = 2
 """A sentence of more than so many times the tokens that training took is no sentence, and is cut."""
-_BREAKS = (re.compile(r"(?<=[,;:])\s+|(?<=[、\uff0c\uff1b\uff1a])"), re.compile(r"\s+"), re.compile(r""))
+_BREAKS = (
+    re.compile(r"(?<=[,;:])\s+|(?<=[、\uff0c\uff1b\uff1a])"),
+    re.compile(r"\s+"),
+    re.compile(r"(?![\u0300-\u036f\u200c\u200d\ufe00-\ufe0f])(?<!\u200d)"),
+)
 """Where a sentence is cut, the best first: at the end of a clause, at a space, anywhere."""
+_HAN = re.compile(r"[\u3001-\u303f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]")
+"""Han and kana, and their punctuation."""
+_IN_UNSPACED = re.compile(f"[{UNSPACED}]|{_HAN.pattern}")
 
 
 def sentences(line: str, language: str, is_long: Callable[[str], bool]) -> list[str]:
@@ -49,6 +56,24 @@ def parts_of(sentence: str, fits: Callable[[str], bool], whole: re.Pattern[str])
 
 
 def joined(pieces: Sequence[str], translations: Iterable[str]) -> str:
-    """The `translations` of `pieces`, with the spaces that each piece ends with in between."""
-    parts = [text + piece[len(piece.rstrip()) :] for piece, text in zip(pieces, translations, strict=True)]
-    return "".join(parts).strip()
+    """The `translations` of `pieces`, with the spaces that each piece ends with in between; see `gap`."""
+    text, before, last = "", "", ""
+    for piece, translation in zip(pieces, translations, strict=True):
+        text += gap(before, last, translation) + translation
+        before, last = piece, translation.rstrip()[-1:] or last
+    return text.strip()
+
+
+def gap(piece: str, last: str, translation: str) -> str:
+    """What stands between the translation of `piece`, whose last character is `last`, and the next `translation`.
+
+    It is the white space that the piece ends with. But scripts differ: no space is put between Han and kana, and one
+    between words of other scripts where the source's has none.
+    """
+    space = piece[len(piece.rstrip()) :]
+    first = translation[:1]
+    if space == " " and _HAN.match(last) and _HAN.match(first):
+        return ""
+    if not space and _IN_UNSPACED.match(piece[-1:]) and not any(map(_IN_UNSPACED.match, (last, first))):
+        return " "
+    return space

@@ -312,10 +312,12 @@ class Translator:
         self._decoder = self._decoder or make_decoder(loaded)
         return engine_of(loaded, self._decoder)
 
-    def _sentences(self, mark: re.Pattern[str], text: str, read: str) -> list[list[str]]:
-        found = sentences(text, self.config.source, lambda text: self._is_long(read))
+    def _sentences(self, mark: re.Pattern[str], text: str, reads: Callable[[str], str]) -> list[list[str]]:
+        found = sentences(text, self.config.source, lambda text: self._is_long(reads(text)))
         return [
-            parts_of(one, lambda part: not self._is_long(part), mark) if self._is_long(one, ENDLESS) else [one]
+            parts_of(one, lambda part: not self._is_long(reads(part)), mark)
+            if self._is_long(reads(one), ENDLESS)
+            else [one]
             for one in found
         ]
 

@@ -178,29 +178,36 @@ def _segment_text(element: Any) -> Iterator[str]:
         yield child.tail or ""
 
 
-def _items(element: Any) -> Iterator[Inlined]:
-    """The text of a segment and its codes, of which the content of each is the name by which it is known."""
+def _items(element: Any, names: dict[str, str] | None = None) -> Iterator[Inlined]:
+    """The text of a segment and its codes, of which the content of each is the name by which it is known.
+
+    Of a pair that is the `x` of the code that opens it, which names it in all languages, or else its `i`.
+    """
+    if names is None:
+        codes = [child for child in element.iter() if local_name(child) in HALVES]
+        names = {child.get("i"): child.get("x") for child in codes if child.get("x")}
     if element.text:
         yield from text_items(0, element.text, str)
     for child in element:
         name = local_name(child)
         if name in _CODES:
             if half := code_half(name, child.get):
-                yield Inlined(half[0], 0, 0, half[1])
+                own = child.get("i") or ""
+                yield Inlined(half[0], 0, 0, f"code {names.get(own) or own or half[1]}")
             else:
                 own = child.get("x") or child.get("i") or child.get("id") or "".join(child.itertext())
                 yield Inlined("single", 0, 0, f"{name} {own}")
         elif name:
             own = f"{name} {child.get('x') or child.get('id') or ''}"
             yield Inlined("open", 0, 0, own)
-            yield from _items(child)
+            yield from _items(child, names)
             yield Inlined("close", 0, 0, own)
         if child.tail:
             yield from text_items(0, child.tail, str)
 
 
 def _key(item: Inlined) -> str:
-    return f"{item.kind} {item.value}"
+    return f"{item.kind} {item.half} {item.value}"
 
 
 def _fault(text: str) -> str:
