@@ -273,6 +273,16 @@ def test_deepl_leaves_what_is_in_the_target_language(deepl_client, expected):
     assert tagged.detected_source_lang == "DE"  # by its text, not by the names of its tags
 
 
+def test_deepls_ignored_tags_stay(deepl_client, expected):
+    text = f"<keep>Der Hund</keep> im Garten. <p>{LINES[0]}</p><x id='1'></x>"
+    asked = {"source_lang": "DE", "target_lang": "EN-US", "tag_handling": "xml", "ignore_tags": ["keep", "x"]}
+    found = deepl_client.translate_text(text, **asked).text
+    assert found.startswith("<keep>Der Hund</keep> ")
+    assert found.endswith(f"<p>{expected[0]}</p><x id='1'></x>")
+    with pytest.raises(deepl.DeepLException, match="Value for 'formality' not supported"):
+        deepl_client.translate_text("a", source_lang="DE", target_lang="EN-US", formality="more")
+
+
 def test_weblate_sends_deepl_a_form(mini_server, expected):
     asked = {"text": LINES[:2], "source_lang": "DE", "target_lang": "EN", "tag_handling": "xml"}
     headers = {"Authorization": "DeepL-Auth-Key any"}
@@ -293,6 +303,24 @@ def test_opuscats_plugins(mini_server):
     assert tagged == opuscat(mini_server, "MtRestService/TranslateJson", input=LINES[0])
     missing = mini_server.get("/MtRestService/TranslateJson", params={"input": "a", "srcLangCode": "de"})
     assert missing.status_code == 400
+
+
+@pytest.mark.parametrize("text", ["12.05.2023", "1.234,56 €", "* * *", "1 2 3 4 5 6 7 8 9 10", "|---|---|", "😀"])
+def test_a_line_without_letters_stays(mini_server, text):
+    asked = {"q": text, "source": "de", "target": "en"}
+    assert mini_server.post("/translate", json=asked).json()["translatedText"] == text
+
+
+def test_white_space_around_lines_stays(mini_server, expected):
+    text = f"\t{LINES[0]}\t\n\n  • {LINES[1]} \r\n"
+    found = mini_server.post("/translate", json={"q": text, "source": "de", "target": "en"}).json()["translatedText"]
+    assert found.startswith(f"\t{expected[0]}\t\n\n  ")
+    assert found.endswith(" \r\n")
+
+
+def test_many_tags_take_no_time_that_grows_with_their_square():
+    pieces = nodes_of("<b>" * 6_000 + "Ja" + "<i>" * 6_000)
+    assert [piece.text for piece in pieces if piece.translated] == ["Ja"]
 
 
 def test_a_missing_page_is_an_error_of_libretranslates_form(mini_server):

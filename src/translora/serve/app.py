@@ -65,11 +65,10 @@ def create_app(models: Models, settings: Settings | None = None) -> ASGIApp:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(TransloraError, _user_error)
     app.add_exception_handler(Exception, _defect)
-    if service.settings.origins:
-        app.add_middleware(
-            CORSMiddleware, allow_origins=service.settings.origins, allow_methods=["*"], allow_headers=["*"]
-        )
-    return Outside(app, service)
+    whole = Outside(app, service)
+    if not service.settings.origins:
+        return whole
+    return CORSMiddleware(whole, service.settings.origins, allow_methods=["*"], allow_headers=["*"])
 
 
 def error_answer(path: str, status: int, message: str, retry_after: int = 0) -> Response:
@@ -126,6 +125,11 @@ class Outside:
         self.service.metrics.under_way.inc()
         try:
             await self._answer(scope, receive, sending)
+        except asyncio.CancelledError:  # it outlived the time that a server going down leaves
+            if started:
+                raise
+            status = 503
+            await error_answer(scope["path"], status, "the server is going down", 1)(scope, receive, sending)
         except Exception:
             log.error("a request to %s failed:\n%s", scope["path"], traceback.format_exc())
             if not started:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import csv
+import logging
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 
-from translora.errors import ConfigError
-from translora.io.files import read_json, storage_errors, write_json
+from translora.errors import ConfigError, StorageError
+from translora.io.files import read_json, write_json
 from translora.serve.limits import is_unicode
 from translora.serve.refusals import RefusalError
 from translora.translation.terms import Glossary, Term, tokens_of
+
+log = logging.getLogger("translora.serve")
 
 Entry = tuple[str, str]
 """A source term and its translation."""
@@ -126,7 +129,8 @@ class Glossaries:
             if len(self._known) >= self._limits.glossaries or total > self._limits.characters:
                 raise RefusalError(456, "the server has no room for another glossary: delete one")
             if self._folder:
-                write_json(self._folder / f"{stored.glossary_id}.json", asdict(stored))
+                path = self._folder / f"{stored.glossary_id}.json"
+                _stored(lambda: write_json(path, asdict(stored)))
             self._known[stored.glossary_id] = stored
         return stored
 
@@ -147,6 +151,14 @@ class Glossaries:
             stored = self.get(glossary_id, owner)
             if self._folder:
                 path = self._folder / f"{stored.glossary_id}.json"
-                with storage_errors(path):
-                    path.unlink(missing_ok=True)
+                _stored(lambda: path.unlink(missing_ok=True))
             del self._known[glossary_id]
+
+
+def _stored(write: Callable[[], None]) -> None:
+    """Do what `write` does to a file; raises `RefusalError` where it fails, and logs why, which no client needs."""
+    try:
+        write()
+    except (OSError, StorageError) as error:
+        log.error("a glossary: %s", error)
+        raise RefusalError(503, "the server cannot store glossaries now", 60) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,6 +61,10 @@ class Settings:
     """The folder of stored glossaries; without it they are in memory."""
 
 
+_DOCUMENTS = 4
+"""So many documents are translated at a time; each holds one of asyncio's threads, of which there are five at least."""
+
+
 class Service:
     """The models, the queue and the figures of one server."""
 
@@ -70,6 +74,8 @@ class Service:
         self.batcher = Batcher(settings.limits.queue_lines, settings.limits.patience, self.metrics)
         self.detector = Detector()
         self.files = Files()
+        self.documents = asyncio.Semaphore(_DOCUMENTS)
+        """Held by each document that is under way."""
         self.glossaries = Glossaries(settings.glossaries)
         models.exclusive = self.batcher.exclusive
         self.characters = 0
@@ -129,14 +135,15 @@ class Service:
         texts: Sequence[str],
         options: Options,
         markup: bool = False,
+        ignored: Collection[str] = (),
     ) -> list[Translated]:
-        """Translate `texts`, line by line; with `markup` the text between the tags alone.
+        """Translate `texts`, line by line; with `markup` the text between the tags alone, outside of `ignored` elements.
 
         Raises `RefusalError` for too much of anything, where the server is too busy, or the client is gone.
         """
         options = self.checked(texts, options)
         await self.spend(request, sum(map(len, texts)))
-        pieces = [pieces_of(text, markup) for text in texts]
+        pieces = [pieces_of(text, markup, ignored) for text in texts]
         lines = [piece.text for parts in pieces for piece in parts if piece.translated]
         found = iter(await self.lines(request, chosen, lines, options))
         return [_translated(parts, [next(found) for piece in parts if piece.translated], options) for parts in pieces]

@@ -8,8 +8,9 @@ from __future__ import annotations
 import html
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from translora.documents.markup import Token, html_tokens, stays, tokens
 from translora.tags import VOID
@@ -43,22 +44,30 @@ class Piece:
 
 
 def lines_of(text: str) -> list[Piece]:
-    """The lines of a text, and the breaks between them."""
-    parts = _BREAK.split(text)
-    return [Piece(part, number % 2 == 0 and bool(part.strip())) for number, part in enumerate(parts) if part]
+    """The lines of a text, and between them the breaks and the white space at their ends."""
+    pieces = []
+    for part in _BREAK.split(text):
+        core = part.strip()
+        before, _, after = part.partition(core) if core else (part, "", "")
+        pieces += [Piece(before, False), Piece(core, True), Piece(after, False)]
+    return [piece for piece in pieces if piece.text]
 
 
-def nodes_of(text: str) -> list[Piece]:
+def nodes_of(text: str, ignored: Collection[str] = ()) -> list[Piece]:
     """The texts of HTML or XML to translate, and what is between them: tags, comments, code, the spaces around.
 
-    Tags inside a sentence, such as `<b>` and `<a href="...">`, are part of its text.
+    Tags inside a sentence, such as `<b>` and `<a href="...">`, are part of its text. The content of the elements
+    `ignored` stays.
     """
     pieces: list[Piece] = []
     kept: list[str] = []
     run: list[_Part] = []
-    for token in html_tokens(text, _RAW):
+    found = list(html_tokens(text, _RAW))
+    for token, after in zip_longest(found, found[1:]):
         outside, is_tag = bool(kept), token.kind != "text"
         _follow(token, kept)
+        if token.kind == "open" and token.name in ignored and not (after and after.kind == "close"):
+            kept.append(token.name)
         if not outside and not kept and (not is_tag or _is_inline(token.raw)):
             run.append((token.raw, is_tag))
             continue
@@ -68,9 +77,9 @@ def nodes_of(text: str) -> list[Piece]:
     return [piece for piece in [*pieces, *_run(run)] if piece.text]
 
 
-def pieces_of(text: str, markup: bool) -> list[Piece]:
+def pieces_of(text: str, markup: bool, ignored: Collection[str] = ()) -> list[Piece]:
     """The pieces of a text: with `markup` as `nodes_of` gives them, else as `lines_of` does."""
-    return nodes_of(text) if markup else lines_of(text)
+    return nodes_of(text, ignored) if markup else lines_of(text)
 
 
 def restored(pieces: Sequence[Piece], translations: Iterator[str]) -> str:
@@ -129,24 +138,29 @@ def _core(parts: Sequence[_Part]) -> tuple[str, list[_Part], str]:
 
     Outside are spaces, the tags of an element around all, and tags at the ends without a partner.
     """
-    before, core, after = "", list(parts), ""
-    while core:
-        first, last, partners = core[0], core[-1], _partners(core)
-        if not first[1] and first[0][:1].isspace():
-            text = first[0].lstrip()
-            before += first[0][: len(first[0]) - len(text)]
-            core[:1] = [(text, False)] if text else []
-        elif not last[1] and last[0][-1:].isspace():
-            text = last[0].rstrip()
-            after = last[0][len(text) :] + after
-            core[-1:] = [(text, False)] if text else []
-        elif first[1] and partners.get(0) in (None, len(core) - 1):
-            before, core = before + first[0], core[1:]
-        elif last[1] and partners.get(len(core) - 1) is None:
-            after, core = last[0] + after, core[:-1]
+    core, partners = list(parts), _partners(parts)
+    before, after, first, last = "", "", 0, len(core) - 1
+    while first <= last:
+        (left, left_is_tag), (right, right_is_tag) = core[first], core[last]
+        if not left_is_tag and left[:1].isspace():
+            text = left.lstrip()
+            before += left[: len(left) - len(text)]
+            core[first] = text, False
+            first += not text
+        elif not right_is_tag and right[-1:].isspace():
+            text = right.rstrip()
+            after = right[len(text) :] + after
+            core[last] = text, False
+            last -= not text
+        elif left_is_tag and partners.get(first, last) >= last:
+            before += left
+            first += 1
+        elif right_is_tag and partners.get(last, -1) < first:
+            after = right + after
+            last -= 1
         else:
             break
-    return before, core, after
+    return before, core[first : last + 1], after
 
 
 def _partners(parts: Sequence[_Part]) -> dict[int, int]:

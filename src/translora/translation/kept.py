@@ -200,8 +200,8 @@ class Guard:
         return results
 
     def _is_copied(self, piece: Protected) -> bool:
-        """Whether `piece` is nothing but what must survive."""
-        return bool(piece.originals) and not _has_words(self._protector.marks, piece)
+        """Whether there is nothing to translate in `piece`: no letter beside what must survive."""
+        return self._on and not _is_text(self._protector.marks.pattern.sub("", piece.text))
 
     def _reads(self, piece: Protected) -> str:
         """What the model reads first: a model that was taught no marks may copy short originals as they are."""
@@ -346,12 +346,8 @@ def combined(
     return Translation(text, score, cut, any(one.source_cut for one in group), placeholders=worst)
 
 
-def _has_words(marks: Marks, piece: Protected) -> bool:
-    return _is_text(marks.pattern.sub("", piece.text))
-
-
 def _is_text(text: str) -> bool:
-    return any(map(str.isalnum, text))
+    return any(map(str.isalpha, text))
 
 
 def _spaced(text: str) -> str:

@@ -30,7 +30,7 @@ _NO_LIMIT = 10**12
 
 _TRANSLATE = described.body(
     "text target_lang", text=described.TEXTS, source_lang=described.TEXT, target_lang=described.TEXT,
-    tag_handling=described.choice("xml", "html"),
+    tag_handling=described.choice("xml", "html"), ignore_tags=described.TEXTS, formality=described.TEXT,
 )  # fmt: skip
 
 
@@ -48,6 +48,9 @@ async def translate(request: Request) -> dict[str, Any]:
     handling = text(found, "tag_handling")
     if handling not in ("", "xml", "html"):
         raise RefusalError(400, "Value for 'tag_handling' not supported.")
+    if text(found, "formality") not in ("", "default", "prefer_more", "prefer_less"):
+        raise RefusalError(400, "Value for 'formality' not supported: the models know none.")
+    ignored = ",".join(texts(found, "ignore_tags") if "ignore_tags" in found else ()).replace(" ", "").split(",")
     given = texts(found, "text")
     service.settings.limits.check_texts(given)
     sources = await _sources(service, given, source, target)
@@ -58,7 +61,8 @@ async def translate(request: Request) -> dict[str, Any]:
         if not source and same_language(language, [target]):
             done = [Translated(one) for one in mine]
         else:
-            done = await service.translate(request, service.choose(language, target), mine, options, bool(handling))
+            chosen = service.choose(language, target)
+            done = await service.translate(request, chosen, mine, options, bool(handling), ignored)
         for i, one in zip(places, done, strict=True):
             results[i] = one
     billed = str(found.get("show_billed_characters", "")).lower() in ("true", "1")

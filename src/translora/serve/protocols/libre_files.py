@@ -20,7 +20,7 @@ from translora.serve.engines import Options
 from translora.serve.models import Pair, Served
 from translora.serve.protocols.own import service_of
 from translora.serve.refusals import RefusalError
-from translora.serve.service import Service
+from translora.serve.service import Service, unless_gone
 
 router = APIRouter(tags=["LibreTranslate"])
 _MOST_FIELDS = 20
@@ -92,14 +92,18 @@ async def _filled(service: Service, request: Request, chosen: tuple[Served, Pair
     """The document with its texts translated; raises `DataError` where it is damaged."""
     loop, options = asyncio.get_running_loop(), Options(service.settings.beams)
 
-    def engine(lines: Sequence[str]) -> list[str]:
-        found = asyncio.run_coroutine_threadsafe(service.lines(request, chosen, lines, options), loop).result()
-        return [one.text for one in found]
-
     def work() -> bytes:
         document = read(data, "the document", kind, DocumentOptions(*chosen[1]))
         characters = sum(len(segment.text) for segment in document.segments)
         asyncio.run_coroutine_threadsafe(service.spend(request, characters), loop).result()
+        until = loop.time() + service.settings.limits.seconds
+
+        def engine(lines: Sequence[str]) -> list[str]:
+            done = service.work(chosen, lines, options, max(0.0, until - loop.time()))
+            found = asyncio.run_coroutine_threadsafe(unless_gone(request, done), loop).result()
+            return [one.text for one in found]
+
         return document.filled(translate_segments(document.segments, engine)[0])
 
-    return await asyncio.to_thread(work)
+    async with service.documents:
+        return await asyncio.to_thread(work)
