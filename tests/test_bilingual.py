@@ -109,8 +109,8 @@ def test_tmx_names_codes_by_their_x(texts):
  <bpt i="2" x="2"/>Blau<ept i="2"/> hier</seg></tuv><tuv xml:lang="en"><seg>Here <bpt i="1" x="2"/>blue<ept i="1"/> and
  <bpt i="2" x="1"/>red<ept i="2"/> now</seg></tuv></tu></body></tmx>"""
     ((source, target),) = texts("a.tmx", text)
-    assert source.split() == ['Das', '<g', 'id="1">Rot</g>', 'und', '<g', 'id="2">Blau</g>', 'hier']
-    assert target.split() == ['Here', '<g', 'id="2">blue</g>', 'and', '<g', 'id="1">red</g>', 'now']
+    assert source.split() == ["Das", "<g", 'id="1">Rot</g>', "und", "<g", 'id="2">Blau</g>', "hier"]
+    assert target.split() == ["Here", "<g", 'id="2">blue</g>', "and", "<g", 'id="1">red</g>', "now"]
     lone = text.replace('Rot<ept i="1"/>', "Rot").replace('<bpt i="2" x="1"/>red', "red")
     ((source, target),) = texts("a.tmx", lone)
     assert "<" not in source + target

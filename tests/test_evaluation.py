@@ -60,7 +60,8 @@ def test_a_baseline_is_tested_against(files, test):
     evaluation = run_evaluation(request(files, hypotheses="hyp", references=["ref"], baseline="base", test=test))
     assert evaluation.differences["bleu"].baseline.score < evaluation.scores.bleu.score
     lines = printed(evaluation)
-    assert len(lines) == 6
+    assert len(lines) == 7
+    assert lines[-1] == f"So few test pairs ({len(evaluation.hypotheses)}) show little: take 50 or more."
     assert "difference (p = " in lines[1]
     as_json = json.loads(json.dumps(evaluation.as_dict()))
     assert as_json["baseline"]["ter"]["p_value"] == evaluation.differences["ter"].p_value

@@ -1,5 +1,8 @@
+import errno
+
 import pytest
 
+from translora.errors import StorageError
 from translora.io.files import atomic_file, atomic_folder, sha256, write_json, write_lines, write_text
 
 
@@ -25,6 +28,18 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
         raise RuntimeError
     assert [p.name for p in path.iterdir()] == ["two"]
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_full_disk_is_told_whoever_found_it(tmp_path):
+    for error in (OSError(errno.ENOSPC, "No space left on device"), Exception("No space left on device (os error 28)")):
+        with (
+            pytest.raises(StorageError, match="free some space, then start the same command again"),
+            atomic_folder(tmp_path / "folder"),
+        ):
+            raise error
+    with pytest.raises(Exception, match="something else"), atomic_folder(tmp_path / "folder"):
+        raise Exception("something else")
+    assert not list(tmp_path.iterdir())
 
 
 def test_lines_and_json_end_with_a_newline(tmp_path):

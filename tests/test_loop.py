@@ -15,7 +15,7 @@ from translora.io.interrupt import StopRequest
 from translora.models.load import load
 from translora.pipeline import make_stepper, make_trainable
 from translora.training import validation
-from translora.training.checkpoint import Checkpoints, trained_weights
+from translora.training.checkpoint import Checkpoints, TrainingState, trained_weights
 from translora.training.loop import Validation, fit
 from translora.training.plan import Plan
 from translora.training.tracking import Journal
@@ -134,12 +134,22 @@ def test_the_best_weights_are_kept_and_patience_ends_the_run(tiny_config, tmp_pa
     assert job.saved == ["best-00000004", "step-00000006", "step-00000008"]
 
 
+def test_of_equal_scores_the_lowest_loss_is_best():
+    state = TrainingState()
+    better = []
+    for step, loss in enumerate((5.0, 4.0, 4.5, 3.0), 1):
+        state.step = step
+        better.append(state.add_validation(1.0, loss, 0.0))
+    assert better == [True, True, False, True]
+    assert (state.best_step, state.stale) == (4, 0)
+
+
 @pytest.mark.parametrize(("warmup", "said"), [(40, True), (4, False), (3, False)])
 def test_a_warm_up_longer_than_the_run_is_said(tiny_config, tmp_path, capsys, warmup, said):
     job = Job(with_training(tiny_config, max_steps=4, warmup_steps=warmup, learning_rate=1e-3), tmp_path)
     job.fit()
     line = "the run is over after 4 steps, so that the learning rate rises to 0.0001 in place of 0.001: "
-    line += "lower it, or raise training.max_steps"
+    line += "lower it, or take more steps"
     assert (line in " ".join(capsys.readouterr().err.split())) == said
     assert max(record.get("learning_rate", 0) for record in job.records) == (1e-4 if said else 1e-3)
 

@@ -70,6 +70,7 @@ def test_every_packaged_recipe_loads(name):
 MISTAKES = [
     ("model: mini\nlora:\n  rnk: 4\n", "recipe.yaml:3: unknown field lora.rnk: did you mean lora.rank?"),
     ("rank: 4\n", "recipe.yaml:1: unknown field rank: did you mean lora.rank?"),
+    ("training: {lr: 1.0e-3}\n", "recipe.yaml:1: unknown field training.lr: did you mean training.learning_rate?"),
     ("sed: 4\n", "recipe.yaml:1: unknown field sed: did you mean seed?"),
     ("compare: {seed: 4}\n", "recipe.yaml:1: unknown field compare.seed: did you mean compare.seeds?"),
     ("lora: {seed: 4}\n", "recipe.yaml:1: unknown field lora.seed: did you mean data.seed or seed?"),
@@ -297,6 +298,8 @@ def test_flags_are_fields(flags, fields):
         (["--dtype=float16"], "--dtype: T5 overflows in float16, to losses of 0 or NaN: use auto, bfloat16 or float32"),
         (["--init=random"], "init random goes with method full, not lora"),
         (["--lora.rnk", "3"], "unknown argument --lora.rnk (did you mean --lora.rank?): see translora train --help"),
+        (["--training.lr=3"], "unknown argument --training.lr (did you mean --training.learning_rate?): see translora"),
+        (["--batch_size", "8"], "unknown argument --batch_size (did you mean --training.batch_tokens?): see translora"),
         (["--rank=3"], "unknown argument --rank (did you mean --lora.rank?): see translora train --help"),
         (["--lora.ran=3"], "unknown argument --lora.ran (did you mean --lora.rank?): see translora train --help"),
         (["--lora.rank"], "--lora.rank: needs a value, as in --lora.rank=VALUE: see translora train --help"),

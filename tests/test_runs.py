@@ -209,9 +209,9 @@ def test_the_summary_has_an_attribute_for_every_figure(finished):
 @pytest.mark.parametrize(
     ("change", "p_value", "words"),
     [
-        (4, 0.001, "Training helped: BLEU changed by +4.0 (p = 0.001, paired bootstrap on 10 pairs)."),
-        (4, 0.2, "No significant difference: BLEU changed by +4.0 (p = 0.200, paired bootstrap on 10 pairs)."),
-        (-4, 0.001, "Training did harm: BLEU changed by -4.0 (p = 0.001, paired bootstrap on 10 pairs): take a lower "
+        (4, 0.001, "Training helped: BLEU changed by +4.0 (p = 0.001, paired bootstrap on 500 pairs)."),
+        (4, 0.2, "No significant difference: BLEU changed by +4.0 (p = 0.200, paired bootstrap on 500 pairs)."),
+        (-4, 0.001, "Training did harm: BLEU changed by -4.0 (p = 0.001, paired bootstrap on 500 pairs): take a lower "
          "rate, or fewer epochs."),
     ],
 )  # fmt: skip
@@ -219,7 +219,26 @@ def test_the_verdict_says_whether_training_helped_and_what_to_do_where_it_did_no
     summary = finished.summary
     moved = dataclasses.replace(summary.scores_after.bleu, score=summary.bleu_before + change)
     after = dataclasses.replace(summary.scores_after, bleu=moved)
-    assert dataclasses.replace(summary, scores_after=after, p_values={"bleu": p_value}).verdict == words
+    found = dataclasses.replace(summary, scores_after=after, p_values={"bleu": p_value}, test_pairs=500)
+    assert found.verdict == words
+
+
+def test_the_verdict_on_few_pairs_decides_nothing(finished):
+    for pairs, words in ((1, "1 pair)."), (49, "49 pairs).")):
+        found = dataclasses.replace(finished.summary, p_values={"bleu": 0.001}, test_pairs=pairs).verdict
+        assert found.startswith("BLEU changed by")
+        assert found.endswith(f"{words} So few test pairs ({pairs}) show little: take 50 or more.")
+
+
+def test_overwrite_deletes_nothing_that_the_run_reads(tmp_path, tiny_model, tiny_config):
+    config = dataclasses.replace(tiny_config, output=str(tmp_path / "run"))
+    translora.train(config, overwrite=True)
+    found = str(tmp_path / "run" / "translations" / "after.txt")
+    train = dataclasses.replace(config.data.train, path=found)
+    for fields in ({"model": str(tmp_path / "run")}, {"data": dataclasses.replace(config.data, train=train)}):
+        with pytest.raises(ConfigError, match="which --overwrite empties first: choose another --output"):
+            translora.train(dataclasses.replace(config, **fields), overwrite=True)
+    assert (tmp_path / "run" / "adapter" / "adapter_model.safetensors").exists()
 
 
 def test_a_run_shows_itself_in_a_notebook(finished, tmp_path):

@@ -67,12 +67,29 @@ def test_what_is_cut_from_train_does_not_occur_in_it(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a\tb\n", "1 pairs are too few to cut 500"), ("\tb\n", r"no training pairs left \(left out: empty side: 1\)")],
+    [
+        ("a\tb\n", "1 pairs are too few to cut 500"),
+        ("a\tb\n" * 3000, r"1 pairs are too few .* name these splits \(left out: duplicate: 2,?999\)"),
+        ("\tb\n", r"no training pairs left \(left out: empty side: 1\)"),
+    ],
 )
 def test_too_little_data(tmp_path, text, message):
     (tmp_path / "a.tsv").write_text(text)
     with pytest.raises(DataError, match=message):
         read_splits(config(tmp_path / "a.tsv"))
+
+
+def test_pairs_of_validation_that_are_scored_are_said(tmp_path, capsys):
+    for name, lines in (("train", range(20)), ("valid", range(20, 26)), ("test", range(24, 30))):
+        (tmp_path / f"{name}.tsv").write_text("".join(f"Satz {i}\tsentence {i}\n" for i in lines))
+    held_out = {
+        name: SourceConfig(path=str(tmp_path / f"{file}.tsv"))
+        for name, file in (("validation", "valid"), ("test", "test"))
+    }
+    read_splits(config(tmp_path / "train.tsv", **held_out))
+    said = " ".join(capsys.readouterr().err.split())
+    assert "2 of 6 validation pairs are test pairs too, such as" in said
+    assert "valid.tsv:5: the best step is chosen by them" in said
 
 
 def test_no_training_data_is_named():

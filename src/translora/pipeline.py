@@ -42,7 +42,7 @@ from translora.report.run import write_report
 from translora.report.terminal import show_memory, show_start
 from translora.runs.card import model_card
 from translora.runs.folder import Run
-from translora.runs.lifecycle import at_work_in, begin_run, find_run, keep_others
+from translora.runs.lifecycle import at_work_in, begin_run, find_run, keep_others, told_of_overwrite
 from translora.runs.summary import Shortened
 from translora.scoring.metrics import require_tokenizer
 from translora.training import canary
@@ -106,7 +106,7 @@ def train(
             return run
         require_tokenizer(config.target)
         ranks.on_first(lambda: held.enter_context(at_work_in(run)))
-        with own_randomness(choose_device(config.device)):
+        with own_randomness(choose_device(config.device)), told_of_overwrite(overwrite):
             _train(_Job(config, run, given, overwrite, score, trackers, estimate, ranks))
     return run
 

@@ -49,3 +49,7 @@ def run(arguments: argparse.Namespace, flags: list[str]) -> None:
             from translora.report.terminal import show_end
 
             show_end(done)
+        elif ranks.first:
+            from translora.io import console
+
+            console.notice(f"{done.folder}: trained; the same command without --train-only translates and scores")

@@ -130,6 +130,26 @@ def names_of(kind: type, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
             yield from names_of(cast(type, info.annotation), f"{prefix}{name}.")
 
 
+_ELSEWHERE = {
+    "lr": "training.learning_rate",
+    "batch_size": "training.batch_tokens",
+    "per_device_train_batch_size": "training.batch_tokens",
+    "num_train_epochs": "training.epochs",
+    "num_epochs": "training.epochs",
+    "r": "lora.rank",
+    "lora_r": "lora.rank",
+    "lora_alpha": "lora.alpha",
+    "target_modules": "lora.targets",
+    "num_beams": "decoding.beams",
+    "output_dir": "output",
+    "model_name_or_path": "model",
+    "train_file": "data.train.path",
+    "validation_file": "data.validation.path",
+    "test_file": "data.test.path",
+}
+"""Fields by the names that transformers and peft have for them."""
+
+
 def similar(name: str, known: Iterable[str], prefix: str = "") -> str:
     """The dotted names of `known` that `name` may stand for, each after `prefix`; empty without.
 
@@ -138,6 +158,9 @@ def similar(name: str, known: Iterable[str], prefix: str = "") -> str:
     known = [other for other in known if not name.startswith(f"{other}.")]
     parent, _, last = name.rpartition(".")
     siblings = [other for other in known if other.rpartition(".")[0] == parent]
+    for other in known:
+        if f"{prefix.removeprefix('--')}{other}" == _ELSEWHERE.get(last):
+            return f"{prefix}{other}"
     close = difflib.get_close_matches(name, siblings, 1, cutoff=0.85)
     close = close or [other for other in known if other.rpartition(".")[2] == last]
     close = [f"{prefix}{other}" for other in close or difflib.get_close_matches(name, known, 1)]

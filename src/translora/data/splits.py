@@ -13,6 +13,7 @@ from translora.data.given import PREFIX
 from translora.data.pairs import Corpus, joined
 from translora.data.readers.sources import read_corpus, read_items
 from translora.errors import DataError
+from translora.io import console
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def read_splits(config: Config, given: Mapping[str, Corpus] | None = None) -> Sp
         return Splits(Corpus.of([]), validation or Corpus.of([]), test, {})
     if not data.train.path:
         raise DataError("data.train.path is not given: name a file, a folder, a hub data set, or mini")
+    _say_same(validation, test)
     held_out = [pair for split in (validation, test) if split is not None for pair in split]
     cleaner = Cleaner(data.cleaning, config.source, config.target, held_out)
     items = given.get("train") or read_items(_readable("train", config), config.source, config.target)
@@ -62,6 +64,19 @@ def _held_out(name: str, config: Config, given: Mapping[str, Corpus]) -> Corpus 
     return read_corpus(source, config.source, config.target) if source.path else None
 
 
+def _say_same(validation: Corpus | None, test: Corpus | None) -> None:
+    """Say so where pairs are in validation and in test: the best step is then chosen by pairs that are scored."""
+    if validation is None or test is None:
+        return
+    known = {pair[:2] for pair in test}
+    both = [pair for pair in validation if pair[:2] in known]
+    if both:
+        console.notice(
+            f"data: {len(both):,} of {len(validation):,} validation pairs are test pairs too, such as "
+            f"{both[0].origin}: the best step is chosen by them, so that the scores are too good: name other files"
+        )
+
+
 def _readable(name: str, config: Config) -> SourceConfig:
     """Where the pairs of a split are read from; raises `DataError` where they were given in Python."""
     source: SourceConfig = getattr(config.data, name)
@@ -80,6 +95,7 @@ def _cut(
         raise DataError(
             f"{data.train.path}: {len(train)} pairs are too few to cut {sizes[0]} for validation and {sizes[1]} for "
             f"test: lower data.validation_size and data.test_size, or name these splits"
+            + (f" (left out: {cleaner.reasons})" if cleaner.dropped else "")
         )
     drawn, kept = [Corpus.of([]), Corpus.of([])], train
     if sum(sizes):

@@ -19,8 +19,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from translora.errors import StorageError
 
 _UNFINISHED = ".tmp"
@@ -56,8 +54,8 @@ def storage_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise _storage_error(path, error.errno, error.strerror or str(error)) from error
-    except SafetensorError as error:
-        found = re.search(r"(.*) \(os error (\d+)\)", str(error))  # its only way to tell
+    except Exception as error:  # safetensors and tokenizers have an error of their own, whose text alone tells
+        found = re.search(r"(.*) \(os error (\d+)\)", str(error))
         if not found:
             raise
         raise _storage_error(path, int(found[2]), found[1].rsplit(": ", 1)[-1]) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def _content(run: Run) -> dict[str, Any]:
         "search": run.config.decoding.search,
         "plots": _plots(run),
         "config": run.config_file.read_text(encoding="utf-8"),
-        "command": f"translora train {run.config_file} --output {run.folder}-again",
+        "command": shlex.join(["translora", "train", str(run.config_file), "--output", f"{run.folder}-again"]),
         **_texts(run),
     }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from translora import __version__
 from translora.config import Config
 from translora.config.load import changed_fields, save_config
-from translora.errors import ConfigError
+from translora.errors import ConfigError, InterruptedRunError, StorageError
 from translora.io import console
 from translora.io.files import (
     LOCK,
@@ -97,9 +97,12 @@ def is_run(folder: Path) -> bool:
 def find_run(config: Config, overwrite: bool = False) -> Run:
     """The run folder for `config`, to begin, to go on with, or already finished; writes nothing yet.
 
-    Raises `ConfigError` where the folder holds a run of another recipe (unless `overwrite`) or no run at all.
+    Raises `ConfigError` where the folder holds a run of another recipe (unless `overwrite`) or no run at all, and with
+    `overwrite` where it holds something that `config` reads.
     """
     run = Run(Path(config.output))
+    if overwrite and is_run(run.folder):
+        _refuse_own_inputs(run.folder, config)
     if not is_run(run.folder):
         if run.folder.exists() and (not run.folder.is_dir() or not is_empty(run.folder)):
             raise ConfigError(f"{run.folder} exists and is no run folder: choose another --output")
@@ -113,6 +116,20 @@ def find_run(config: Config, overwrite: bool = False) -> Run:
     return run
 
 
+def _refuse_own_inputs(folder: Path, config: Config) -> None:
+    """Raise `ConfigError` where the model or a file that a run reads lies in the folder that it is to empty."""
+    data = config.data
+    splits = (data.train, data.validation, data.test)
+    paths = [config.model, data.glossary, *(path for one in splits for path in (one.path, one.target_path))]
+    for path in filter(None, paths):
+        try:
+            inside = Path(path).exists() and Path(path).resolve().is_relative_to(folder.resolve())
+        except (OSError, ValueError):  # no path, but a name of the hub
+            continue
+        if inside:
+            raise ConfigError(f"{path} is in {folder}, which --overwrite empties first: choose another --output")
+
+
 @contextmanager
 def at_work_in(run: Run) -> Iterator[None]:
     """Keep other processes out of the run folder meanwhile; unfinished files of killed ones are removed.
@@ -123,6 +140,17 @@ def at_work_in(run: Run) -> Iterator[None]:
         _check_links(run.folder)
         remove_leftovers(run.folder)
         yield
+
+
+@contextmanager
+def told_of_overwrite(overwrite: bool) -> Iterator[None]:
+    """Add to an error that says to start the same command again what that would do with --overwrite."""
+    try:
+        yield
+    except (InterruptedRunError, StorageError) as error:
+        if overwrite:
+            error.args = (f"{error} (without --overwrite, which would begin anew)",)
+        raise
 
 
 def begin_run(run: Run, config: Config, inputs: dict[str, str], overwrite: bool = False) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from translora.data.characters import UnknownCharacters
 from translora.data.cleaning.rules import Dropped
 from translora.scoring.metrics import Scores
-from translora.scoring.significance import SIGNIFICANT
+from translora.scoring.significance import FEW_PAIRS, SIGNIFICANT, few_pairs
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,11 @@ class Summary:
         if not self.p_values or self.bleu_before is None:
             return f"BLEU is {self.bleu_after:.1f}: there is nothing to compare it with."
         change, p_value = self.bleu_after - self.bleu_before, self.p_values["bleu"]
-        words = f"p = {p_value:.3f}, paired bootstrap on {self.test_pairs:,} pairs"
+        words = f"p = {p_value:.3f}, paired bootstrap on {self.test_pairs:,} pair{'s' * (self.test_pairs != 1)}"
         if p_value >= SIGNIFICANT:
             return f"No significant difference: BLEU changed by {change:+.1f} ({words})."
+        if self.test_pairs < FEW_PAIRS:
+            return f"BLEU changed by {change:+.1f} ({words}).{few_pairs(self.test_pairs)}"
         if change > 0:
             return f"Training helped: BLEU changed by {change:+.1f} ({words})."
         return f"Training did harm: BLEU changed by {change:+.1f} ({words}): take a lower rate, or fewer epochs."

@@ -12,6 +12,13 @@ Method = Literal["bootstrap", "randomisation"]
 _SACREBLEU_NAME = {"bootstrap": "bs", "randomisation": "ar"}
 SIGNIFICANT = 0.05
 """The p-value below which a difference is called one."""
+FEW_PAIRS = 50
+"""With fewer pairs resampling finds chance significant several times as often as the p-value says."""
+
+
+def few_pairs(pairs: int) -> str:
+    """A sentence that follows a verdict on so many pairs; empty where they are enough."""
+    return f" So few test pairs ({pairs}) show little: take {FEW_PAIRS} or more." if pairs < FEW_PAIRS else ""
 
 
 @dataclass(frozen=True)

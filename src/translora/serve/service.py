@@ -137,7 +137,7 @@ class Service:
         markup: bool = False,
         ignored: Collection[str] = (),
     ) -> list[Translated]:
-        """Translate `texts`, line by line; with `markup` the text between the tags alone, outside of `ignored` elements.
+        """Translate `texts`, line by line; with `markup` the text between tags alone, not that of `ignored` elements.
 
         Raises `RefusalError` for too much of anything, where the server is too busy, or the client is gone.
         """

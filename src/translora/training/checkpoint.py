@@ -73,11 +73,15 @@ class TrainingState:
         self.loss_seconds += seconds
 
     def add_validation(self, epoch: float, loss: float, bleu: float) -> bool:
-        """Add a line to the table and start counting anew; returns whether `bleu` is the best so far."""
+        """Add a line to the table and start counting anew; returns whether it is the best so far.
+
+        The best has the highest BLEU, and of equal ones the lowest loss.
+        """
+        same = [row.validation_loss for row in self.rows if row.bleu == bleu]
         training_loss = self.loss_sum / max(1, self.loss_tokens)
         self.rows.append(ValidationRow(epoch, self.step, training_loss, loss, bleu, self.loss_seconds))
         self.loss_sum, self.loss_tokens, self.loss_seconds = 0.0, 0, 0.0
-        better = bleu > self.best_bleu
+        better = bleu > self.best_bleu or (bleu == self.best_bleu and loss < min(same, default=0.0))
         if better:
             self.best_bleu, self.best_step = bleu, self.step
         self.stale = 0 if better else self.stale + 1

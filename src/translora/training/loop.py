@@ -71,10 +71,9 @@ def _say_unreached_rate(steps: int, training: TrainingConfig) -> None:
     """Say where a run is over before its warm-up is."""
     warmup, peak = training.warmup_steps, training.learning_rate
     if 0 < steps < warmup:
-        bound = "max_steps" if steps == training.max_steps else "epochs"
         console.notice(
             f"training.warmup_steps {warmup:,}: the run is over after {steps:,} steps, so that the learning rate rises "
-            f"to {rate_at(steps - 1, steps, training):.2g} in place of {peak:g}: lower it, or raise training.{bound}"
+            f"to {rate_at(steps - 1, steps, training):.2g} in place of {peak:g}: lower it, or take more steps"
         )
 
 

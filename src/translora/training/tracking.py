@@ -46,15 +46,17 @@ class TensorBoard:
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
         """Write the figures; those of an earlier, interrupted run from this step on no longer count."""
-        if self._writer is None:
-            self._writer = self._writer_of(str(self._folder), purge_step=step)
-        for name, value in figures.items():
-            self._writer.add_scalar(name, value, step)
+        with storage_errors(self._folder):
+            if self._writer is None:
+                self._writer = self._writer_of(str(self._folder), purge_step=step)
+            for name, value in figures.items():
+                self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Write the figures that are not written yet."""
         if self._writer is not None:
-            self._writer.close()
+            with storage_errors(self._folder):
+                self._writer.close()
 
 
 class Journal:

@@ -20,7 +20,7 @@ from translora.io import console
 from translora.io.files import cache_folder, sha256, write_lines
 from translora.scoring.comet import CometScore, comet, find_comet
 from translora.scoring.metrics import Scores
-from translora.scoring.significance import Difference, Method, compared_scores, paired_test
+from translora.scoring.significance import Difference, Method, compared_scores, few_pairs, paired_test
 from translora.translation.configuration import Shortlisting
 
 if TYPE_CHECKING:
@@ -236,6 +236,8 @@ def printed(evaluation: Evaluation) -> list[str]:
             lines.append(
                 f"  baseline {one.baseline.score:.2f}, {change:+.2f}: {word} (p = {one.p_value:.3f})  {one.signature}"
             )
+    if evaluation.differences and (words := few_pairs(len(evaluation.hypotheses))):
+        lines.append(words.strip())
     if evaluation.comet:
         lines.append(f"COMET = {evaluation.comet.score:.4f}  {evaluation.comet.model}")
     return lines

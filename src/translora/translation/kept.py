@@ -167,7 +167,7 @@ class Guard:
         """
         rest = iter(first)
         found = [
-            Translation(piece.restore(one_line(piece.text)), placeholders="copied")
+            Translation(piece.restore(one_line(piece.text)), placeholders="copied" if piece.originals else "")
             if self._is_copied(piece)
             else self._checked(piece, next(rest))
             for piece in pieces
