@@ -184,9 +184,12 @@ def test_a_request_that_fails_leaves_the_others(adapters, monkeypatch, caplog):
 def test_cors_is_off_unless_it_is_on(mini_server, adapters):
     origin = {"origin": "https://page.example"}
     assert "access-control-allow-origin" not in mini_server.get("/languages", headers=origin).headers
-    with serving([adapters / "a0"], origins=("https://page.example",)) as server:
+    with serving([adapters / "a0"], origins=("https://page.example",), limits=Limits(body_bytes=100)) as server:
         answer = server.get("/languages", headers=origin)
         assert answer.headers["access-control-allow-origin"] == "https://page.example"
+        refused = server.post("/translate", json={"q": "a" * 200}, headers=origin)
+        assert refused.status_code == 413
+        assert refused.headers["access-control-allow-origin"] == "https://page.example"
         other = server.get("/languages", headers={"origin": "https://other.example"})
         assert "access-control-allow-origin" not in other.headers
 

@@ -65,10 +65,7 @@ def create_app(models: Models, settings: Settings | None = None) -> ASGIApp:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(TransloraError, _user_error)
     app.add_exception_handler(Exception, _defect)
-    whole = Outside(app, service)
-    if not service.settings.origins:
-        return whole
-    return CORSMiddleware(whole, service.settings.origins, allow_methods=["*"], allow_headers=["*"])
+    return Outside(app, service)
 
 
 def error_answer(path: str, status: int, message: str, retry_after: int = 0) -> Response:
@@ -106,9 +103,15 @@ class Outside:
 
     def __init__(self, app: FastAPI, service: Service) -> None:
         self.app, self.service = app, service
+        self._entry: ASGIApp = self._handle
+        if origins := service.settings.origins:  # around all, for pages must see what is refused outside of `app` too
+            self._entry = CORSMiddleware(self._handle, origins, allow_methods=["*"], allow_headers=["*"])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
+        await self._entry(scope, receive, send)
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
