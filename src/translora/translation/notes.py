@@ -79,32 +79,22 @@ class Notes:
 
     def say(self) -> None:
         """Say it, in one line per kind."""
-        noted = {kind: first_of(numbers) for kind, numbers in self._numbers.items() if numbers}
-        if lines := noted.get("unknown"):
-            console.notice(
-                f"{self._label}: {lines} has characters that the vocabulary of {self._model} lacks "
-                f"({shown(list(self._letters))}): the model reads them as <unk>: {ADVICE}"
-            )
-        if lines := noted.get("split"):
-            console.notice(
-                f"{self._label}: {lines} has more than {self._most} tokens, as many as training took: "
-                f"translated sentence by sentence"
-            )
-        if lines := noted.get("endless"):
-            console.notice(
-                f"{self._label}: {lines} has a sentence of more than {ENDLESS * self._most} tokens: it was cut at "
-                f"commas or spaces and translated in parts: read it over"
-            )
-        if lines := noted.get("many"):
-            console.notice(
-                f"{self._label}: {lines} has more different placeholders than the model has marks for: "
-                f"translated in parts"
-            )
-        if lines := noted.get("repaired"):
-            console.notice(
-                f"{self._label}: the model lost a placeholder or a tag of {lines}: the text between "
-                f"them was translated apart, and all are there: read it over"
-            )
-        if lines := noted.get("numbers"):
-            console.notice(f"{self._label}: {lines} has a number that its translation lacks: read it over")
+        for kind, numbers in self._numbers.items():
+            if numbers:
+                console.notice(f"{self._label}: {self._words(first_of(numbers))[kind]}")
         say_cuts(self._cuts, self._decoding, self._label, self._flag)
+
+    def _words(self, lines: str) -> dict[str, str]:
+        """What is said of `lines`, such as `line 3 (and 2 more)`, by kind."""
+        return {
+            "unknown": f"{lines} has characters that the vocabulary of {self._model} lacks "
+            f"({shown(list(self._letters))}): the model reads them as <unk>: {ADVICE}",
+            "split": f"{lines} has more than {self._most} tokens, as many as training took: "
+            "translated sentence by sentence",
+            "endless": f"{lines} has a sentence of more than {ENDLESS * self._most} tokens: it was cut at commas or "
+            "spaces and translated in parts: read it over",
+            "many": f"{lines} has more different placeholders than the model has marks for: translated in parts",
+            "repaired": f"the model lost a placeholder or a tag of {lines}: the text between them was translated "
+            "apart, and all are there: read it over",
+            "numbers": f"{lines} has a number that its translation lacks: read it over",
+        }
