@@ -11,7 +11,7 @@ from translora.io.console import meter
 from translora.runs.folder import Run
 from translora.runs.summary import Summary
 from translora.scoring.metrics import METRICS
-from translora.scoring.significance import FEW_PAIRS, SIGNIFICANT, few_pairs, paired_test
+from translora.scoring.significance import SIGNIFICANT, few_pairs, paired_test
 
 
 def build(outcomes: Sequence[Outcome], recipe: str) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def build(outcomes: Sequence[Outcome], recipe: str) -> dict[str, Any]:
         "p_values": p_values,
         "signatures": {key: getattr(first.scores_after, key).signature for key in METRICS} if first else {},
         "ratios": _ratios(complete),
-        "verdict": verdict(complete, p_values) + few_pairs(first.test_pairs if first else FEW_PAIRS),
+        "verdict": verdict(complete, p_values) + (few_pairs(first.test_pairs) if first else ""),
         "hardware": first.hardware if first else "",
         "recipe": recipe,
         "test_pairs": first.test_pairs if first else 0,

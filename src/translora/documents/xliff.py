@@ -59,24 +59,22 @@ def _root(data: bytes, name: str) -> tuple[Encoded, list[Token], bool]:
 
 def _units(found: Sequence[Token], name: str) -> Iterator[tuple[Sequence[Token], bool]]:
     """The tokens of each unit that is to be translated, its own tags included, and whether its white space counts."""
-    allowed, keeps = [True], [False]
+    around = [(True, False)]
     number = 0
     while number < len(found):
         token = found[number]
         if token.kind == "open":
             own = token.attributes().get("translate")
-            allowed.append(allowed[-1] if own is None else own != "no")
-            keeps.append(keeps_space(token, keeps[-1]))
+            allowed, keeps = around[-1]
+            around.append((allowed if own is None else own != "no", keeps_space(token, keeps)))
             if token.local == name:
                 end = element_end(found, number)
-                if allowed[-1]:
-                    yield found[number : end + 1], keeps[-1]
-                allowed.pop()
-                keeps.pop()
+                allowed, keeps = around.pop()
+                if allowed:
+                    yield found[number : end + 1], keeps
                 number = end
-        elif token.kind == "close" and len(allowed) > 1:
-            allowed.pop()
-            keeps.pop()
+        elif token.kind == "close" and len(around) > 1:
+            around.pop()
         number += 1
 
 

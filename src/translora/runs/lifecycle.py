@@ -101,12 +101,12 @@ def find_run(config: Config, overwrite: bool = False) -> Run:
     `overwrite` where it holds something that `config` reads.
     """
     run = Run(Path(config.output))
-    if overwrite and is_run(run.folder):
-        _refuse_own_inputs(run.folder, config)
     if not is_run(run.folder):
         if run.folder.exists() and (not run.folder.is_dir() or not is_empty(run.folder)):
             raise ConfigError(f"{run.folder} exists and is no run folder: choose another --output")
-    elif not overwrite and run.config_file.exists():
+    elif overwrite:
+        _refuse_own_inputs(run.folder, config)
+    elif run.config_file.exists():
         for name, (old, new) in changed_fields(run.config, config).items():
             if name not in SAFE_TO_CHANGE:
                 raise ConfigError(

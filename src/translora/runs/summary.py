@@ -9,7 +9,7 @@ from typing import Any
 from translora.data.characters import UnknownCharacters
 from translora.data.cleaning.rules import Dropped
 from translora.scoring.metrics import Scores
-from translora.scoring.significance import FEW_PAIRS, SIGNIFICANT, few_pairs
+from translora.scoring.significance import SIGNIFICANT, few_pairs
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,8 @@ class Summary:
         words = f"p = {p_value:.3f}, paired bootstrap on {self.test_pairs:,} pair{'s' * (self.test_pairs != 1)}"
         if p_value >= SIGNIFICANT:
             return f"No significant difference: BLEU changed by {change:+.1f} ({words})."
-        if self.test_pairs < FEW_PAIRS:
-            return f"BLEU changed by {change:+.1f} ({words}).{few_pairs(self.test_pairs)}"
+        if few := few_pairs(self.test_pairs):
+            return f"BLEU changed by {change:+.1f} ({words}).{few}"
         if change > 0:
             return f"Training helped: BLEU changed by {change:+.1f} ({words})."
         return f"Training did harm: BLEU changed by {change:+.1f} ({words}): take a lower rate, or fewer epochs."

@@ -12,13 +12,13 @@ Method = Literal["bootstrap", "randomisation"]
 _SACREBLEU_NAME = {"bootstrap": "bs", "randomisation": "ar"}
 SIGNIFICANT = 0.05
 """The p-value below which a difference is called one."""
-FEW_PAIRS = 50
-"""With fewer pairs resampling finds chance significant several times as often as the p-value says."""
+_FEW_PAIRS = 50
+"""With few pairs resampling finds chance significant more often than the p-value says, and with one always."""
 
 
 def few_pairs(pairs: int) -> str:
     """A sentence that follows a verdict on so many pairs; empty where they are enough."""
-    return f" So few test pairs ({pairs}) show little: take {FEW_PAIRS} or more." if pairs < FEW_PAIRS else ""
+    return f" So few test pairs ({pairs}) show little: take {_FEW_PAIRS} or more." if pairs < _FEW_PAIRS else ""
 
 
 @dataclass(frozen=True)

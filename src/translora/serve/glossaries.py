@@ -6,7 +6,8 @@ import csv
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from functools import cached_property
@@ -129,8 +130,8 @@ class Glossaries:
             if len(self._known) >= self._limits.glossaries or total > self._limits.characters:
                 raise RefusalError(456, "the server has no room for another glossary: delete one")
             if self._folder:
-                path = self._folder / f"{stored.glossary_id}.json"
-                _stored(lambda: write_json(path, asdict(stored)))
+                with _storing():
+                    write_json(self._folder / f"{stored.glossary_id}.json", asdict(stored))
             self._known[stored.glossary_id] = stored
         return stored
 
@@ -150,15 +151,16 @@ class Glossaries:
         with self._lock:
             stored = self.get(glossary_id, owner)
             if self._folder:
-                path = self._folder / f"{stored.glossary_id}.json"
-                _stored(lambda: path.unlink(missing_ok=True))
+                with _storing():
+                    (self._folder / f"{stored.glossary_id}.json").unlink(missing_ok=True)
             del self._known[glossary_id]
 
 
-def _stored(write: Callable[[], None]) -> None:
-    """Do what `write` does to a file; raises `RefusalError` where it fails, and logs why, which no client needs."""
+@contextmanager
+def _storing() -> Iterator[None]:
+    """Raise `RefusalError` where a file cannot be written or deleted, and log why, which no client needs."""
     try:
-        write()
+        yield
     except (OSError, StorageError) as error:
         log.error("a glossary: %s", error)
         raise RefusalError(503, "the server cannot store glossaries now", 60) from error

@@ -145,7 +145,7 @@ class Service:
         await self.spend(request, sum(map(len, texts)))
         pieces = [pieces_of(text, markup, ignored) for text in texts]
         lines = [piece.text for parts in pieces for piece in parts if piece.translated]
-        found = iter(await self.lines(request, chosen, lines, options))
+        found = iter(await self.lines(request, chosen, lines, options, self.settings.limits.seconds))
         return [_translated(parts, [next(found) for piece in parts if piece.translated], options) for parts in pieces]
 
     def checked(self, texts: Sequence[str], options: Options) -> Options:
@@ -158,13 +158,13 @@ class Service:
         return replace(options, beams=beams)
 
     async def lines(
-        self, request: Request, chosen: tuple[Served, Pair], lines: Sequence[str], options: Options
+        self, request: Request, chosen: tuple[Served, Pair], lines: Sequence[str], options: Options, seconds: float
     ) -> list[Translation]:
-        """Translate `lines`, whose number and length were checked before.
+        """Translate `lines`, whose number and length were checked before, within so many seconds.
 
         Raises `RefusalError` where the server is too busy, or the client is gone.
         """
-        return await unless_gone(request, self.work(chosen, lines, options, self.settings.limits.seconds))
+        return await unless_gone(request, self.work(chosen, lines, options, seconds))
 
     async def work(
         self, chosen: tuple[Served, Pair], lines: Sequence[str], options: Options, seconds: float

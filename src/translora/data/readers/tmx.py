@@ -181,19 +181,20 @@ def _segment_text(element: Any) -> Iterator[str]:
 def _items(element: Any, names: dict[str, str] | None = None) -> Iterator[Inlined]:
     """The text of a segment and its codes, of which the content of each is the name by which it is known.
 
-    Of a pair that is the `x` of the code that opens it, which names it in all languages, or else its `i`.
+    Of a pair that is the `x` of the code that opens it, which names it in all languages, or else its `i`; `names` has
+    these by the pair.
     """
     if names is None:
-        codes = [child for child in element.iter() if local_name(child) in HALVES]
-        names = {child.get("i"): child.get("x") for child in codes if child.get("x")}
+        halves = [(code_half(local_name(child), child.get), child.get("x")) for child in element.iter()]
+        names = {half[1]: f"code {own}" for half, own in halves if half and own}
     if element.text:
         yield from text_items(0, element.text, str)
     for child in element:
         name = local_name(child)
         if name in _CODES:
             if half := code_half(name, child.get):
-                own = child.get("i") or ""
-                yield Inlined(half[0], 0, 0, f"code {names.get(own) or own or half[1]}")
+                kind, pair = half
+                yield Inlined(kind, 0, 0, names.get(pair, pair))
             else:
                 own = child.get("x") or child.get("i") or child.get("id") or "".join(child.itertext())
                 yield Inlined("single", 0, 0, f"{name} {own}")

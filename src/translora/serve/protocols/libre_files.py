@@ -20,7 +20,7 @@ from translora.serve.engines import Options
 from translora.serve.models import Pair, Served
 from translora.serve.protocols.own import service_of
 from translora.serve.refusals import RefusalError
-from translora.serve.service import Service, unless_gone
+from translora.serve.service import Service
 
 router = APIRouter(tags=["LibreTranslate"])
 _MOST_FIELDS = 20
@@ -99,9 +99,8 @@ async def _filled(service: Service, request: Request, chosen: tuple[Served, Pair
         until = loop.time() + service.settings.limits.seconds
 
         def engine(lines: Sequence[str]) -> list[str]:
-            done = service.work(chosen, lines, options, max(0.0, until - loop.time()))
-            found = asyncio.run_coroutine_threadsafe(unless_gone(request, done), loop).result()
-            return [one.text for one in found]
+            done = service.lines(request, chosen, lines, options, max(0.0, until - loop.time()))
+            return [one.text for one in asyncio.run_coroutine_threadsafe(done, loop).result()]
 
         return document.filled(translate_segments(document.segments, engine)[0])
 
