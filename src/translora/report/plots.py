@@ -51,7 +51,7 @@ def line_plot(
     for colour, (name, (xs, ys)) in zip(cycle(_SERIES), series.items(), strict=False):
         axes.plot(xs, ys, label=name, color=colour, linewidth=1.4, marker="o" if len(xs) < 40 else "", markersize=4)
     if len(series) > 1:
-        axes.legend(frameon=False)
+        figure.legend(frameon=False, ncols=3, loc="outside upper left", fontsize=8)  # within it would lie on a line
     return Plot(_svg(figure), description)
 
 
